@@ -1,0 +1,57 @@
+# `make help` lists the targets. Each one sets up what it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Warnings are errors, and --all runs every notebook anew: otherwise old numbers can stay on a page.
+BOOK := $(BIN)/jupyter-book build . --all -W -n --keep-going
+PAGE := $(CURDIR)/_build/html/index.html
+
+# The book and the tests read the committed results, whatever the shell says; `reproduce` names its own.
+unexport VGG_RESULTS
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test book lab clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
+
+setup: $(INSTALLED)  ## Make .venv with every pinned package (once)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@echo "Making $(VENV) with $$($(PYTHON) --version): about 3 GB of packages, mostly PyTorch."
+	$(PYTHON) -m venv $(VENV)
+	@# A recent pip unpacks so much faster that upgrading it first pays.
+	$(PIP) install --quiet --upgrade pip
+	@# The lock file is complete: nothing to resolve (--no-deps), and modules compile when first imported.
+	$(PIP) install --no-deps --no-compile -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+reproduce: setup  ## Train and evaluate every net of the demo, then build the book from these results
+	@mkdir -p reproduced
+	@for folder in results/*/; do \
+		name=$$(basename $$folder); \
+		case $$name in demo|paper) continue ;; esac; \
+		[ -e reproduced/$$name ] || cp -R $$folder reproduced/$$name; \
+	done
+	$(BIN)/vgg run --preset demo --table all --results reproduced
+	VGG_RESULTS=$(CURDIR)/reproduced $(BOOK)
+	@echo "The book with your results: $(PAGE)"
+
+test: setup  ## Check style and run the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+book: setup  ## Build the book from the committed results; any warning is an error
+	$(BOOK)
+	@echo "The book: $(PAGE)"
+
+lab: setup  ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+clean:  ## Remove the built book, ./reproduced and caches; keep .venv
+	rm -rf _build reproduced .pytest_cache .ruff_cache *.egg-info
+	find vgglib tests book -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,179 @@
+"""The command line: `vgg plan`, `vgg run`, `vgg table`, `vgg data`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Reproduce the tables of Simonyan & Zisserman's paper on very deep convolutional networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Preset = Annotated[str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50 or folder.")]
+Table = Annotated[str, typer.Option(help="Which runs: 3 (Table 3 at S=256), 5x5 (B against B-5x5) or all.")]
+Nets = Annotated[str | None, typer.Option(help="Only these nets, such as A,B.")]
+Seeds = Annotated[str | None, typer.Option(help="Only these seeds, such as 0,1,2.")]
+Width = Annotated[float | None, typer.Option(help="Multiply every channel count; the paper's nets have width 1.")]
+Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
+BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
+LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
+Initialisation = Annotated[str | None, typer.Option(help="glorot, he-fan-out or gaussian.")]
+Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
+DataDir = Annotated[str | None, typer.Option(help="Folder of the images, for presets that read one.")]
+Results = Annotated[str | None, typer.Option(help="Folder of the records; by default the repository's results/.")]
+SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that do not decode.")]
+
+
+def _plan(preset, table, nets, seeds, **overrides):
+    from vgglib import experiments
+
+    return experiments.plan(preset, table, _listed(nets), _listed(seeds, int, "seed"), **overrides)
+
+
+def _listed(text: str | None, kind: type = str, what: str = "net"):
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return [kind(part) for part in parts]
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no list of {what}s: write whole numbers with commas, such as 0,1,2.") from error
+
+
+@app.command()
+def plan(
+    preset: Preset = "demo",
+    table: Table = "all",
+    nets: Nets = None,
+    seeds: Seeds = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    initialisation: Initialisation = None,
+    precision: Precision = None,
+    results: Results = None,
+) -> None:
+    """List the runs behind a table, and which of them have been made."""
+    runs = _plan(
+        preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, initialisation=initialisation, precision=precision,
+    )  # fmt: skip
+    for row in _store(results).rows(runs).itertuples():
+        typer.echo(f"{row.status:8} {row.run_id}")
+
+
+@app.command()
+def run(
+    preset: Preset = "demo",
+    table: Table = "all",
+    nets: Nets = None,
+    seeds: Seeds = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    initialisation: Initialisation = None,
+    precision: Precision = None,
+    data_dir: DataDir = None,
+    results: Results = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:N; by default the GPU where there is one.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each training.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Nets trained at once on a CPU; by default one per core.")] = None,
+    skip_bad_images: SkipBadImages = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
+    max_minutes: Annotated[
+        float, typer.Option(help="Begin no epoch that would end later; the next call goes on.")
+    ] = float("inf"),
+) -> None:
+    """Train and evaluate what a table needs and has not been run, then print the table."""
+    for name, value in (("threads", threads), ("jobs", jobs)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} is {value}: it must be at least 1.")
+    runs = _plan(
+        preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, initialisation=initialisation, precision=precision,
+    )  # fmt: skip
+    from vgglib import runner
+
+    rows = runner.run(
+        runs, data_dir=data_dir, device=device, threads=threads, jobs=jobs, results=results,
+        skip_bad_images=skip_bad_images, retry_failed=retry_failed, max_minutes=max_minutes,
+    )  # fmt: skip
+    _print_table(rows, runs)
+
+
+@app.command()
+def table(
+    preset: Preset = "demo",
+    table: Table = "all",
+    nets: Nets = None,
+    seeds: Seeds = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    initialisation: Initialisation = None,
+    precision: Precision = None,
+    results: Results = None,
+) -> None:
+    """Print a table from the records that exist; nothing is run."""
+    runs = _plan(
+        preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, initialisation=initialisation, precision=precision,
+    )  # fmt: skip
+    _print_table(_store(results).rows(runs), runs)
+
+
+@app.command()
+def data(preset: Preset = "demo", data_dir: DataDir = None, skip_bad_images: SkipBadImages = False) -> None:
+    """Load a preset's images and say what they are."""
+    from vgglib.runner import load_images
+
+    images = load_images(preset, data_dir, skip_bad_images)
+    for name, split in (("train", images.train), ("minival", images.minival), ("val", images.val)):
+        sides = f"{int(split.sizes.min())} to {int(split.sizes.max())} px"
+        typer.echo(f"{name:8} {len(split):7,} images, sides {sides}")
+    typer.echo(f"classes  {len(images.class_names)}: {', '.join(images.class_names[:6])}, ...")
+    typer.echo(f"mean RGB {', '.join(f'{value:.2f}' for value in images.mean_rgb.tolist())}")
+    typer.echo(f"skipped  {len(images.skipped)}" + (f", the first is {images.skipped[0]}" if images.skipped else ""))
+    typer.echo(f"sha256   {images.digest}")
+
+
+def _store(folder: str | None):
+    from pathlib import Path
+
+    from vgglib.results import Store, default_root
+
+    return Store(Path(folder) if folder else default_root())
+
+
+def _print_table(rows, runs) -> None:
+    from vgglib import tables
+
+    shown = (
+        tables.table3(rows)
+        if {run.experiment.net for run in runs} <= set(tables.table3(rows)["net"])
+        else tables.summary(rows)
+    )
+    typer.echo(tables.shown(shown).to_string(index=False))
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"vgg: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

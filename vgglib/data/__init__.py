@@ -1,0 +1,61 @@
+"""Data sets by name; each gives an `ImageSet` with train, minival and val."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from vgglib.data.imageset import ImageSet, Split
+
+__all__ = ["DATASETS", "ImageSet", "Split", "load"]
+
+DATASETS = ("shapes", "tiny-imagenet", "folder")
+
+
+@lru_cache(maxsize=1)
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    classes: int | None = None,
+    train_images: int | None = None,
+    val_images: int | None = None,
+    smallest_side: int | None = None,
+    skip_bad_images: bool = False,
+) -> ImageSet:
+    """The data set called `name`.
+
+    shapes: drawn on the fly, `train_images` and `val_images` of `smallest_side` pixels; needs no folder.
+    tiny-imagenet: `data_dir` holds the Parquet copy or the unpacked zip; `classes` keeps the first so many.
+    folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
+    Raises ValueError for an unknown name, a missing folder, or what the loader refuses.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(DATASETS)}.")
+    if name == "shapes":
+        return _shapes(train_images, val_images, smallest_side)
+    if data_dir is None:
+        raise ValueError(
+            f"the data set {name} is read from a folder: say which with --data-dir (data_dir in a notebook)."
+        )
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"the data folder {data_dir} does not exist: check --data-dir.")
+    if name == "tiny-imagenet":
+        from vgglib.data import tiny_imagenet
+
+        return tiny_imagenet.load(folder, classes, skip_bad_images)
+    from vgglib.data import folder as own
+
+    return own.load(folder, skip_bad_images, smallest_side)
+
+
+def _shapes(train_images: int, val_images: int, smallest_side: int) -> ImageSet:
+    from vgglib.data import shapes
+
+    def split(count: int, first_seed: int) -> Split:
+        labels = [i % len(shapes.CLASSES) for i in range(count)]
+        drawings = shapes.draw(labels, range(first_seed, first_seed + count), smallest_side)
+        return Split.of([drawing.image for drawing in drawings], labels)
+
+    # Seeds of val start where no train set reaches, so a larger train set never contains an image of val.
+    return ImageSet.of("shapes", shapes.CLASSES, split(train_images, 0), split(val_images, 1 << 30))

@@ -1,0 +1,61 @@
+"""Decoding image files, with a clear account of those that do not decode."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
+
+
+def decode(data: bytes, longest_smallest_side: int | None = None) -> np.ndarray:
+    """Encoded image -> (H, W, 3) uint8 RGB, upright; grey and CMYK become RGB.
+
+    An image whose smallest side exceeds `longest_smallest_side` is reduced to it (antialiased), which bounds memory.
+    Raises ValueError when the data is no image or is cut short.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        image = ImageOps.exif_transpose(image).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error).replace(str(io.BytesIO), "data") or type(error).__name__) from error
+    if longest_smallest_side and min(image.size) > longest_smallest_side:
+        ratio = longest_smallest_side / min(image.size)
+        image = image.resize([round(side * ratio) for side in image.size], Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def decode_all(
+    names: Sequence[str],
+    read: Callable[[int], bytes],
+    skip_bad_images: bool,
+    longest_smallest_side: int | None = None,
+) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+    """Decode `read(i)` for every name, on all cores.
+
+    Returns the images, the (M,) indices that decoded, and the names of those that did not. Unless `skip_bad_images`,
+    a single bad image raises ValueError with the count and the first name.
+    """
+
+    def attempt(i: int) -> np.ndarray | str:
+        try:
+            return decode(read(i), longest_smallest_side)
+        except (ValueError, OSError) as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = list(pool.map(attempt, range(len(names))))
+    bad = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+    if bad and not skip_bad_images:
+        raise ValueError(
+            f"{len(bad)} of {len(names)} images do not decode, the first is {names[bad[0]]} ({outcomes[bad[0]]}): "
+            "repair them, or pass --skip-bad-images to leave them out."
+        )
+    good = np.setdiff1d(np.arange(len(names)), bad)
+    return [outcomes[i] for i in good], good, [names[i] for i in bad]

@@ -1,0 +1,69 @@
+"""A reader's own images: one folder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from vgglib.data.files import SUFFIXES, decode_all
+from vgglib.data.imageset import ImageSet, Split
+
+VAL_SHARE = 0.2  # of a tree that has no val folder of its own
+
+
+def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: int | None = None) -> ImageSet:
+    """`data_dir/train/<class>/*` and `data_dir/val/<class>/*`, or `data_dir/<class>/*`, of which a fifth becomes val.
+
+    Classes are sorted by name. Raises ValueError for a class folder without images, a class of val unknown to train,
+    or (unless `skip_bad_images`) an image that does not decode.
+    """
+    if (data_dir / "train").is_dir():
+        if not (data_dir / "val").is_dir():
+            raise ValueError(
+                f"{data_dir} has a folder 'train' and no folder 'val': add one, or put the class folders directly "
+                "into it."
+            )
+        train_files, val_files = _tree(data_dir / "train"), _tree(data_dir / "val")
+        if set(train_files) != set(val_files):
+            odd = sorted(set(train_files) ^ set(val_files))
+            raise ValueError(
+                f"{data_dir}: class {odd[0]!r} is in only one of train and val: both need the same class folders."
+            )
+    else:
+        train_files, val_files = {}, {}
+        rng = np.random.default_rng(0)
+        for name, files in _tree(data_dir).items():
+            held_out = set(rng.permutation(len(files))[: max(1, round(VAL_SHARE * len(files)))].tolist())
+            train_files[name] = [file for i, file in enumerate(files) if i not in held_out]
+            val_files[name] = [file for i, file in enumerate(files) if i in held_out]
+    skipped: list[str] = []
+
+    def split(tree: dict[str, list[Path]]) -> Split:
+        files = [file for files in tree.values() for file in files]
+        labels = np.repeat(np.arange(len(tree)), [len(files) for files in tree.values()])
+        names = [str(file.relative_to(data_dir)) for file in files]
+        images, kept, bad = decode_all(names, lambda i: files[i].read_bytes(), skip_bad_images, longest_smallest_side)
+        skipped.extend(bad)
+        lost = set(labels) - set(labels[kept])
+        if lost:
+            raise ValueError(f"no image of class {list(tree)[min(lost)]!r} in {data_dir} decodes: replace its files.")
+        return Split.of(images, labels[kept])
+
+    return ImageSet.of("folder", tuple(train_files), split(train_files), split(val_files), skipped)
+
+
+def _tree(root: Path) -> dict[str, list[Path]]:
+    classes = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    if len(classes) < 2:
+        raise ValueError(
+            f"{root} holds {len(classes)} class folder(s): put the images of each class into a folder of their own, "
+            "at least two."
+        )
+    tree = {folder.name: sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES) for folder in classes}
+    for name, files in tree.items():
+        if not files:
+            raise ValueError(
+                f"class folder {root / name} holds no images: remove it or fill it ({', '.join(sorted(SUFFIXES))})."
+            )
+    return tree

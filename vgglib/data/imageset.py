@@ -1,0 +1,187 @@
+"""Images in memory: `Split` (pixels and labels) and `ImageSet` (train, minival and val of one data set)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Sect. 3.1 watches a validation error to lower the learning rate; these images are cut from train for it, so that
+# val is only reported on.
+MINIVAL_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled images of any sizes, as uint8.
+
+    pixels: (P, 3) RGB, the rows of every image one after another, so that sides may differ without padding;
+    sizes: (N, 2) int64, height and width in pixels; labels: (N,) int64.
+    """
+
+    pixels: Tensor
+    sizes: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, images: Sequence[np.ndarray], labels: Sequence[int]) -> Split:
+        """From uint8 arrays of shape (H, W, 3)."""
+        pixels = np.concatenate([image.reshape(-1, 3) for image in images])
+        return cls.from_numpy(pixels, np.array([image.shape[:2] for image in images]), np.array(labels))
+
+    @classmethod
+    def from_numpy(cls, pixels: np.ndarray, sizes: np.ndarray, labels: np.ndarray) -> Split:
+        return cls(
+            torch.from_numpy(pixels),
+            torch.from_numpy(sizes.astype(np.int64)),
+            torch.from_numpy(labels.astype(np.int64)),
+        )
+
+    def __reduce__(self):
+        # As numpy arrays, which joblib shares between worker processes instead of copying.
+        return Split.from_numpy, (
+            self.pixels.cpu().numpy(),
+            self.sizes.cpu().numpy(),
+            self.labels.cpu().numpy(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """(N,) int64: the row of `pixels` where each image begins."""
+        areas = self.sizes.prod(1)
+        return areas.cumsum(0) - areas
+
+    @cached_property
+    def smallest_side(self) -> int:
+        """Pixels of the smallest side of any image."""
+        return int(self.sizes.min())
+
+    def image(self, i: int) -> Tensor:
+        """Image i: (H, W, 3) uint8, a view."""
+        height, width = self.sizes[i].tolist()
+        start = int(self.starts[i])
+        return self.pixels[start : start + height * width].view(height, width, 3)
+
+    def to(self, device: torch.device | str) -> Split:
+        return Split(self.pixels.to(device), self.sizes.to(device), self.labels.to(device))
+
+    def subset(self, index: Tensor | np.ndarray) -> Split:
+        """The images at `index`, copied, in that order."""
+        index = [int(i) for i in index]
+        pixels = torch.cat([self.image(i).reshape(-1, 3) for i in index])
+        return Split(pixels, self.sizes[index], self.labels[index])
+
+    def rescaled(self, side: int) -> Split:
+        """Every image isotropically rescaled so that its smallest side is `side` pixels (antialiased bilinear),
+        Sect. 3.1.
+
+        Returns the split itself when nothing changes.
+        """
+        if bool((self.sizes.amin(1) == side).all()):
+            return self
+        images = [rescale(self.image(i), side) for i in range(len(self))]
+        sizes = torch.tensor([image.shape[:2] for image in images])
+        return Split(torch.cat([image.reshape(-1, 3) for image in images]), sizes, self.labels)
+
+    def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory)."""
+        shapes, group = self.sizes.unique(dim=0, return_inverse=True)
+        for number, (height, width) in enumerate(shapes.tolist()):
+            area = height * width
+            offsets = torch.arange(area, device=self.pixels.device)
+            for index in (group == number).nonzero().flatten().split(max(1, pixels_per_batch // area)):
+                rows = (self.starts[index][:, None] + offsets).flatten()
+                yield index, self.pixels[rows].view(len(index), height, width, 3).permute(0, 3, 1, 2)
+
+    def update(self, digest: hashlib._Hash) -> None:
+        for part in (self.labels, self.sizes, self.pixels):
+            digest.update(np.ascontiguousarray(part.cpu().numpy()))
+
+
+def rescale(image: Tensor, side: int) -> Tensor:
+    """(H, W, 3) uint8 with its smallest side brought to `side` pixels, the other in proportion (rounded)."""
+    height, width = image.shape[:2]
+    if min(height, width) == side:
+        return image
+    size = [max(side, round(n * side / min(height, width))) for n in (height, width)]
+    planes = image.permute(2, 0, 1)[None].float()
+    resized = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+    return resized[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A data set: its splits, its class names in label order, and the names of images left out because they do not
+    decode.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    minival: Split
+    val: Split
+    skipped: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, name: str, class_names: Sequence[str], train: Split, val: Split, skipped: Sequence[str] = ()
+    ) -> ImageSet:
+        """Cut minival from `train`: a tenth of each class, at least one image, always the same ones."""
+        order = np.random.default_rng(0).permutation(len(train))
+        labels = train.labels.numpy()[order]
+        held_out = np.zeros(len(train), bool)
+        for label in range(len(class_names)):
+            members = order[labels == label]
+            if len(members) < 2:
+                raise ValueError(
+                    f"class {class_names[label]!r} of {name} has {len(members)} training image(s): at least 2 are "
+                    "needed, one of them for minival."
+                )
+            held_out[members[: max(1, round(MINIVAL_SHARE * len(members)))]] = True
+        return cls(
+            name,
+            tuple(class_names),
+            train.subset(np.flatnonzero(~held_out)),
+            train.subset(np.flatnonzero(held_out)),
+            val,
+            tuple(skipped),
+        )
+
+    @cached_property
+    def mean_rgb(self) -> Tensor:
+        """(3,) float32: the mean RGB value over all pixels of train, in grey levels 0-255 (Sect. 2.1)."""
+        return (self.train.pixels.sum(0, dtype=torch.int64).double() / len(self.train.pixels)).float()
+
+    @cached_property
+    def rgb_components(self) -> Tensor:
+        """(3, 3) float32: the principal components of train's RGB values as columns, each times its eigenvalue, in
+        grey levels.
+
+        Krizhevsky's colour shift adds 0.1 * N(0, 1) of each column. Eigenvalues depend on the unit of the
+        covariance, which
+        neither paper states: it is taken over values in [0, 1], and the result brought back to grey levels 0-255.
+        """
+        pixels = self.train.pixels[
+            :: max(1, len(self.train.pixels) >> 22)
+        ]  # some four million pixels settle three directions
+        values, vectors = torch.linalg.eigh(torch.cov(pixels.T.double() / 255))
+        # eigh leaves the signs open, and they decide the sign of each draw: fix them.
+        vectors = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0)
+        return (vectors * values * 255).float()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over class names, labels, sizes and pixels of the three splits."""
+        digest = hashlib.sha256("\n".join(self.class_names).encode())
+        for split in (self.train, self.minival, self.val):
+            split.update(digest)
+        return digest.hexdigest()

@@ -1,0 +1,375 @@
+"""`shapes`: a made-up data set of textured shapes, drawn from a seed at any resolution, for runs without a download.
+
+A class is a texture and a shape ("striped star"). Three cues name it, from easy to hard:
+
+1. each shape leans towards a hue (hearts are mostly pink), but neighbouring shapes overlap;
+2. the texture is a local pattern that a first layer can see;
+3. the outline needs spatial context, since the textures of two shapes are the same.
+
+Size, place, rotation, contrast, lighting and grain vary; small shapes of other classes lie around the subject and
+sometimes in front of it. All lengths are in units of the image's smallest side, so a seed names one scene, whatever
+the resolution; edges are antialiased by signed distance instead of supersampling.
+"""
+
+from collections.abc import Callable, Iterable
+from colorsys import hsv_to_rgb
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import cos, hypot, sin, sqrt, tau
+from random import Random
+
+import numpy as np
+
+Array = np.ndarray
+Colour = tuple[float, float, float]
+
+TEXTURES: tuple[str, ...] = ("plain", "striped", "checked", "dotted")
+SHAPES: tuple[str, ...] = ("heart", "cross", "star", "triangle", "disc", "square")
+CLASSES: tuple[str, ...] = tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
+
+# Width over height. Three ratios, not a continuum, so that images of one size can be stacked into a batch.
+ASPECT_RATIOS: tuple[float, ...] = (1.0, 4 / 3, 3 / 4)
+MIN_SMALLEST_SIDE = 32  # below, a texture's period is under 4 pixels and the classes melt together
+
+# How hard the task is. Tuned so that net A at width 1/8 leaves chance within seconds and no net gets close to zero.
+HUE_SD = 0.05  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
+SATURATION = (0.6, 0.95)
+VALUE = (0.65, 0.95)
+RADIUS = (0.26, 0.40)
+TILT = 0.25  # radians, either way
+PERIOD = (0.075, 0.1)
+TEXTURE_CONTRAST = (0.65, 0.95)
+# The second colour that a texture leans towards, and how often it has it; otherwise one of the three at random.
+SECOND_COLOUR = {"plain": "dark", "striped": "pale", "checked": "dark", "dotted": "other"}
+SECOND_COLOUR_PROBABILITY = 0.8
+SKY_VALUE = (0.35, 0.65)
+LIGHT = (0.8, 1.1)
+LIGHT_SLOPE = 0.5
+MARGIN = 0.02  # between the subject's box and the image's edge
+DISTRACTORS = (1, 4)
+DISTRACTOR_RADIUS = (0.05, 0.13)
+OCCLUSION_PROBABILITY = 0.35
+GRAIN_SD = (0.01, 0.04)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One textured shape. Lengths in units of the smallest side, (0, 0) is the image's centre, y points down."""
+
+    shape: str
+    texture: str
+    x: float
+    y: float
+    radius: float
+    angle: float  # radians
+    period: float  # of the texture
+    colour: Colour  # RGB in 0..1
+    second_colour: Colour  # of stripes, dots and every other check
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that a picture shows, independent of its resolution."""
+
+    label: int
+    aspect: float  # width over height
+    sky: tuple[Colour, Colour]  # the background wanders between these two
+    clouds: Array  # (n, n) float32 in 0..1, how the background wanders
+    grain: Array  # (m, m) float32, brightness noise
+    light: tuple[float, float, float]  # brightness at the centre, its slope along x and along y
+    behind: tuple[Thing, ...]
+    subject: Thing
+    in_front: tuple[Thing, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One image of the data set.
+
+    `image` is uint8 RGB of shape (H, W, 3). `box` is (x_min, y_min, x_max, y_max) of the subject's whole outline,
+    hidden parts included, as floats in pixels: (0, 0) is the image's upper left corner, (W, H) its lower right one.
+    """
+
+    image: Array
+    box: tuple[float, float, float, float]
+    label: int
+
+
+# Outlines. Each takes coordinates in units of the thing's radius and gives the signed distance to the edge (negative
+# inside), exact near the edge, which is where it is used. OUTLINE_HULL holds circles (x, y, radius) whose convex hull is
+# that of the shape: the box follows from them.
+
+TRIANGLE_INRADIUS = 0.6
+STAR_TIP, STAR_NOTCH = 1.1, 0.5
+HEART_SIZE = 0.8
+CROSS_HALF_WIDTH = 0.36
+DOT_RADIUS = 0.3  # of the period
+
+
+def _disc(u: Array, v: Array) -> Array:
+    return np.hypot(u, v) - 0.9
+
+
+def _square(u: Array, v: Array) -> Array:
+    return np.maximum(np.abs(u), np.abs(v)) - 0.8
+
+
+def _triangle(u: Array, v: Array) -> Array:
+    return np.maximum(v, np.abs(u) * (sqrt(3) / 2) - v * 0.5) - TRIANGLE_INRADIUS
+
+
+def _star(u: Array, v: Array) -> Array:
+    sector = tau / 5
+    turn = np.arctan2(u, -v)
+    # Fold the plane onto one half of one arm: there the edge is a straight line from the tip to the notch.
+    turn -= np.rint(turn * (1 / sector)) * sector
+    rho = np.hypot(u, v)
+    along, across = rho * np.cos(turn), rho * np.abs(np.sin(turn))
+    notch = STAR_NOTCH * cos(sector / 2), STAR_NOTCH * sin(sector / 2)
+    edge = notch[0] - STAR_TIP, notch[1]
+    length = hypot(*edge)
+    return (along - STAR_TIP) * (edge[1] / length) - across * (edge[0] / length)
+
+
+def _heart(u: Array, v: Array) -> Array:
+    # A square on its corner, with a disc on each of its two upper sides.
+    u, half = np.abs(u), (HEART_SIZE / 2)
+    square = (u + np.abs(v) - HEART_SIZE) * sqrt(0.5)
+    return np.minimum(square, np.hypot(u - half, v + half) - (HEART_SIZE * sqrt(0.5)))
+
+
+def _cross(u: Array, v: Array) -> Array:
+    u, v, half = np.abs(u), np.abs(v), CROSS_HALF_WIDTH
+    return np.maximum(np.minimum(u, v) - half, np.maximum(u, v) - 1)
+
+
+OUTLINE: dict[str, Callable[[Array, Array], Array]] = {
+    "heart": _heart, "cross": _cross, "star": _star, "triangle": _triangle, "disc": _disc, "square": _square,
+}  # fmt: skip
+
+OUTLINE_HULL: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "heart": (
+        (0, HEART_SIZE, 0),
+        *((side * HEART_SIZE / 2, -HEART_SIZE / 2, HEART_SIZE * sqrt(0.5)) for side in (-1, 1)),
+    ),
+    "cross": tuple(
+        (i * x, j * y, 0)
+        for i in (-1, 1) for j in (-1, 1) for x, y in ((1, CROSS_HALF_WIDTH), (CROSS_HALF_WIDTH, 1))
+    ),
+    "star": tuple((STAR_TIP * sin(k * tau / 5), -STAR_TIP * cos(k * tau / 5), 0) for k in range(5)),
+    "triangle": tuple(
+        (2 * TRIANGLE_INRADIUS * sin(k * tau / 3), -2 * TRIANGLE_INRADIUS * cos(k * tau / 3), 0) for k in range(3)
+    ),
+    "disc": ((0, 0, 0.9),),
+    "square": tuple((i * 0.8, j * 0.8, 0) for i in (-1, 1) for j in (-1, 1)),
+}  # fmt: skip
+
+
+# Textures. Each takes coordinates in units of the period and a pixel's size in the same units, and gives the share of
+# the second colour, antialiased.
+
+
+def _wave(u: Array, pixel: float) -> Array:
+    """A square wave between 0 and 1 of period 1 whose steps are a pixel wide."""
+    step = np.sin(u * tau) * (1 / (tau * pixel))
+    return _clip(step + 0.5)
+
+
+def _striped(u: Array, v: Array, pixel: float) -> Array:
+    return _wave(v, pixel)
+
+
+def _checked(u: Array, v: Array, pixel: float) -> Array:
+    # Halved, so that a check is as wide as a stripe is not: the corners are what tells the two apart.
+    a, b = _wave(u * 0.7, pixel * 0.7), _wave(v * 0.7, pixel * 0.7)
+    return a + b - 2 * a * b
+
+
+def _dotted(u: Array, v: Array, pixel: float) -> Array:
+    distance = np.hypot(u - np.rint(u), v - np.rint(v)) - DOT_RADIUS
+    return _clip(0.5 - distance * (1 / pixel))
+
+
+PATTERN: dict[str, Callable[[Array, Array, float], Array]] = {
+    "striped": _striped, "checked": _checked, "dotted": _dotted,
+}  # fmt: skip
+
+
+def draw(labels: Iterable[int], seeds: Iterable[int], smallest_side: int) -> list[Drawing]:
+    """Draw one image for each pair of a label and a seed.
+
+    An image depends on its own label and seed and on `smallest_side` (pixels), not on the others in the call. The same
+    label and seed at another `smallest_side` give the same scene at another resolution.
+
+    Raises ValueError for a label that is not in 0..23, a negative seed, unequal numbers of labels and seeds, or a
+    `smallest_side` below 32.
+    """
+    labels, seeds = list(labels), list(seeds)
+    if len(labels) != len(seeds):
+        raise ValueError(f"{len(labels)} labels but {len(seeds)} seeds: give one seed for each label.")
+    # One image at a time: its arrays stay in the cache, and no rounding can depend on the batch.
+    return [render(scene(label, seed), smallest_side) for label, seed in zip(labels, seeds, strict=True)]
+
+
+def scene(label: int, seed: int) -> Scene:
+    """Invent the scene of a label and a seed. Raises ValueError for an unknown label or a negative seed."""
+    label, seed = int(label), int(seed)
+    if not 0 <= label < len(CLASSES):
+        raise ValueError(f"Label {label} is unknown: give an index into CLASSES, 0 to {len(CLASSES) - 1}.")
+    if seed < 0:
+        raise ValueError(f"Seed {seed} is negative: give a whole number of at least 0.")
+    dice = Random(seed * len(CLASSES) + label)
+    aspect = dice.choice(ASPECT_RATIOS)
+    half_width, half_height = max(aspect, 1) / 2, max(1 / aspect, 1) / 2
+    subject = _invent_subject(dice, label, half_width, half_height)
+    behind = tuple(_invent_distractor(dice, half_width, half_height) for _ in range(dice.randint(*DISTRACTORS)))
+    in_front = ()
+    if dice.random() < OCCLUSION_PROBABILITY:
+        turn = tau * dice.random()
+        x, y = subject.x + subject.radius * cos(turn), subject.y + subject.radius * sin(turn)
+        in_front = (replace(_invent_distractor(dice, half_width, half_height), x=x, y=y),)
+    hue, saturation, value = dice.random(), dice.uniform(0.05, 0.4), dice.uniform(*SKY_VALUE)
+    other_hue, other_value = hue + dice.gauss(0, 0.1), min(max(value + dice.uniform(-0.3, 0.3), 0.15), 0.95)
+    sky = hsv_to_rgb(hue, saturation, value), hsv_to_rgb(other_hue, saturation, other_value)
+    turn, slope = tau * dice.random(), dice.uniform(0, LIGHT_SLOPE)
+    light = dice.uniform(*LIGHT), slope * cos(turn), slope * sin(turn)
+    grain_sd = np.float32(dice.uniform(*GRAIN_SD))
+    rng = np.random.default_rng(dice.getrandbits(64))
+    clouds = rng.random((10, 10), dtype=np.float32)
+    grain = rng.standard_normal((90, 90), dtype=np.float32) * grain_sd
+    return Scene(label, aspect, sky, clouds, grain, light, behind, subject, in_front)
+
+
+def render(scene: Scene, smallest_side: int) -> Drawing:
+    """Draw a scene. Raises ValueError for a `smallest_side` (pixels) below 32."""
+    if smallest_side < MIN_SMALLEST_SIDE:
+        raise ValueError(
+            f"A smallest side of {smallest_side} pixels is too small to tell the classes apart: "
+            f"give at least {MIN_SMALLEST_SIDE}."
+        )
+    width, height = (
+        round(smallest_side * max(scene.aspect, 1)),
+        round(smallest_side * max(1 / scene.aspect, 1)),
+    )
+    x, y = _coordinates(width, smallest_side), _coordinates(height, smallest_side)
+    mix = _value_noise(scene.clouds, 5, x, y)
+    first, second = (np.array(colour, dtype=np.float32)[:, None, None] for colour in scene.sky)
+    canvas = first + (second - first) * mix
+    for thing in (*scene.behind, scene.subject, *scene.in_front):
+        _paint(canvas, thing, x, y, 1 / smallest_side)
+    brightness, slope_x, slope_y = scene.light
+    canvas *= brightness + x * slope_x + y[:, None] * slope_y
+    canvas += _value_noise(scene.grain, 64, x, y)
+    canvas *= 255
+    np.rint(canvas, out=canvas)
+    _clip(canvas, 255)
+    image = np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
+    left, top, right, bottom = _bounds(scene.subject)
+    box = (
+        left * smallest_side + width / 2,
+        top * smallest_side + height / 2,
+        right * smallest_side + width / 2,
+        bottom * smallest_side + height / 2,
+    )
+    return Drawing(image, box, scene.label)
+
+
+def _invent_subject(dice: Random, label: int, half_width: float, half_height: float) -> Thing:
+    shape, texture = divmod(label, len(TEXTURES))
+    hue = label / len(CLASSES) + dice.gauss(0, HUE_SD) - 0.12  # the offset makes hearts red, discs blue
+    colour, second = _invent_colours(dice, TEXTURES[texture], hue, dice.uniform(*SATURATION), dice.uniform(*VALUE))
+    radius, angle, period = dice.uniform(*RADIUS), dice.uniform(-TILT, TILT), dice.uniform(*PERIOD)
+    thing = Thing(SHAPES[shape], TEXTURES[texture], 0, 0, radius, angle, period, colour, second)
+    # Somewhere near the centre, so that most crops show most of it, and never over the image's edge.
+    left, top, right, bottom = _bounds(thing)
+    x = min(max(dice.gauss(0, 0.12), MARGIN - half_width - left), half_width - MARGIN - right)
+    y = min(max(dice.gauss(0, 0.12), MARGIN - half_height - top), half_height - MARGIN - bottom)
+    return replace(thing, x=x, y=y)
+
+
+def _invent_distractor(dice: Random, half_width: float, half_height: float) -> Thing:
+    texture = dice.choice(TEXTURES)
+    colour, second = _invent_colours(dice, texture, dice.random(), dice.uniform(0.15, 0.7), dice.uniform(0.3, 0.9))
+    return Thing(
+        dice.choice(SHAPES), texture,
+        dice.uniform(-half_width, half_width), dice.uniform(-half_height, half_height),
+        dice.uniform(*DISTRACTOR_RADIUS), tau * dice.random(), PERIOD[0], colour, second,
+    )  # fmt: skip
+
+
+def _invent_colours(dice: Random, texture: str, hue: float, saturation: float, value: float) -> tuple[Colour, Colour]:
+    """A thing's colour, and the second one of its texture: dark, pale or of another hue."""
+    contrast = dice.uniform(*TEXTURE_CONTRAST)
+    kind = SECOND_COLOUR[texture]
+    if dice.random() >= SECOND_COLOUR_PROBABILITY:
+        kind = dice.choice(("dark", "pale", "other"))
+    second = {
+        "dark": (hue, saturation, value * (1 - contrast)),
+        "pale": (hue, saturation * (1 - contrast), 1),
+        "other": (hue + 0.5 * contrast, saturation, value),
+    }[kind]
+    return hsv_to_rgb(hue, saturation, value), hsv_to_rgb(*second)
+
+
+def _bounds(thing: Thing) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) of a thing, in units of the smallest side from the image's centre."""
+    c, s, r = cos(thing.angle), sin(thing.angle), thing.radius
+    circles = [(c * x - s * y, s * x + c * y, reach) for x, y, reach in OUTLINE_HULL[thing.shape]]
+    return (
+        thing.x + r * min(x - reach for x, _, reach in circles),
+        thing.y + r * min(y - reach for _, y, reach in circles),
+        thing.x + r * max(x + reach for x, _, reach in circles),
+        thing.y + r * max(y + reach for _, y, reach in circles),
+    )
+
+
+def _clip(values: Array, high: float = 1) -> Array:
+    """Limit to 0..high in place; np.clip takes five times as long on small arrays."""
+    np.minimum(values, np.float32(high), out=values)
+    return np.maximum(values, 0, out=values)
+
+
+@lru_cache(maxsize=64)
+def _coordinates(pixels: int, smallest_side: int) -> Array:
+    """Pixel centres in units of the smallest side, 0 in the middle."""
+    return ((np.arange(pixels) + 0.5 - pixels / 2) / smallest_side).astype(np.float32)
+
+
+def _value_noise(lattice: Array, cells: int, x: Array, y: Array) -> Array:
+    """Interpolate a square lattice with `cells` cells to the smallest side; (len(y), len(x)) float32."""
+    for axis, positions in enumerate((y, x)):
+        where = positions * cells + ((lattice.shape[axis] - 1) / 2)
+        low = where.astype(np.intp)
+        t = where - low
+        t = t * t * (3 - 2 * t)  # no visible creases at the lattice's lines
+        t = t[:, None] if axis == 0 else t
+        below, above = lattice.take(low, axis), lattice.take(low + 1, axis)
+        above -= below
+        above *= t
+        lattice = below + above
+    return lattice
+
+
+def _paint(canvas: Array, thing: Thing, x: Array, y: Array, pixel: float) -> None:
+    """Draw a thing with a soft shadow over `canvas` (3, H, W) in place; `pixel` is a pixel's size."""
+    shadow = 0.035 + 0.1 * thing.radius  # how far it reaches
+    left, top, right, bottom = _bounds(thing)
+    columns = slice(*x.searchsorted((left - shadow, right + shadow)))
+    rows = slice(*y.searchsorted((top - shadow, bottom + shadow)))
+    patch = canvas[:, rows, columns]
+    if not patch.size:
+        return
+    # The thing's own coordinates, in units of its radius.
+    dx, dy = (x[columns] - thing.x) / thing.radius, (y[rows, None] - thing.y) / thing.radius
+    c, s = cos(thing.angle), sin(thing.angle)
+    u, v = dx * c + dy * s, dy * c - dx * s
+    distance = OUTLINE[thing.shape](u, v)
+    # The shadow lies evenly around the thing: its own distances serve, and edges show on a like background.
+    patch *= _clip(distance * (0.4 * thing.radius / shadow) + 0.6)
+    colour = np.array(thing.colour, dtype=np.float32)[:, None, None]
+    if thing.texture in PATTERN:
+        second = np.array(thing.second_colour, dtype=np.float32)[:, None, None]
+        periods = thing.radius / thing.period
+        colour = colour + (second - colour) * PATTERN[thing.texture](u * periods, v * periods, pixel / thing.period)
+    coverage = _clip(0.5 - distance * (thing.radius / pixel))
+    patch += (colour - patch) * coverage

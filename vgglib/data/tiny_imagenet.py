@@ -1,0 +1,74 @@
+"""Tiny ImageNet (200 classes, 64 x 64 pixels), from its unpacked zip or from a Parquet copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from vgglib.data.files import decode_all
+from vgglib.data.imageset import ImageSet, Split
+
+
+def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = False) -> ImageSet:
+    """Either layout gives the same set: images sorted by class and file name, classes by WordNet id.
+
+    `classes` keeps the first so many. Raises ValueError when the folder holds neither layout, or an image does not
+    decode.
+    """
+    if list(data_dir.glob("train-*.parquet")):
+        read = _parquet
+    elif (data_dir / "wnids.txt").is_file():
+        read = _unpacked
+    else:
+        raise ValueError(
+            f"{data_dir} holds no Tiny ImageNet: expected train-*.parquet and val-*.parquet, or the unpacked zip with "
+            "wnids.txt."
+        )
+    skipped: list[str] = []
+
+    def split(which: str) -> tuple[Split, tuple[str, ...]]:
+        names, labels, data, wnids = read(data_dir, which)
+        order = sorted(range(len(names)), key=lambda i: (labels[i], names[i]))
+        order = [i for i in order if classes is None or labels[i] < classes]
+        images, kept, bad = decode_all([names[i] for i in order], lambda i: data(order[i]), skip_bad_images)
+        skipped.extend(bad)
+        return Split.of(images, np.array([labels[order[i]] for i in kept])), tuple(wnids[:classes])
+
+    train, wnids = split("train")
+    val, _ = split("val")
+    return ImageSet.of("tiny-imagenet", wnids, train, val, skipped)
+
+
+def _parquet(data_dir: Path, which: str):
+    import pyarrow.parquet as pq
+
+    shards = sorted(data_dir.glob(f"{which}-*.parquet"))
+    if not shards:
+        raise ValueError(f"{data_dir} holds no {which}-*.parquet: the Parquet copy needs both train and val shards.")
+    expected = int(shards[0].stem.rsplit("-", 1)[-1])
+    if len(shards) != expected:
+        raise ValueError(f"{data_dir} holds {len(shards)} of {expected} {which} shards: fetch the missing ones.")
+    tables = [pq.read_table(shard, columns=["image", "label"]) for shard in shards]
+    images = [record for table in tables for record in table["image"].to_pylist()]
+    labels = [label for table in tables for label in table["label"].to_pylist()]
+    metadata = tables[0].schema.metadata or {}
+    if b"wnids" in metadata:
+        wnids = json.loads(metadata[b"wnids"])
+    else:  # copies on hubs carry the class names in the features of the `datasets` library
+        wnids = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    return [record["path"] for record in images], labels, lambda i: images[i]["bytes"], wnids
+
+
+def _unpacked(data_dir: Path, which: str):
+    wnids = sorted((data_dir / "wnids.txt").read_text().split())
+    label_of = {wnid: label for label, wnid in enumerate(wnids)}
+    if which == "train":
+        files = [file for wnid in wnids for file in sorted((data_dir / "train" / wnid / "images").glob("*.JPEG"))]
+        labels = [label_of[file.parent.parent.name] for file in files]
+    else:
+        rows = [line.split("\t") for line in (data_dir / "val" / "val_annotations.txt").read_text().splitlines()]
+        files = [data_dir / "val" / "images" / row[0] for row in rows]
+        labels = [label_of[row[1]] for row in rows]
+    return [file.name for file in files], labels, lambda i: files[i].read_bytes(), wnids

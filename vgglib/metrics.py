@@ -1,0 +1,34 @@
+"""Errors and their intervals, from posteriors and labels alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import binomtest
+
+
+def wrong(posteriors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """(N,) bool: whether the true class is missing from the k most probable.
+
+    posteriors: (N, classes); labels: (N,). A class that ties with the true one counts as ranked before it, so that a
+    net which says the same of every class is wrong everywhere instead of right everywhere.
+    """
+    posteriors, labels = np.asarray(posteriors), np.asarray(labels)
+    if len(posteriors) != len(labels):
+        raise ValueError(
+            f"{len(posteriors)} posteriors were given for {len(labels)} labels: both must name the same images."
+        )
+    own = posteriors[np.arange(len(labels)), labels][:, None]
+    # Written so that a posterior that is not a number counts as wrong.
+    return ~((posteriors < own).sum(1) >= posteriors.shape[1] - k)
+
+
+def error_percent(posteriors: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+    """Top-k error in percent, the paper's two measures being k = 1 and k = 5 (Sect. 4)."""
+    return 100 * float(wrong(posteriors, labels, k).mean())
+
+
+def interval_percent(error: float, n_images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson interval of an error in percent measured on `n_images`: what the sampling of images alone leaves open."""
+    errors = round(error / 100 * n_images)
+    low, high = binomtest(errors, n_images).proportion_ci(confidence, method="wilson")
+    return 100 * low, 100 * high

@@ -1,0 +1,192 @@
+"""The nets of Table 1 in PyTorch, in their two uses: on a crop (`forward`) and densely on a larger image (`dense`)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vgglib.configs import Config, config
+
+# Krizhevsky's normalisation, as the paper quotes it (Sect. 2.3): x / (k + alpha * sum over n neighbours of x^2) ^ beta.
+LRN_K, LRN_N, LRN_ALPHA, LRN_BETA = 2.0, 5, 1e-4, 0.75
+
+INITIALISATIONS = ("glorot", "he-fan-out", "gaussian")
+
+
+class LocalResponseNorm(nn.Module):
+    """Normalisation across channels with the paper's constants, on (N, C, H, W).
+
+    The sum over neighbouring channels is a 1x1 convolution with a band matrix, several times faster than
+    `torch.nn.LocalResponseNorm`, which also divides alpha by n.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        channel = torch.arange(channels)
+        band = ((channel[:, None] - channel[None, :]).abs() <= LRN_N // 2).float() * LRN_ALPHA
+        self.register_buffer("band", band[:, :, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = F.conv2d(x * x, self.band, bias=None) + LRN_K
+        root = scale.rsqrt()
+        return x * (root * root.sqrt()).to(x.dtype)  # scale ** -0.75
+
+
+class VGG(nn.Module):
+    """A net of Table 1.
+
+    `net` is a name such as "D" or a `Config`; `width` multiplies every channel count (the paper's is 1), `input_size`
+    is the side of the crop in pixels (the paper's is 224), `dropout` the ratio after fc6 and fc7 (Sect. 3.1).
+    Raises ValueError for an unknown net, a width that leaves a layer empty, or a crop smaller than one cell of the
+    last pool.
+    """
+
+    def __init__(
+        self,
+        net: str | Config,
+        num_classes: int = 1000,
+        width: float = 1.0,
+        input_size: int = 224,
+        dropout: float = 0.5,
+    ):
+        super().__init__()
+        self.config = (config(net) if isinstance(net, str) else net).scaled(width)
+        self.input_size = input_size
+        if input_size < self.config.stride:
+            raise ValueError(
+                f"input_size {input_size} leaves nothing after the last max-pool: take at least {self.config.stride} "
+                "pixels."
+            )
+        self.cells = input_size // self.config.stride  # pools round down: 224 gives 7 x 7 cells, 56 gives 1 x 1
+
+        self.features = nn.Sequential()
+        channels = 3
+        for block in self.config.blocks:
+            self._add_block(block, channels)
+            channels = block[-1].channels
+        fc6, fc7 = self.config.fully_connected
+        self.head = nn.ModuleDict(
+            {
+                "fc6": nn.Linear(channels * self.cells**2, fc6),
+                "fc7": nn.Linear(fc6, fc7),
+                "fc8": nn.Linear(fc7, num_classes),
+            }
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def _add_block(self, block, channels: int) -> None:
+        # ReLU and max commute, and ReLU on the pooled quarter costs less: only a pool right after a convolution
+        # trades places.
+        for layer, following in zip(block, (*block[1:], None), strict=True):
+            name, number = layer.name, layer.name.removeprefix("conv")
+            if layer.kind == "conv":
+                conv = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding)
+                self.features.add_module(name, conv)
+                channels = layer.channels
+                if following.kind == "pool":
+                    self.features.add_module(following.name, nn.MaxPool2d(following.kernel, following.stride))
+                self.features.add_module(f"relu{number}", nn.ReLU(inplace=True))
+            elif layer.kind == "lrn":
+                self.features.add_module(name, LocalResponseNorm(channels))
+            elif name not in self.features._modules:
+                self.features.add_module(name, nn.MaxPool2d(layer.kernel, layer.stride))
+
+    @property
+    def weighted(self) -> dict[str, nn.Conv2d | nn.Linear]:
+        """The layers with weights by name (conv1_1 ... fc8), in the order of Table 1."""
+        convs = {name: module for name, module in self.features.named_children() if isinstance(module, nn.Conv2d)}
+        return {**convs, **dict(self.head.items())}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores (logits) of crops: (N, 3, input_size, input_size) -> (N, classes); ValueError for another
+        size.
+        """
+        if x.shape[-2:] != (self.input_size, self.input_size):
+            raise ValueError(
+                f"a crop of {x.shape[-2]} x {x.shape[-1]} pixels was given where the net takes exactly "
+                f"{self.input_size} x {self.input_size}: use dense() for larger images."
+            )
+        x = self.features(x).flatten(1)  # (N, C * cells^2), channels first as in the paper's Caffe models
+        x = self.dropout(F.relu(self.head["fc6"](x)))
+        x = self.dropout(F.relu(self.head["fc7"](x)))
+        return self.head["fc8"](x)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The class-score map of whole images (Sect. 3.2): (N, 3, H, W) -> (N, classes, h, w).
+
+        The fully connected layers act as convolutions, the first with a kernel as large as the crop's last pool, so a
+        position of the map is one placement of the head: h = floor(H / 32) - floor(input_size / 32) + 1.
+        Raises ValueError when the image is smaller than the crop.
+        """
+        if min(x.shape[-2:]) < self.input_size:
+            raise ValueError(
+                f"an image of {x.shape[-2]} x {x.shape[-1]} pixels is smaller than the crop of {self.input_size}: "
+                "rescale it first."
+            )
+        x = self.features(x)
+        for name, layer in self.head.items():
+            kernel = self.cells if name == "fc6" else 1
+            weight = layer.weight.view(layer.out_features, -1, kernel, kernel)
+            x = F.conv2d(x, weight, layer.bias)
+            if name != "fc8":
+                x = self.dropout(F.relu(x))
+        return x
+
+
+@torch.no_grad()
+def initialise(model: VGG, how: str, seed: int) -> VGG:
+    """Draw the weights of every layer anew from `seed`; biases are zero (Sect. 3.1).
+
+    glorot: normal, variance 2 / (fan_in + fan_out), the initialisation the authors found to work afterwards.
+    he-fan-out: normal, variance 2 / fan_out for convolutions; fully connected layers have sd 0.01 at the paper's 4096
+        inputs, scaled by sqrt(4096 / width of fc6) so that a narrow net starts with the same signal.
+    gaussian: sd 0.01 for every layer, the literal recipe for net A, under which deep nets do not start.
+    Raises ValueError for another name.
+    """
+    if how not in INITIALISATIONS:
+        raise ValueError(f"unknown initialisation {how!r}: choose one of {', '.join(INITIALISATIONS)}.")
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model.weighted.values():
+        receptive = layer.weight[0, 0].numel()
+        fan_out, fan_in = layer.weight.shape[0] * receptive, layer.weight.shape[1] * receptive
+        if how == "glorot":
+            sd = math.sqrt(2 / (fan_in + fan_out))
+        elif how == "gaussian":
+            sd = 0.01
+        elif isinstance(layer, nn.Conv2d):
+            sd = math.sqrt(2 / fan_out)
+        else:
+            sd = 0.01 * math.sqrt(4096 / model.config.fully_connected[0])
+        # Drawn on the CPU, so that every device starts from the same weights.
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * sd)
+        layer.bias.zero_()
+    return model
+
+
+@torch.no_grad()
+def load_torchvision(model: VGG, state: dict[str, Tensor]) -> VGG:
+    """Copy a state dict of torchvision's vgg11, vgg13, vgg16 or vgg19 into net A, B, D or E, layer by layer.
+
+    Raises ValueError when the number of layers or a shape differs, before anything is copied.
+    """
+    names = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
+    layers = model.weighted
+    if len(names) != len(layers):
+        raise ValueError(
+            f"the state dict has {len(names)} weight layers and net {model.config.name} has {len(layers)}: "
+            "torchvision's vgg11, 13, 16 and 19 (without _bn) match A, B, D and E."
+        )
+    for name, (ours, layer) in zip(names, layers.items(), strict=True):
+        if state[f"{name}.weight"].shape != layer.weight.shape:
+            raise ValueError(
+                f"{name}.weight has shape {tuple(state[f'{name}.weight'].shape)} where {ours} has "
+                f"{tuple(layer.weight.shape)}: "
+                "the net, width or input size differs."
+            )
+    for name, layer in zip(names, layers.values(), strict=True):
+        layer.weight.copy_(state[f"{name}.weight"])
+        layer.bias.copy_(state[f"{name}.bias"])
+    return model
