@@ -130,14 +130,14 @@ PRESETS: dict[str, Preset] = {
             "tiny-imagenet",
             {"name": "tiny-imagenet"},
             {**SMALL_RECIPE},
-            seeds=(0, 1, 2),
+            seeds=(0,),
             needs_folder=True,
         ),
         Preset(
             "tiny-imagenet-50",
             {"name": "tiny-imagenet", "classes": 50},
             {**SMALL_RECIPE, "width": 1 / 4, "batch_size": 128, "epochs": 40},
-            seeds=(0, 1, 2),
+            seeds=(0,),
             needs_folder=True,
         ),
         Preset(

@@ -88,13 +88,14 @@ def _execute_all(missing, images, device, threads, jobs, store, stop_at, shown) 
         for item in missing:
             _execute(item, images, device, threads, store, stop_at, shown.event)
         return
+    # Computed once here: they travel with the images, which joblib lets the workers share.
+    _ = images.digest, images.mean_rgb, images.rgb_components
     with multiprocessing.Manager() as manager:
         events = manager.Queue()
         listener = threading.Thread(
             target=lambda: [shown.event(event) for event in iter(events.get, None)], daemon=True
         )
         listener.start()
-        # A worker reads these when it starts, before the first tensor is made.
         work = joblib.Parallel(n_jobs=jobs, backend="loky", mmap_mode="c", batch_size=1, pre_dispatch=jobs)
         try:
             work(

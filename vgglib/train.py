@@ -111,7 +111,8 @@ def train(
     `stop_at` is a `time.monotonic()` after which no epoch may end.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
     """
-    model = VGG(experiment.net, len(images.class_names), experiment.width, experiment.crop, experiment.dropout)
+    with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next line
+        model = VGG(experiment.net, len(images.class_names), experiment.width, experiment.crop, experiment.dropout)
     initialise(model, experiment.initialisation, experiment.seed)
     model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(

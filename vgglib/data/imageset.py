@@ -159,7 +159,9 @@ class ImageSet:
     @cached_property
     def mean_rgb(self) -> Tensor:
         """(3,) float32: the mean RGB value over all pixels of train, in grey levels 0-255 (Sect. 2.1)."""
-        return (self.train.pixels.sum(0, dtype=torch.int64).double() / len(self.train.pixels)).float()
+        # In pieces: an integer sum first widens its argument to eight times the memory.
+        total = sum(piece.sum(0, dtype=torch.int64) for piece in self.train.pixels.split(1 << 22))
+        return (total.double() / len(self.train.pixels)).float()
 
     @cached_property
     def rgb_components(self) -> Tensor:

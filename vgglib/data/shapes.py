@@ -1,10 +1,11 @@
-"""`shapes`: a made-up data set of textured shapes, drawn from a seed at any resolution, for runs without a download.
+"""`shapes`: a made-up data set of textured shapes, drawn from a seed at any resolution, no download needed.
 
 A class is a texture and a shape ("striped star"). Three cues name it, from easy to hard:
 
-1. each shape leans towards a hue (hearts are mostly pink), but neighbouring shapes overlap;
-2. the texture is a local pattern that a first layer can see;
-3. the outline needs spatial context, since the textures of two shapes are the same.
+1. each class leans towards a hue (hearts are mostly red) and each texture towards a kind of second colour (stripes
+   are mostly pale), but neighbours overlap;
+2. the texture is a local pattern: two or three layers see it;
+3. the outline needs spatial context, since every texture comes with every shape.
 
 Size, place, rotation, contrast, lighting and grain vary; small shapes of other classes lie around the subject and
 sometimes in front of it. All lengths are in units of the image's smallest side, so a seed names one scene, whatever
@@ -29,7 +30,7 @@ CLASSES: tuple[str, ...] = tuple(f"{texture} {shape}" for shape in SHAPES for te
 
 # Width over height. Three ratios, not a continuum, so that images of one size can be stacked into a batch.
 ASPECT_RATIOS: tuple[float, ...] = (1.0, 4 / 3, 3 / 4)
-MIN_SMALLEST_SIDE = 32  # below, a texture's period is under 4 pixels and the classes melt together
+MIN_SMALLEST_SIDE = 32  # below, a texture is finer than three pixels a period and fades to a mean colour
 
 # How hard the task is. Tuned so that net A at width 1/8 leaves chance within seconds and no net gets close to zero.
 HUE_SD = 0.05  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
@@ -122,7 +123,7 @@ def _star(u: Array, v: Array) -> Array:
     sector = tau / 5
     turn = np.arctan2(u, -v)
     # Fold the plane onto one half of one arm: there the edge is a straight line from the tip to the notch.
-    turn -= np.rint(turn * (1 / sector)) * sector
+    turn -= np.rint(turn / sector) * sector
     rho = np.hypot(u, v)
     along, across = rho * np.cos(turn), rho * np.abs(np.sin(turn))
     notch = STAR_NOTCH * cos(sector / 2), STAR_NOTCH * sin(sector / 2)
@@ -133,9 +134,9 @@ def _star(u: Array, v: Array) -> Array:
 
 def _heart(u: Array, v: Array) -> Array:
     # A square on its corner, with a disc on each of its two upper sides.
-    u, half = np.abs(u), (HEART_SIZE / 2)
+    u, half = np.abs(u), HEART_SIZE / 2
     square = (u + np.abs(v) - HEART_SIZE) * sqrt(0.5)
-    return np.minimum(square, np.hypot(u - half, v + half) - (HEART_SIZE * sqrt(0.5)))
+    return np.minimum(square, np.hypot(u - half, v + half) - HEART_SIZE * sqrt(0.5))
 
 
 def _cross(u: Array, v: Array) -> Array:
@@ -171,7 +172,7 @@ OUTLINE_HULL: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 def _wave(u: Array, pixel: float) -> Array:
     """A square wave between 0 and 1 of period 1 whose steps are a pixel wide."""
-    step = np.sin(u * tau) * (1 / (tau * pixel))
+    step = np.sin(u * tau) / (tau * pixel)
     return _clip(step + 0.5)
 
 
@@ -180,14 +181,14 @@ def _striped(u: Array, v: Array, pixel: float) -> Array:
 
 
 def _checked(u: Array, v: Array, pixel: float) -> Array:
-    # Halved, so that a check is as wide as a stripe is not: the corners are what tells the two apart.
+    # Slightly wider than stripes, so that the checks survive the first pooling layers as well as stripes do.
     a, b = _wave(u * 0.7, pixel * 0.7), _wave(v * 0.7, pixel * 0.7)
     return a + b - 2 * a * b
 
 
 def _dotted(u: Array, v: Array, pixel: float) -> Array:
     distance = np.hypot(u - np.rint(u), v - np.rint(v)) - DOT_RADIUS
-    return _clip(0.5 - distance * (1 / pixel))
+    return _clip(0.5 - distance / pixel)
 
 
 PATTERN: dict[str, Callable[[Array, Array, float], Array]] = {
