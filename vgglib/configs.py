@@ -61,6 +61,7 @@ TABLE_1: dict[str, tuple[str, ...]] = {
     ),
 }
 FULLY_CONNECTED = (4096, 4096)
+INITIALISATIONS = ("glorot", "he-fan-out", "gaussian")  # what they draw is in models.initialise
 
 
 @dataclass(frozen=True)

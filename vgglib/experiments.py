@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from vgglib.configs import TABLE_1, config
+from vgglib.configs import INITIALISATIONS, TABLE_1, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 
@@ -46,6 +46,10 @@ class Experiment:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0.")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must be 0 or greater.")
+        if self.initialisation not in INITIALISATIONS:
+            raise ValueError(
+                f"unknown initialisation {self.initialisation!r}: choose one of {', '.join(INITIALISATIONS)}."
+            )
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"unknown precision {self.precision!r}: choose auto, bf16 or fp32.")
         if len(self.drop_deadlines) not in (0, self.drops) or list(self.drop_deadlines) != sorted(self.drop_deadlines):

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vgglib.configs import Config, config
+from vgglib.configs import INITIALISATIONS, Config, config
 
 # Krizhevsky's normalisation, as the paper quotes it (Sect. 2.3): x / (k + alpha * sum over n neighbours of x^2) ^ beta.
 LRN_K, LRN_N, LRN_ALPHA, LRN_BETA = 2.0, 5, 1e-4, 0.75
-
-INITIALISATIONS = ("glorot", "he-fan-out", "gaussian")
 
 
 class LocalResponseNorm(nn.Module):
@@ -140,10 +138,11 @@ class VGG(nn.Module):
 def initialise(model: VGG, how: str, seed: int) -> VGG:
     """Draw the weights of every layer anew from `seed`; biases are zero (Sect. 3.1).
 
-    glorot: normal, variance 2 / (fan_in + fan_out), the initialisation the authors found to work afterwards.
-    he-fan-out: normal, variance 2 / fan_out for convolutions; fully connected layers have sd 0.01 at the paper's 4096
-        inputs, scaled by sqrt(4096 / width of fc6) so that a narrow net starts with the same signal.
-    gaussian: sd 0.01 for every layer, the literal recipe for net A, under which deep nets do not start.
+    - glorot: normal, variance 2 / (fan_in + fan_out), the initialisation the authors found to work afterwards.
+    - he-fan-out: normal, variance 2 / fan_out for convolutions; fully connected layers have sd 0.01 at the paper's
+      4096 inputs, scaled by sqrt(4096 / width of fc6) so that a narrow net starts with the same signal.
+    - gaussian: sd 0.01 for every layer, the literal recipe for net A, under which deep nets do not start.
+
     Raises ValueError for another name.
     """
     if how not in INITIALISATIONS:

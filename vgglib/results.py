@@ -98,7 +98,7 @@ class Store:
         path = self.record_path(run)
         try:
             record = json.loads(path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"the record {path} is not JSON ({error}): delete it and run again.") from error

@@ -32,7 +32,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per net and protocol: mean errors in percent over seeds, a 95 % interval, how many seeds, and a status.
 
     rows: as `results.Store.rows` gives them. The interval is Student's t over seeds where there are at least
-    two, which speaks of the configuration, and Wilson's over images where there is one, which speaks of that one trained net.
+    two, which speaks of the configuration, and Wilson's over images where there is one, which speaks of that one net.
     """
     return pd.DataFrame(
         [{**dict(zip(KEY, key, strict=True)), **_group(group)} for key, group in rows.groupby(KEY, sort=False)]

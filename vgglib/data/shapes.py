@@ -33,7 +33,7 @@ ASPECT_RATIOS: tuple[float, ...] = (1.0, 4 / 3, 3 / 4)
 MIN_SMALLEST_SIDE = 32  # below, a texture is finer than three pixels a period and fades to a mean colour
 
 # How hard the task is. Tuned so that net A at width 1/8 leaves chance within seconds and no net gets close to zero.
-HUE_SD = 0.05  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
+HUE_SD = 0.035  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
 SATURATION = (0.6, 0.95)
 VALUE = (0.65, 0.95)
 RADIUS = (0.26, 0.40)

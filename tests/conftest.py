@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+import torch
+
+from vgglib.data.imageset import ImageSet, Split
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    torch.set_num_threads(1)  # small tensors, and results that do not depend on the machine's cores
+
+
+@pytest.fixture(autouse=True)
+def own_results(monkeypatch, tmp_path):
+    """No test reads or writes the repository's records unless it says so."""
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+
+
+def split_of(colours, labels, shapes=((40, 48),)):
+    """Images of one colour each; `shapes` (height, width) are taken in turn."""
+    images = [
+        np.broadcast_to(np.array(colour, np.uint8), (*shapes[i % len(shapes)], 3)) for i, colour in enumerate(colours)
+    ]
+    return Split.of(images, labels)
+
+
+@pytest.fixture
+def two_colours():
+    """Dark and bright images of 40 x 48 pixels in two classes: easy to learn in a few steps."""
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        labels = np.arange(count) % 2
+        return split_of(np.where(labels, 190, 60)[:, None] + rng.integers(-20, 20, (count, 3)), labels)
+
+    return ImageSet.of("two colours", ("dark", "bright"), split(80), split(20))

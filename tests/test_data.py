@@ -1,0 +1,165 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from vgglib import data
+from vgglib.data.files import decode
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tiny-imagenet-200"
+
+
+@pytest.fixture(autouse=True)
+def no_cache():
+    data.load.cache_clear()
+
+
+def encoded(colour, size=(64, 64), mode="RGB", format="JPEG", **options):
+    buffer = io.BytesIO()
+    Image.new(mode, size, colour).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def write_tree(root, classes=("cat", "dog"), count=4):
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            (root / name / f"{i}.png").write_bytes(encoded((40 * i, 100 * number, 0), (50 + i, 64), format="PNG"))
+    return root
+
+
+def tiny_imagenet(root, layout):
+    """The same six classes of three training images and one of validation, in either layout."""
+    wnids = [f"n0000000{i}" for i in range(6)]
+    train = [
+        (f"{w}_{i}.JPEG", label, encoded((30 * label, 60 * i, 5))) for label, w in enumerate(wnids) for i in range(3)
+    ]
+    val = [(f"val_{label}.JPEG", label, encoded((200, 30 * label, 5))) for label in range(6)]
+    if layout == "parquet":
+        root.mkdir(exist_ok=True)
+        for which, rows in (("train", train[::-1]), ("val", val)):
+            table = pa.table(
+                {
+                    "image": [{"bytes": content, "path": name} for name, _, content in rows],
+                    "label": [label for _, label, _ in rows],
+                }
+            ).replace_schema_metadata({"wnids": json.dumps(wnids)})
+            pq.write_table(table, root / f"{which}-00000-of-00001.parquet")
+    else:
+        (root / "val" / "images").mkdir(parents=True)
+        (root / "wnids.txt").write_text("\n".join(wnids[::-1]))
+        for name, label, content in train:
+            (root / "train" / wnids[label] / "images").mkdir(parents=True, exist_ok=True)
+            (root / "train" / wnids[label] / "images" / name).write_bytes(content)
+        for name, _, content in val:
+            (root / "val" / "images" / name).write_bytes(content)
+        lines = [f"{name}\t{wnids[label]}\t0\t0\t1\t1" for name, label, _ in val]
+        (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_shapes_is_the_same_every_time_and_val_differs_from_train():
+    arguments = {"name": "shapes", "train_images": 48, "val_images": 24, "smallest_side": 64}
+    first = data.load(**arguments)
+    data.load.cache_clear()
+    assert data.load(**arguments).digest == first.digest
+    assert len(first.class_names) >= 20
+    assert (len(first.train), len(first.minival), len(first.val)) == (24, 24, 24)
+    assert first.train.sizes.amin(1).unique().tolist() == [64] and first.train.sizes.max() > 64
+
+
+def test_both_layouts_of_tiny_imagenet_give_the_same_set(tmp_path):
+    sets = [data.load("tiny-imagenet", tiny_imagenet(tmp_path / layout, layout)) for layout in ("parquet", "zip")]
+    assert sets[0].digest == sets[1].digest
+    assert (len(sets[0].train), len(sets[0].minival), len(sets[0].val)) == (12, 6, 6)
+    few = data.load("tiny-imagenet", tmp_path / "zip", classes=2)
+    assert len(few.class_names) == 2 and len(few.val) == 2
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    root = tiny_imagenet(tmp_path / "p", "parquet")
+    (root / "train-00000-of-00001.parquet").rename(root / "train-00000-of-00003.parquet")
+    with pytest.raises(ValueError, match="1 of 3 train shards"):
+        data.load("tiny-imagenet", root)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="Tiny ImageNet is not on this machine")
+def test_real_images_of_tiny_imagenet():
+    images = data.load("tiny-imagenet", REAL, classes=2)
+    assert images.class_names == ("n01443537", "n01629819")
+    assert (len(images.train), len(images.minival), len(images.val)) == (900, 100, 100)
+    assert images.train.sizes.unique().tolist() == [64]
+
+
+def test_own_folder_with_and_without_val(tmp_path):
+    plain = data.load("folder", write_tree(tmp_path / "plain", count=5))
+    assert plain.class_names == ("cat", "dog")
+    assert (len(plain.train), len(plain.minival), len(plain.val)) == (6, 2, 2)
+    for which in ("train", "val"):
+        write_tree(tmp_path / "both" / which)
+    both = data.load("folder", tmp_path / "both")
+    assert (len(both.train), len(both.minival), len(both.val)) == (6, 2, 8)
+    assert both.val.sizes[:4].tolist() == [[64, 50], [64, 51], [64, 52], [64, 53]]
+
+
+def test_large_own_images_are_reduced(tmp_path):
+    images = data.load("folder", write_tree(tmp_path / "x"), smallest_side=32)
+    assert images.train.sizes.amin(1).unique().tolist() == [32]
+
+
+def test_grey_cmyk_palette_and_turned_images_become_upright_rgb():
+    assert decode(encoded(100, mode="L"))[0, 0].tolist() == [100] * 3
+    assert decode(encoded((0, 255, 255, 0), mode="CMYK"))[0, 0] == pytest.approx([255, 0, 0], abs=3)
+    assert decode(encoded(0, mode="P", format="PNG")).shape == (64, 64, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    assert decode(encoded((9, 9, 9), size=(20, 10), exif=exif)).shape == (20, 10, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", encoded((1, 2, 3), size=(200, 200))[:-600]])
+def test_broken_images_are_named_counted_and_skipped_only_if_asked(tmp_path, content):
+    root = write_tree(tmp_path / "x")
+    (root / "dog" / "1.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"1 of \d+ images do not decode, the first is dog/1\.png .*--skip-bad-images"):
+        data.load("folder", root)
+    images = data.load("folder", root, skip_bad_images=True)
+    assert images.skipped == ("dog/1.png",)
+    assert len(images.train) + len(images.minival) + len(images.val) == 7
+
+
+def test_refusals_name_the_value(tmp_path):
+    write_tree(tmp_path / "x")
+    (tmp_path / "x" / "empty").mkdir()
+    (tmp_path / "only").mkdir()
+    for arguments, message in (
+        (("mnist",), "unknown data set 'mnist'"),
+        (("tiny-imagenet",), "read from a folder"),
+        (("folder", tmp_path / "none"), "none does not exist"),
+        (("folder", tmp_path / "x"), "empty holds no images"),
+        (("folder", tmp_path / "only"), "only holds 0 class folder"),
+        (("tiny-imagenet", tmp_path / "only"), "holds no Tiny ImageNet"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.load(*arguments)
+
+
+def test_train_and_val_must_have_the_same_classes(tmp_path):
+    write_tree(tmp_path / "x" / "train")
+    with pytest.raises(ValueError, match="no folder 'val'"):
+        data.load("folder", tmp_path / "x")
+    write_tree(tmp_path / "x" / "val", classes=("cat", "emu"))
+    with pytest.raises(ValueError, match="class 'dog' is in only one of train and val"):
+        data.load("folder", tmp_path / "x")
+
+
+def test_decoded_pixels_are_those_of_the_file():
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    assert torch.equal(torch.tensor(decode(buffer.getvalue())), torch.from_numpy(pixels))

@@ -1,0 +1,95 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from conftest import split_of
+from torchvision.transforms.v2 import functional as tv
+
+from vgglib.data.imageset import ImageSet, Split, rescale
+
+
+def gradient(height, width):
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, rows + columns], 2).astype(np.uint8)
+
+
+def test_images_of_different_sizes_come_back_as_they_were():
+    images = [gradient(4, 7), gradient(5, 3), gradient(4, 7) + 1]
+    split = Split.of(images, [0, 1, 0])
+    assert all(np.array_equal(split.image(i), image) for i, image in enumerate(images))
+    assert split.sizes.tolist() == [[4, 7], [5, 3], [4, 7]]
+    assert split.smallest_side == 3
+    chosen = split.subset([2, 1])
+    assert np.array_equal(chosen.image(0), images[2]) and np.array_equal(chosen.image(1), images[1])
+    assert chosen.labels.tolist() == [0, 1]
+
+
+def test_batches_hold_whole_images_of_one_shape_each_image_once():
+    images = [gradient(4, 7), gradient(5, 3), gradient(4, 7) + 1, gradient(4, 7) + 2]
+    split = Split.of(images, [0, 1, 0, 1])
+    seen = []
+    for index, batch in split.batches(pixels_per_batch=2 * 28):
+        assert len(index) <= 2
+        for i, image in zip(index.tolist(), batch, strict=True):
+            seen.append(i)
+            assert np.array_equal(image.permute(1, 2, 0), images[i])
+    assert sorted(seen) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("height, width, expected", [(40, 60, (32, 48)), (64, 50, (41, 32)), (20, 30, (32, 48))])
+def test_rescaling_is_isotropic_and_equals_torchvisions_antialiased_resize(height, width, expected):
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    ours = rescale(image, 32)
+    assert ours.shape == (*expected, 3)
+    theirs = tv.resize(image.permute(2, 0, 1).float(), list(expected), antialias=True).permute(1, 2, 0)
+    assert (ours.float() - theirs).abs().max() <= 0.5 + 1e-3  # rounding to grey levels
+
+
+def test_rescaling_to_the_side_they_have_copies_nothing():
+    split = Split.of([gradient(32, 50), gradient(40, 32)], [0, 1])
+    assert split.rescaled(32) is split
+    assert split.rescaled(16).sizes.tolist() == [[16, 25], [20, 16]]
+
+
+def test_minival_is_a_tenth_of_each_class_and_apart_from_train():
+    colours = np.arange(60)[:, None].repeat(3, 1)
+    images = ImageSet.of("x", ("a", "b"), split_of(colours, np.arange(60) % 2), split_of(colours[:2], [0, 1]))
+    assert torch.bincount(images.minival.labels).tolist() == [3, 3]
+    values = [{int(split.image(i)[0, 0, 0]) for i in range(len(split))} for split in (images.train, images.minival)]
+    assert len(values[0]) == 54 and len(values[1]) == 6 and not values[0] & values[1]
+    again = ImageSet.of("x", ("a", "b"), split_of(colours, np.arange(60) % 2), split_of(colours[:2], [0, 1]))
+    assert again.digest == images.digest
+
+
+def test_a_class_with_one_image_is_refused():
+    with pytest.raises(ValueError, match="class 'b' of x has 1 training image"):
+        ImageSet.of("x", ("a", "b"), split_of([[0] * 3] * 3, [0, 0, 1]), split_of([[0] * 3], [0]))
+
+
+def test_mean_and_components_by_hand():
+    # Two kinds of pixels, black and (100, 0, 0): mean 50, variance 50^2 along red only.
+    pixels = split_of([[0, 0, 0], [100, 0, 0]], [0, 1])
+    images = ImageSet("x", ("a", "b"), pixels, pixels, pixels)
+    assert images.mean_rgb.tolist() == [50, 0, 0]
+    strongest = images.rgb_components[:, 2]
+    torch.testing.assert_close(strongest, torch.tensor([(50 / 255) ** 2 * 255, 0, 0]), rtol=1e-3, atol=1e-6)
+    assert images.rgb_components[:, :2].abs().max() < 1e-6
+
+
+def test_the_digest_sees_every_part():
+    base = split_of([[0] * 3, [9] * 3], [0, 1])
+    sets = [
+        ImageSet("x", ("a", "b"), base, base, base),
+        ImageSet("x", ("a", "c"), base, base, base),
+        ImageSet("x", ("a", "b"), base, base, split_of([[0] * 3, [8] * 3], [0, 1])),
+        ImageSet("x", ("a", "b"), base, base, split_of([[0] * 3, [9] * 3], [1, 0])),
+        ImageSet("x", ("a", "b"), base, base, split_of([[0] * 3, [9] * 3], [0, 1], shapes=((48, 40),))),
+    ]
+    assert len({images.digest for images in sets}) == len(sets)
+
+
+def test_a_split_survives_pickling():
+    split = split_of([[1, 2, 3]], [0])
+    again = pickle.loads(pickle.dumps(split))
+    assert all(torch.equal(getattr(split, name), getattr(again, name)) for name in ("pixels", "sizes", "labels"))

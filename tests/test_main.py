@@ -1,0 +1,49 @@
+import subprocess
+import sys
+
+import pytest
+
+
+def vgg(*arguments):
+    return subprocess.run([sys.executable, "-m", "vgglib", *arguments], capture_output=True, text=True)
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from typer.testing import CliRunner; from vgglib.__main__ import app\n"
+    code += "r = CliRunner().invoke(app, ['--help']); assert r.exit_code == 0 and 'plan' in r.output\n"
+    code += "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["run", "--preset", "big"], "unknown preset 'big'"),
+        (["run", "--preset", "smoke", "--nets", "F"], "unknown net 'F'"),
+        (["run", "--preset", "smoke", "--width", "-1"], "width is -1"),
+        (["run", "--preset", "tiny-imagenet", "--data-dir", "/nowhere"], "/nowhere does not exist"),
+        (["run", "--preset", "smoke", "--seeds", "x"], "'x' is no list of seeds"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(arguments, message, tmp_path):
+    done = vgg(*arguments, *(["--results", str(tmp_path)]))
+    assert done.returncode == 2 and not done.stdout
+    assert message in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("vgg: ")
+
+
+def test_an_unknown_option_is_refused():
+    done = vgg("run", "--widht", "1")
+    assert done.returncode == 2 and "widht" in done.stderr
+
+
+def test_plan_and_table_read_records_without_running(tmp_path):
+    done = vgg("plan", "--preset", "smoke", "--table", "3", "--nets", "A,E", "--results", str(tmp_path))
+    assert done.stdout.splitlines() == ["not run  A_S256_seed0_dense_Q256", "not run  E_S256_seed0_dense_Q256"]
+    done = vgg("table", "--preset", "smoke", "--table", "3", "--results", str(tmp_path))
+    assert done.returncode == 0 and done.stdout.count("not run") == 12
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_says_what_it_loaded():
+    done = vgg("data", "--preset", "smoke")
+    assert done.returncode == 0 and "classes  24" in done.stdout and "sha256" in done.stdout

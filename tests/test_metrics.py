@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from vgglib.metrics import error_percent, interval_percent, wrong
+
+POSTERIORS = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+
+
+def test_top_k_by_hand():
+    labels = np.array([0, 2, 1, 2])  # ranks 1, 1, 2, 3
+    assert wrong(POSTERIORS, labels, 1).tolist() == [False, False, True, True]
+    assert [error_percent(POSTERIORS, labels, k) for k in (1, 2, 3)] == [50, 25, 0]
+
+
+def test_a_tie_counts_against_the_net():
+    same = np.full((4, 3), 1 / 3)
+    assert [error_percent(same, np.zeros(4, int), k) for k in (1, 2, 3)] == [100, 100, 0]
+    assert wrong(np.array([[0.4, 0.4, 0.2]]), np.array([0]), 1).tolist() == [True]
+    assert wrong(np.array([[0.4, 0.4, 0.2]]), np.array([0]), 2).tolist() == [False]
+
+
+def test_posteriors_that_are_not_numbers_are_wrong():
+    assert wrong(np.full((1, 3), np.nan), np.array([0]), 1).tolist() == [True]
+
+
+def test_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="4 posteriors were given for 3 labels"):
+        error_percent(POSTERIORS, np.zeros(3, int))
+
+
+def test_wilson_interval_of_a_published_example():
+    # Newcombe (1998): 81 of 263 has the Wilson score interval 0.2553 to 0.3662.
+    low, high = interval_percent(100 * 81 / 263, 263)
+    assert (low, high) == pytest.approx((25.53, 36.62), abs=0.005)
+    assert interval_percent(0, 100)[0] == 0

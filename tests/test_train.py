@@ -1,0 +1,124 @@
+import math
+import time
+
+import pytest
+import torch
+
+from vgglib import checkpoints
+from vgglib.experiments import Experiment
+from vgglib.train import Diverged, OutOfTime, next_learning_rate, train
+
+CPU = torch.device("cpu")
+
+
+def experiment(**changes):
+    # Resolution 1/7: crops of 32 pixels, S = 256 is 37.
+    usual = {"net": "A", "seed": 0, "resolution": 1 / 7, "width": 1 / 32, "batch_size": 16, "epochs": 3}
+    usual |= {"initialisation": "he-fan-out", "learning_rate": 0.02, "precision": "fp32"}
+    return Experiment(**usual | changes)
+
+
+def weights(trained):
+    return [parameter.detach().clone() for parameter in trained.model.parameters()]
+
+
+def rates(errors, **settings):
+    """The learning rate of each epoch, were these the errors after each; chance is 95 %."""
+    plan = experiment(learning_rate=1.0, **settings)
+    return [next_learning_rate(plan, errors[:n], 95.0) for n in range(len(errors) + 1)]
+
+
+def test_the_rate_drops_when_the_error_has_not_improved_for_patience_epochs():
+    errors = [50, 40, 41, 40, 39, 39, 39, 39, 39, 39, 39]
+    found = rates(errors, epochs=74, patience=2)
+    # 41 and 40 do not improve on 40: a drop; after 39, every second epoch drops; the fourth time ends it.
+    assert found == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, None])
+
+
+def test_no_drop_before_the_net_has_left_chance():
+    assert rates([95, 95, 95, 91, 93, 92], epochs=74, patience=2) == [1] * 7
+    assert rates([95, 95, 90, 93, 92], epochs=74, patience=2) == pytest.approx([1, 1, 1, 1, 1, 0.1])
+
+
+def test_deadlines_drop_the_rate_of_a_net_that_keeps_improving():
+    errors = list(range(80, 70, -1))
+    found = rates(errors, epochs=10, patience=3, drop_deadlines=(0.6, 0.8, 0.9))
+    assert found == pytest.approx([1] * 6 + [0.1] * 2 + [0.01, 1e-3, None])
+
+
+def test_training_ends_after_epochs():
+    assert rates([50, 40, 30], epochs=3, patience=5)[-1] is None
+
+
+def test_training_learns_and_tells_its_history(two_colours):
+    heard = []
+    trained = train(experiment(), two_colours, CPU, report=heard.append)
+    assert [epoch.epoch for epoch in trained.history] == [1, 2, 3]
+    assert trained.history[-1].minival_top1_error_percent == 0
+    assert trained.history[-1].train_loss < 0.5 * math.log(2)
+    assert trained.initial_signal["logit_sd"] > 0 and trained.initial_signal["conv1_1_gradient_norm"] > 0
+    assert heard[-1].images_done == heard[-1].images_total == 3 * 64  # 72 images make four whole batches of 16
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_generator_alone(two_colours):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first = weights(train(experiment(), two_colours, CPU))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(8)
+    assert all(map(torch.equal, first, weights(train(experiment(), two_colours, CPU))))
+    other = weights(train(experiment(seed=1), two_colours, CPU))
+    assert not any(map(torch.equal, first, other))
+
+
+@pytest.mark.parametrize("net", ["A", "A-LRN"])
+def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
+    plan = experiment(net=net)
+    whole = train(plan, two_colours, CPU)
+    path = tmp_path / "checkpoint.safetensors"
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress):
+        if progress.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(plan, two_colours, CPU, path, kill)
+    assert len(checkpoints.read(path)[1]["history"]) == 2
+    resumed = train(plan, two_colours, CPU, path)
+    assert all(map(torch.equal, weights(whole), weights(resumed)))
+    same = [(epoch.train_loss, epoch.minival_top1_error_percent) for epoch in whole.history]
+    assert [(epoch.train_loss, epoch.minival_top1_error_percent) for epoch in resumed.history] == same
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    first = train(experiment(), two_colours, CPU, path)
+    heard = []
+    second = train(experiment(), two_colours, CPU, path, heard.append)
+    assert not heard and all(map(torch.equal, weights(first), weights(second)))
+
+
+def test_a_checkpoint_of_other_settings_or_images_is_refused(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    train(experiment(epochs=1), two_colours, CPU, path)
+    with pytest.raises(ValueError, match=r"another experiment \(epochs was 1 and is 2\)"):
+        train(experiment(epochs=2), two_colours, CPU, path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        train(experiment(epochs=1), two_colours, CPU, path)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(two_colours):
+    with pytest.raises(Diverged, match="the training loss is nan in epoch 1"):
+        train(experiment(learning_rate=1e6), two_colours, CPU)
+
+
+def test_no_epoch_begins_that_would_end_after_the_budget(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(OutOfTime, match="1 epochs done"):
+        train(experiment(), two_colours, CPU, path, stop_at=time.monotonic())
+    assert len(train(experiment(), two_colours, CPU, path).history) == 3
