@@ -98,9 +98,7 @@ def test_a_run_killed_at_any_moment_loses_no_record_and_goes_on(tmp_path):
     command += ["1", "--device", "cpu", "--epochs", "3", "--results", str(tmp_path)]
     finished: dict[Path, bytes] = {}
     for seconds in (4.5, 6, 7.5):
-        process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

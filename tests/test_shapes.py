@@ -16,7 +16,7 @@ def drawn(label, seed, smallest_side=64):
 
 
 def subject_pixels(scene, smallest_side):
-    """True where the subject shows, found by painting the same scene twice, with a black and with a white subject."""
+    """True where the subject shows: the same scene with a black and with a white subject differs there."""
     images = []
     for colour in ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)):
         subject = replace(scene.subject, colour=colour, second_colour=colour)
@@ -102,8 +102,8 @@ def test_the_box_is_the_subject(label):
         left, top, right, bottom = drawing.box
         assert 0 < left < right < width and 0 < top < bottom < height
         rows, columns = np.nonzero(subject_pixels(scene, 128))
-        # Every pixel in the box, and the box no wider than the pixels. A pixel on an edge is half covered; at a
-        # sharp tip its two edges add up, so that some colour reaches past it and full colour ends before it.
+        # Every pixel in the box, and the box no wider than the pixels. A pixel on an edge is half covered; at
+        # a sharp tip two edges add up, so that some colour reaches past it and full colour ends before it.
         inside = (columns.min(), rows.min(), width - columns.max() - 1, height - rows.max() - 1)
         for measured, said in zip(inside, (left, top, width - right, height - bottom), strict=True):
             assert -1.6 < measured - said < 3.5

@@ -2,14 +2,14 @@
 
 A class is a texture and a shape ("striped star"). Three cues name it, from easy to hard:
 
-1. each class leans towards a hue (hearts are mostly red) and each texture towards a kind of second colour (stripes
-   are mostly pale), but neighbours overlap;
+1. each class leans towards a hue (hearts are mostly red) and each texture towards a kind of second colour
+   (stripes are mostly pale), but neighbours overlap;
 2. the texture is a local pattern: two or three layers see it;
 3. the outline needs spatial context, since every texture comes with every shape.
 
-Size, place, rotation, contrast, lighting and grain vary; small shapes of other classes lie around the subject and
-sometimes in front of it. All lengths are in units of the image's smallest side, so a seed names one scene, whatever
-the resolution; edges are antialiased by signed distance instead of supersampling.
+Size, place, rotation, contrast, lighting and grain vary; small shapes of any class lie around the subject and
+sometimes in front of it. All lengths are in units of the image's smallest side, so a seed names one scene,
+whatever the resolution; edges are antialiased by signed distance instead of supersampling.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ CLASSES: tuple[str, ...] = tuple(f"{texture} {shape}" for shape in SHAPES for te
 ASPECT_RATIOS: tuple[float, ...] = (1.0, 4 / 3, 3 / 4)
 MIN_SMALLEST_SIDE = 32  # below, a texture is finer than three pixels a period and fades to a mean colour
 
-# How hard the task is. Tuned so that net A at width 1/8 leaves chance within seconds and no net gets close to zero.
+# How hard the task is: net A at width 1/8 is to leave chance within seconds, and no net to get close to zero.
 HUE_SD = 0.035  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
 SATURATION = (0.6, 0.95)
 VALUE = (0.65, 0.95)
@@ -40,7 +40,7 @@ RADIUS = (0.26, 0.40)
 TILT = 0.25  # radians, either way
 PERIOD = (0.075, 0.1)
 TEXTURE_CONTRAST = (0.65, 0.95)
-# The second colour that a texture leans towards, and how often it has it; otherwise one of the three at random.
+# The second colour that a texture leans towards, and how often it is sure to have it; else any of the three.
 SECOND_COLOUR = {"plain": "dark", "striped": "pale", "checked": "dark", "dotted": "other"}
 SECOND_COLOUR_PROBABILITY = 0.8
 SKY_VALUE = (0.35, 0.65)
@@ -55,7 +55,7 @@ GRAIN_SD = (0.01, 0.04)
 
 @dataclass(frozen=True)
 class Thing:
-    """One textured shape. Lengths in units of the smallest side, (0, 0) is the image's centre, y points down."""
+    """One textured shape, in units of the smallest side; (0, 0) is the image's centre, y points down."""
 
     shape: str
     texture: str
@@ -87,8 +87,9 @@ class Scene:
 class Drawing:
     """One image of the data set.
 
-    `image` is uint8 RGB of shape (H, W, 3). `box` is (x_min, y_min, x_max, y_max) of the subject's whole outline,
-    hidden parts included, as floats in pixels: (0, 0) is the image's upper left corner, (W, H) its lower right one.
+    `image` is uint8 RGB of shape (H, W, 3). `box` is (x_min, y_min, x_max, y_max) of the subject's whole
+    outline, hidden parts included, as floats in pixels: (0, 0) is the image's upper left corner, (W, H) its
+    lower right one.
     """
 
     image: Array
@@ -96,9 +97,9 @@ class Drawing:
     label: int
 
 
-# Outlines. Each takes coordinates in units of the thing's radius and gives the signed distance to the edge (negative
-# inside), exact near the edge, which is where it is used. OUTLINE_HULL holds circles (x, y, radius) whose convex hull is
-# that of the shape: the box follows from them.
+# Outlines. Each takes coordinates in units of the thing's radius and gives the signed distance to the edge
+# (negative inside), exact near the edge, which is where it is used. OUTLINE_HULL holds circles (x, y, radius)
+# whose convex hull is that of the shape: the box follows from them.
 
 TRIANGLE_INRADIUS = 0.6
 STAR_TIP, STAR_NOTCH = 1.1, 0.5
@@ -159,15 +160,16 @@ OUTLINE_HULL: dict[str, tuple[tuple[float, float, float], ...]] = {
     ),
     "star": tuple((STAR_TIP * sin(k * tau / 5), -STAR_TIP * cos(k * tau / 5), 0) for k in range(5)),
     "triangle": tuple(
-        (2 * TRIANGLE_INRADIUS * sin(k * tau / 3), -2 * TRIANGLE_INRADIUS * cos(k * tau / 3), 0) for k in range(3)
+        (2 * TRIANGLE_INRADIUS * sin(k * tau / 3), -2 * TRIANGLE_INRADIUS * cos(k * tau / 3), 0)
+        for k in range(3)
     ),
     "disc": ((0, 0, 0.9),),
     "square": tuple((i * 0.8, j * 0.8, 0) for i in (-1, 1) for j in (-1, 1)),
 }  # fmt: skip
 
 
-# Textures. Each takes coordinates in units of the period and a pixel's size in the same units, and gives the share of
-# the second colour, antialiased.
+# Textures. Each takes coordinates in units of the period and a pixel's size in the same units, and gives the
+# share of the second colour, antialiased.
 
 
 def _wave(u: Array, pixel: float) -> Array:
@@ -199,11 +201,11 @@ PATTERN: dict[str, Callable[[Array, Array, float], Array]] = {
 def draw(labels: Iterable[int], seeds: Iterable[int], smallest_side: int) -> list[Drawing]:
     """Draw one image for each pair of a label and a seed.
 
-    An image depends on its own label and seed and on `smallest_side` (pixels), not on the others in the call. The same
-    label and seed at another `smallest_side` give the same scene at another resolution.
+    An image depends on its own label and seed and on `smallest_side` (pixels), not on the others in the call.
+    The same label and seed at another `smallest_side` give the same scene at another resolution.
 
-    Raises ValueError for a label that is not in 0..23, a negative seed, unequal numbers of labels and seeds, or a
-    `smallest_side` below 32.
+    Raises ValueError for a label that is not in 0..23, a negative seed, unequal numbers of labels and seeds,
+    or a `smallest_side` below 32.
     """
     labels, seeds = list(labels), list(seeds)
     if len(labels) != len(seeds):
@@ -223,7 +225,8 @@ def scene(label: int, seed: int) -> Scene:
     aspect = dice.choice(ASPECT_RATIOS)
     half_width, half_height = max(aspect, 1) / 2, max(1 / aspect, 1) / 2
     subject = _invent_subject(dice, label, half_width, half_height)
-    behind = tuple(_invent_distractor(dice, half_width, half_height) for _ in range(dice.randint(*DISTRACTORS)))
+    count = dice.randint(*DISTRACTORS)
+    behind = tuple(_invent_distractor(dice, half_width, half_height) for _ in range(count))
     in_front = ()
     if dice.random() < OCCLUSION_PROBABILITY:
         turn = tau * dice.random()
@@ -278,7 +281,8 @@ def render(scene: Scene, smallest_side: int) -> Drawing:
 def _invent_subject(dice: Random, label: int, half_width: float, half_height: float) -> Thing:
     shape, texture = divmod(label, len(TEXTURES))
     hue = label / len(CLASSES) + dice.gauss(0, HUE_SD) - 0.12  # the offset makes hearts red, discs blue
-    colour, second = _invent_colours(dice, TEXTURES[texture], hue, dice.uniform(*SATURATION), dice.uniform(*VALUE))
+    saturation, value = dice.uniform(*SATURATION), dice.uniform(*VALUE)
+    colour, second = _invent_colours(dice, TEXTURES[texture], hue, saturation, value)
     radius, angle, period = dice.uniform(*RADIUS), dice.uniform(-TILT, TILT), dice.uniform(*PERIOD)
     thing = Thing(SHAPES[shape], TEXTURES[texture], 0, 0, radius, angle, period, colour, second)
     # Somewhere near the centre, so that most crops show most of it, and never over the image's edge.
@@ -290,7 +294,8 @@ def _invent_subject(dice: Random, label: int, half_width: float, half_height: fl
 
 def _invent_distractor(dice: Random, half_width: float, half_height: float) -> Thing:
     texture = dice.choice(TEXTURES)
-    colour, second = _invent_colours(dice, texture, dice.random(), dice.uniform(0.15, 0.7), dice.uniform(0.3, 0.9))
+    hue, saturation, value = dice.random(), dice.uniform(0.15, 0.7), dice.uniform(0.3, 0.9)
+    colour, second = _invent_colours(dice, texture, hue, saturation, value)
     return Thing(
         dice.choice(SHAPES), texture,
         dice.uniform(-half_width, half_width), dice.uniform(-half_height, half_height),
@@ -298,7 +303,9 @@ def _invent_distractor(dice: Random, half_width: float, half_height: float) -> T
     )  # fmt: skip
 
 
-def _invent_colours(dice: Random, texture: str, hue: float, saturation: float, value: float) -> tuple[Colour, Colour]:
+def _invent_colours(
+    dice: Random, texture: str, hue: float, saturation: float, value: float
+) -> tuple[Colour, Colour]:
     """A thing's colour, and the second one of its texture: dark, pale or of another hue."""
     contrast = dice.uniform(*TEXTURE_CONTRAST)
     kind = SECOND_COLOUR[texture]
@@ -313,7 +320,7 @@ def _invent_colours(dice: Random, texture: str, hue: float, saturation: float, v
 
 
 def _bounds(thing: Thing) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) of a thing, in units of the smallest side from the image's centre."""
+    """The box (left, top, right, bottom) of a thing, in the same units as its place."""
     c, s, r = cos(thing.angle), sin(thing.angle), thing.radius
     circles = [(c * x - s * y, s * x + c * y, reach) for x, y, reach in OUTLINE_HULL[thing.shape]]
     return (
@@ -371,6 +378,7 @@ def _paint(canvas: Array, thing: Thing, x: Array, y: Array, pixel: float) -> Non
     if thing.texture in PATTERN:
         second = np.array(thing.second_colour, dtype=np.float32)[:, None, None]
         periods = thing.radius / thing.period
-        colour = colour + (second - colour) * PATTERN[thing.texture](u * periods, v * periods, pixel / thing.period)
+        share = PATTERN[thing.texture](u * periods, v * periods, pixel / thing.period)
+        colour = colour + (second - colour) * share
     coverage = _clip(0.5 - distance * (thing.radius / pixel))
     patch += (colour - patch) * coverage
