@@ -28,6 +28,12 @@ def test_a_setting_made_by_hand_shows_in_the_name():
     assert run.run_id == "A_S256_seed0_width=0.03125_dense_Q256"
 
 
+def test_the_demo_grows_deep_nets_from_an_a_of_the_same_seed_and_settings():
+    runs = {run.experiment.net: run for run in plan("demo", "all", seeds=[5])}
+    assert [net for net, run in runs.items() if run.donor] == ["B", "C", "D", "E"]
+    assert runs["E"].donor.run_id == runs["A"].run_id and runs["E"].donor.experiment == runs["A"].experiment
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -40,6 +46,7 @@ def test_a_setting_made_by_hand_shows_in_the_name():
         ({"depth": 3}, "unknown setting 'depth'"),
         ({"width": -1}, "width is -1"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"from_a": True}, "net A cannot start from A: only B, C, D, E can"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"initialisation": "zeros"}, "unknown initialisation 'zeros'"),
     ],

@@ -5,7 +5,8 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from vgglib.models import VGG, LocalResponseNorm, initialise, load_torchvision
+from vgglib.configs import GROWN_LAYERS, GROWN_NETS
+from vgglib.models import VGG, LocalResponseNorm, grow, initialise, load_torchvision
 
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 
@@ -119,4 +120,23 @@ def test_a_state_dict_of_another_net_is_refused_and_nothing_is_copied():
         load_torchvision(model, torchvision.models.vgg13(num_classes=2).state_dict())
     with pytest.raises(ValueError, match="where conv1_1 has"):
         load_torchvision(model, torchvision.models.vgg11(num_classes=2).state_dict())
+    assert torch.equal(model.weighted["conv1_1"].weight, before)
+
+
+@pytest.mark.parametrize("net", GROWN_NETS)
+def test_a_deep_net_takes_seven_layers_of_a_and_keeps_the_others(net):
+    donor, model, before = small(), initialise(small(net), "glorot", 1), initialise(small(net), "glorot", 1)
+    grow(model, donor)
+    for name, layer in model.weighted.items():
+        expected = donor if name in GROWN_LAYERS else before
+        assert torch.equal(layer.weight, expected.weighted[name].weight), name
+        assert torch.equal(layer.bias, expected.weighted[name].bias), name
+
+
+@pytest.mark.parametrize("net, donor", [("B-5x5", {}), ("D", {"width": 1 / 32}), ("D", {"classes": 6})])
+def test_a_net_that_does_not_fit_is_refused_and_nothing_is_copied(net, donor):
+    model = small(net)
+    before = model.weighted["conv1_1"].weight.clone()
+    with pytest.raises(ValueError, match=f"net {net} cannot start from net A: "):
+        grow(model, small(**donor))
     assert torch.equal(model.weighted["conv1_1"].weight, before)

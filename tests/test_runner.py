@@ -83,6 +83,21 @@ def test_two_workers_give_the_same_errors_as_one(images, tmp_path):
     assert np.array_equal(*posteriors)
 
 
+def test_a_net_that_starts_from_a_trains_a_first_and_keeps_its_record(images, tmp_path):
+    runs = small(("E",), from_a=True)
+    donor = runs[0].donor
+    assert donor.experiment.net == "A" and not donor.experiment.from_a
+    assert run(runs, results=tmp_path)["net"].tolist() == ["E"]
+    store = Store(tmp_path)
+    first = store.read(donor)
+    assert first["status"] == "done"
+    # The weights are lost, the records kept, as in a fresh copy of the repository: A is trained anew, its record stays.
+    store.checkpoint_path(donor).unlink()
+    store.record_path(runs[0]).unlink()
+    run(runs, results=tmp_path)
+    assert store.read(donor) == first and store.checkpoint_path(donor).exists()
+
+
 def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="the data folder /nowhere does not exist"):

@@ -85,7 +85,7 @@ def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
             raise Killed
 
     with pytest.raises(Killed):
-        train(plan, two_colours, CPU, path, kill)
+        train(plan, two_colours, CPU, path, report=kill)
     assert len(checkpoints.read(path)[1]["history"]) == 2
     resumed = train(plan, two_colours, CPU, path)
     assert all(map(torch.equal, weights(whole), weights(resumed)))
@@ -98,7 +98,7 @@ def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
     path = tmp_path / "c.safetensors"
     first = train(experiment(), two_colours, CPU, path)
     heard = []
-    second = train(experiment(), two_colours, CPU, path, heard.append)
+    second = train(experiment(), two_colours, CPU, path, report=heard.append)
     assert not heard and all(map(torch.equal, weights(first), weights(second)))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from vgglib.configs import INITIALISATIONS, TABLE_1, config
+from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 
@@ -27,6 +27,8 @@ class Experiment:
     dropout: float = 0.5  # Sect. 3.1
     learning_rate: float = 1e-2  # Sect. 3.1
     initialisation: str = "glorot"  # footnote of Sect. 3.1
+    # Whether some layers start from a net A trained with the same settings and seed (Sect. 3.1); the rest are random.
+    from_a: bool = False
     epochs: int = 74  # Sect. 3.1
     patience: int = 5  # epochs without improvement on minival before the rate drops; the paper gives no number
     drops: int = 3  # Sect. 3.1
@@ -46,6 +48,8 @@ class Experiment:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0.")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must be 0 or greater.")
+        if self.from_a and self.net not in GROWN_NETS:
+            raise ValueError(f"net {self.net} cannot start from A: only {', '.join(GROWN_NETS)} can.")
         if self.initialisation not in INITIALISATIONS:
             raise ValueError(
                 f"unknown initialisation {self.initialisation!r}: choose one of {', '.join(INITIALISATIONS)}."
@@ -65,6 +69,11 @@ class Experiment:
     def crop(self) -> int:
         """Side of the training crop in pixels."""
         return self.pixels(CROP)
+
+    @property
+    def donor(self) -> Experiment | None:
+        """The training of net A that this net starts from, if any."""
+        return replace(self, net="A", from_a=False) if self.from_a else None
 
     @property
     def name(self) -> str:
@@ -103,6 +112,7 @@ class Preset:
     recipe: dict  # fields of Experiment that differ from the paper's
     seeds: tuple[int, ...]
     needs_folder: bool = False
+    grow: bool = False  # start B, C, D and E from a trained A, as the authors did at first
 
 
 # Pilots on small sets: this start leaves chance two to four times sooner than Glorot at 1e-2 and starts deep nets as
@@ -129,6 +139,7 @@ PRESETS: dict[str, Preset] = {
             {"name": "shapes", "train_images": 4000, "val_images": 2000, "smallest_side": 64},
             {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 64, "epochs": 12, "patience": 3},
             seeds=(0,),
+            grow=True,
         ),
         Preset(
             "tiny-imagenet",
@@ -173,6 +184,11 @@ class Run:
     experiment: Experiment
     protocol: Protocol
     overrides: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def donor(self) -> Run | None:
+        """The run of net A that this one starts from, if any."""
+        return replace(self, experiment=self.experiment.donor) if self.experiment.from_a else None
 
     @property
     def experiment_id(self) -> str:
@@ -230,7 +246,7 @@ def plan(
     runs = []
     for seed in seeds:
         for net in nets:
-            usual = Experiment(net=net, seed=seed, **chosen.recipe)
+            usual = Experiment(net=net, seed=seed, from_a=chosen.grow and net in GROWN_NETS, **chosen.recipe)
             experiment = replace(usual, **changed)
             different = tuple((k, v) for k, v in sorted(changed.items()) if getattr(usual, k) != getattr(experiment, k))
             runs.append(Run(preset_name, experiment, Protocol(experiment.train_scale), different))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vgglib.configs import INITIALISATIONS, Config, config
+from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, config
 
 # Krizhevsky's normalisation, as the paper quotes it (Sect. 2.3): x / (k + alpha * sum over n neighbours of x^2) ^ beta.
 LRN_K, LRN_N, LRN_ALPHA, LRN_BETA = 2.0, 5, 1e-4, 0.75
@@ -162,6 +162,26 @@ def initialise(model: VGG, how: str, seed: int) -> VGG:
         # Drawn on the CPU, so that every device starts from the same weights.
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * sd)
         layer.bias.zero_()
+    return model
+
+
+@torch.no_grad()
+def grow(model: VGG, donor: VGG) -> VGG:
+    """Start a deep net from a trained net A (Sect. 3.1): its first four convolutions and its fully connected layers.
+
+    The layers are matched by role (`configs.GROWN_LAYERS`), since by position the shapes of A do not fit deeper nets;
+    all other layers keep their weights. Raises ValueError, before anything is copied, when a layer is missing or
+    differs in shape.
+    """
+    ours, theirs = model.weighted, donor.weighted
+    for name in GROWN_LAYERS:
+        if name not in ours or name not in theirs or ours[name].weight.shape != theirs[name].weight.shape:
+            raise ValueError(
+                f"net {model.config.name} cannot start from net {donor.config.name}: {name} is missing or differs in "
+                "shape; B, C, D and E can start from A of the same width, crop and classes."
+            )
+    for name in GROWN_LAYERS:
+        ours[name].load_state_dict(theirs[name].state_dict())
     return model
 
 

@@ -58,17 +58,23 @@ def run(
         for run in plan
         if records[run.run_id] is None or (retry_failed and records[run.run_id]["status"] == "failed")
     ]
+    # A net that starts from A needs its weights, which records do not hold.
+    donors = {run.donor.run_id: run.donor for run in missing if run.donor}
+    lacking = {key: donor for key, donor in donors.items() if not store.checkpoint_path(donor).exists()}
+    missing = [*lacking.values(), *(run for run in missing if run.run_id not in lacking)]
     if missing:
         for name in {run.preset for run in missing}:
             store.check_writable(name)
         images = load_images(missing[0].preset, data_dir, skip_bad_images)
         jobs = 1 if where.type == "cuda" else min(jobs or os.cpu_count() or 1, len(missing))
         threads = threads or (1 if jobs > 1 else os.cpu_count())
-        if jobs > 1:  # the longest first, so that no worker is left with it at the end; seeds stay in order
-            missing.sort(key=lambda run: (run.experiment.seed, -_work(run)))
+        # Within each wave the longest first, so that no worker is left with it at the end; seeds stay in order.
+        missing.sort(key=lambda run: (run.experiment.seed, -_work(run)))
+        waves = [[run for run in missing if run.donor is None], [run for run in missing if run.donor]]
         with display or fitting() as shown:
             shown.plan({run.run_id: _work(run) for run in missing})
-            _execute_all(missing, images, str(where), threads, jobs, store, stop_at, shown)
+            for wave in waves:
+                _execute_all(wave, images, str(where), threads, jobs, store, stop_at, shown)
     return store.rows(list(plan))
 
 
@@ -134,7 +140,10 @@ def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: 
     }
     posteriors = labels = None
     try:
-        trained = train(run.experiment, images, where, store.checkpoint_path(run), report, stop_at)
+        donor = None
+        if run.donor:
+            donor = train(run.donor.experiment, images, where, store.checkpoint_path(run.donor), stop_at=stop_at).model
+        trained = train(run.experiment, images, where, store.checkpoint_path(run), donor, report, stop_at)
         record["history"] = [asdict(epoch) for epoch in trained.history]
         record["initial_signal"] = trained.initial_signal
         posteriors, labels = _evaluate(run, trained.model, images, where)
@@ -163,7 +172,8 @@ def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: 
         "training_seconds": sum(epoch["seconds"] for epoch in record["history"]),
         "seconds": time.perf_counter() - clock,
     }
-    store.write(run, record, posteriors, labels)
+    if (existing := store.read(run)) is None or existing["status"] == "failed":  # a donor may have its record already
+        store.write(run, record, posteriors, labels)
     send(Event(run.run_id, record["status"], top1_error_percent=record["top1_error_percent"]))
 
 

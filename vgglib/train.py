@@ -17,7 +17,7 @@ from vgglib.data.imageset import ImageSet
 from vgglib.evaluate import dense_posteriors
 from vgglib.experiments import Experiment, as_dict
 from vgglib.metrics import error_percent
-from vgglib.models import VGG, initialise
+from vgglib.models import VGG, grow, initialise
 
 # A net of many classes starts on a plateau at chance; falling by this much (in points of top-1 error) counts as
 # having left it.
@@ -101,12 +101,14 @@ def train(
     images: ImageSet,
     device: torch.device,
     checkpoint: Path | None = None,
+    donor: VGG | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     stop_at: float = math.inf,
 ) -> Trained:
     """Train one net; the result depends on the experiment, the images, the kind of device and the number of threads
     alone.
 
+    `donor` is the trained net A that the experiment starts from, if it does.
     `checkpoint` is written after every epoch and taken up where it exists. `report` is called about once a second.
     `stop_at` is a `time.monotonic()` after which no epoch may end.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
@@ -114,6 +116,10 @@ def train(
     with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next line
         model = VGG(experiment.net, len(images.class_names), experiment.width, experiment.crop, experiment.dropout)
     initialise(model, experiment.initialisation, experiment.seed)
+    if experiment.from_a:
+        if donor is None:
+            raise ValueError(f"{experiment.name} starts from a trained net A: pass it as donor.")
+        grow(model, donor)
     model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
         model.parameters(),

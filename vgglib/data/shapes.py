@@ -33,7 +33,7 @@ ASPECT_RATIOS: tuple[float, ...] = (1.0, 4 / 3, 3 / 4)
 MIN_SMALLEST_SIDE = 32  # below, a texture is finer than three pixels a period and fades to a mean colour
 
 # How hard the task is: net A at width 1/8 is to leave chance within seconds, and no net to get close to zero.
-HUE_SD = 0.035  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
+HUE_SD = 0.05  # turns of the colour circle; the classes' mean hues are 1/24 apart, so neighbours overlap
 SATURATION = (0.6, 0.95)
 VALUE = (0.65, 0.95)
 RADIUS = (0.26, 0.40)
@@ -43,6 +43,7 @@ TEXTURE_CONTRAST = (0.65, 0.95)
 # The second colour that a texture leans towards, and how often it is sure to have it; else any of the three.
 SECOND_COLOUR = {"plain": "dark", "striped": "pale", "checked": "dark", "dotted": "other"}
 SECOND_COLOUR_PROBABILITY = 0.8
+SKY_SATURATION = (0.0, 0.12)  # greyish, so that the subject's hue shows in the mean colour already
 SKY_VALUE = (0.35, 0.65)
 LIGHT = (0.8, 1.1)
 LIGHT_SLOPE = 0.5
@@ -232,7 +233,7 @@ def scene(label: int, seed: int) -> Scene:
         turn = tau * dice.random()
         x, y = subject.x + subject.radius * cos(turn), subject.y + subject.radius * sin(turn)
         in_front = (replace(_invent_distractor(dice, half_width, half_height), x=x, y=y),)
-    hue, saturation, value = dice.random(), dice.uniform(0.05, 0.4), dice.uniform(*SKY_VALUE)
+    hue, saturation, value = dice.random(), dice.uniform(*SKY_SATURATION), dice.uniform(*SKY_VALUE)
     other_hue, other_value = hue + dice.gauss(0, 0.1), min(max(value + dice.uniform(-0.3, 0.3), 0.15), 0.95)
     sky = hsv_to_rgb(hue, saturation, value), hsv_to_rgb(other_hue, saturation, other_value)
     turn, slope = tau * dice.random(), dice.uniform(0, LIGHT_SLOPE)
@@ -303,9 +304,7 @@ def _invent_distractor(dice: Random, half_width: float, half_height: float) -> T
     )  # fmt: skip
 
 
-def _invent_colours(
-    dice: Random, texture: str, hue: float, saturation: float, value: float
-) -> tuple[Colour, Colour]:
+def _invent_colours(dice: Random, texture: str, hue: float, saturation: float, value: float) -> tuple[Colour, Colour]:
     """A thing's colour, and the second one of its texture: dark, pale or of another hue."""
     contrast = dice.uniform(*TEXTURE_CONTRAST)
     kind = SECOND_COLOUR[texture]
