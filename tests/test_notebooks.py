@@ -25,6 +25,17 @@ def test_lists_and_text_mean_the_same():
     assert len(check().nets) == 7
 
 
+def test_seeds_left_open_are_those_recorded(tmp_path, monkeypatch):
+    runs = tmp_path / "smoke" / "runs"
+    runs.mkdir(parents=True)
+    for name in ("A_S256_seed3_dense_Q256", "A-LRN_S256_seed7_dense_Q256", "A_S256_seed9_width=0.5_dense_Q256"):
+        (runs / f"{name}.json").write_text("{}")
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    assert check().seeds == (3, 7)
+    assert check(train_missing=True).seeds == (0,)
+    assert check(preset="demo").seeds == (0,)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

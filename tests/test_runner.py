@@ -108,7 +108,7 @@ def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
 
 
 def test_a_run_killed_at_any_moment_loses_no_record_and_goes_on(tmp_path):
-    """Kills the real command at several moments; records that were there stay as they were, and nothing is half-written."""
+    """Kills the real command at several moments: records stay as they were, and nothing is half-written."""
     command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--nets", "A,B", "--jobs", "1", "--threads"]
     command += ["1", "--device", "cpu", "--epochs", "3", "--results", str(tmp_path)]
     finished: dict[Path, bytes] = {}

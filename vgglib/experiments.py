@@ -137,7 +137,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "demo",
             {"name": "shapes", "train_images": 4000, "val_images": 2000, "smallest_side": 64},
-            {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 64, "epochs": 12, "patience": 3},
+            {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 32, "learning_rate": 1.5e-3, "epochs": 12, "patience": 3},
             seeds=(0,),
             grow=True,
         ),

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from vgglib.files import write_atomically
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAPER = REPOSITORY / "results" / "paper"
 SCHEMA = 1
+_OWN_RECIPE = re.compile(
+    r"[^_]+_S\d+_seed(\d+)_[^=]+"
+)  # settings made by hand stand in a run's name with an equals sign
 FIELDS = (
     *(
         "schema",
@@ -125,6 +129,11 @@ class Store:
         if _array_digest(posteriors, labels) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")
         return posteriors, labels
+
+    def seeds(self, preset: str) -> tuple[int, ...]:
+        """The seeds of which a preset has records made with its own recipe."""
+        names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
+        return tuple(sorted({int(found[1]) for name in names if (found := _OWN_RECIPE.fullmatch(name))}))
 
     def rows(self, runs: list[Run]) -> pd.DataFrame:
         """One row per run of a plan, in its order: settings, status (done, failed or not run), errors, history,

@@ -58,7 +58,7 @@ def the_plan(runs: list[experiments.Run]) -> None:
                 "Epochs, at most": experiment.epochs,
                 "Batch": experiment.batch_size,
                 "Learning rate": f"{experiment.learning_rate:g}",
-                "Initialisation": experiment.initialisation,
+                "Start": experiment.initialisation + (", seven layers from A" if experiment.from_a else ""),
                 "Seeds": ", ".join(map(str, seeds)),
             }
         )
@@ -81,7 +81,8 @@ def verdicts(found: list[claims.Verdict]) -> None:
 
 def scoreboard(preset: str = "demo") -> None:
     """Every claim tested so far on the evidence of a preset."""
-    rows = results.Store(results.default_root()).rows(experiments.plan(preset, "all"))
+    store = results.Store(results.default_root())
+    rows = store.rows(experiments.plan(preset, "all", seeds=store.seeds(preset) or None))
     table(claims.frame(claims.every(rows)), f"The paper's claims on the evidence of preset {preset}. {EFFECTS}")
 
 
