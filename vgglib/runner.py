@@ -13,7 +13,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -94,6 +93,8 @@ def _execute_all(missing, images, device, threads, jobs, store, stop_at, shown) 
         for item in missing:
             _execute(item, images, device, threads, store, stop_at, shown.event)
         return
+    import joblib  # a machine that trains on its GPU needs none
+
     # Computed once here: they travel with the images, which joblib lets the workers share.
     _ = images.digest, images.mean_rgb, images.rgb_components
     with multiprocessing.Manager() as manager:
@@ -148,7 +149,7 @@ def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: 
         record["initial_signal"] = trained.initial_signal
         posteriors, labels = _evaluate(run, trained.model, images, where)
         if not np.isfinite(posteriors).all():
-            raise Diverged("the trained net's scores are not numbers", trained.history)
+            raise Diverged(f"{run.experiment.name}: the scores of the trained net are not numbers", trained.history)
         record["top1_error_percent"] = error_percent(posteriors, labels, 1)
         record["top5_error_percent"] = error_percent(posteriors, labels, 5)
     except OutOfTime:

@@ -150,7 +150,7 @@ def train(
         )
         signal = signal or first_signal
         if not math.isfinite(loss):
-            raise Diverged(f"the training loss is {loss} in epoch {len(history) + 1}", history)
+            raise Diverged(f"{experiment.name}: the training loss is {loss} in epoch {len(history) + 1}", history)
         trained_seconds = time.perf_counter() - started
         posteriors = dense_posteriors(model, minival, images.mean_rgb, flip=False, precision=precision)
         history.append(
