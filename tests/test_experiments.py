@@ -46,7 +46,6 @@ def test_the_demo_grows_deep_nets_from_an_a_of_the_same_seed_and_settings():
         ({"depth": 3}, "unknown setting 'depth'"),
         ({"width": -1}, "width is -1"),
         ({"epochs": 0}, "epochs is 0"),
-        ({"from_a": True}, "net A cannot start from A: only B, C, D, E can"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"initialisation": "zeros"}, "unknown initialisation 'zeros'"),
     ],
@@ -54,6 +53,14 @@ def test_the_demo_grows_deep_nets_from_an_a_of_the_same_seed_and_settings():
 def test_refusals_name_the_value(arguments, message):
     with pytest.raises(ValueError, match=message):
         plan(**{"preset_name": "smoke", **arguments})
+
+
+def test_only_nets_with_the_layers_of_a_start_from_it():
+    with pytest.raises(ValueError, match="net B-5x5 cannot start from A: only B, C, D, E can"):
+        Experiment("B-5x5", 0, from_a=True)
+    runs = plan("smoke", "all", ["A", "D"], [0], from_a=True)
+    assert [run.run_id for run in runs] == ["A_S256_seed0_dense_Q256", "D_S256_seed0_from_a=True_dense_Q256"]
+    assert runs[1].donor == runs[0]
 
 
 def test_scales_below_the_crop_are_refused():

@@ -23,6 +23,10 @@ Epochs = Annotated[int | None, typer.Option(help="At most so many passes over th
 BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
 LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
 Initialisation = Annotated[str | None, typer.Option(help="glorot, he-fan-out or gaussian.")]
+FromA = Annotated[
+    bool | None,
+    typer.Option("--from-a/--no-from-a", help="Start B, C, D and E from a trained A, or from random weights."),
+]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of the images, for presets that read one.")]
 Results = Annotated[str | None, typer.Option(help="Folder of the records; by default the repository's results/.")]
@@ -56,13 +60,14 @@ def plan(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     initialisation: Initialisation = None,
+    from_a: FromA = None,
     precision: Precision = None,
     results: Results = None,
 ) -> None:
     """List the runs behind a table, and which of them have been made."""
     runs = _plan(
         preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, initialisation=initialisation, precision=precision,
+        learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
     for row in _store(results).rows(runs).itertuples():
         typer.echo(f"{row.status:8} {row.run_id}")
@@ -79,6 +84,7 @@ def run(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     initialisation: Initialisation = None,
+    from_a: FromA = None,
     precision: Precision = None,
     data_dir: DataDir = None,
     results: Results = None,
@@ -99,7 +105,7 @@ def run(
             raise ValueError(f"--{name} is {value}: it must be at least 1.")
     runs = _plan(
         preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, initialisation=initialisation, precision=precision,
+        learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
     from vgglib import runner
 
@@ -121,13 +127,14 @@ def table(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     initialisation: Initialisation = None,
+    from_a: FromA = None,
     precision: Precision = None,
     results: Results = None,
 ) -> None:
     """Print a table from the records that exist; nothing is run."""
     runs = _plan(
         preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, initialisation=initialisation, precision=precision,
+        learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
     _print_table(_store(results).rows(runs), runs)
 

@@ -188,7 +188,10 @@ class Run:
     @property
     def donor(self) -> Run | None:
         """The run of net A that this one starts from, if any."""
-        return replace(self, experiment=self.experiment.donor) if self.experiment.from_a else None
+        if not self.experiment.from_a:
+            return None
+        overrides = tuple((key, value) for key, value in self.overrides if key != "from_a")
+        return replace(self, experiment=self.experiment.donor, overrides=overrides)
 
     @property
     def experiment_id(self) -> str:
@@ -225,8 +228,9 @@ def plan(
     """The runs behind a table: every net of `nets` (default: the table's) for every seed (default: the preset's),
     whole seeds first.
 
-    `overrides` are fields of Experiment, such as width or epochs; None leaves the preset's. Raises ValueError for an
-    unknown preset, table, net or field, and for an empty plan.
+    `overrides` are fields of Experiment, such as width or epochs; None leaves the preset's, and
+    `from_a` concerns the nets that can. Raises ValueError for an unknown preset, table, net or field, and for an
+    empty plan.
     """
     chosen = preset(preset_name)
     if table not in TABLES:
@@ -247,9 +251,10 @@ def plan(
     for seed in seeds:
         for net in nets:
             usual = Experiment(net=net, seed=seed, from_a=chosen.grow and net in GROWN_NETS, **chosen.recipe)
-            experiment = replace(usual, **changed)
-            different = tuple((k, v) for k, v in sorted(changed.items()) if getattr(usual, k) != getattr(experiment, k))
-            runs.append(Run(preset_name, experiment, Protocol(experiment.train_scale), different))
+            fitting = {k: v for k, v in changed.items() if k != "from_a" or net in GROWN_NETS}
+            different = {k: v for k, v in sorted(fitting.items()) if getattr(usual, k) != v}
+            experiment = replace(usual, **different)
+            runs.append(Run(preset_name, experiment, Protocol(experiment.train_scale), tuple(different.items())))
     return runs
 
 

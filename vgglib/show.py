@@ -86,6 +86,18 @@ def scoreboard(preset: str = "demo") -> None:
     table(claims.frame(claims.every(rows)), f"The paper's claims on the evidence of preset {preset}. {EFFECTS}")
 
 
+def head_start(preset: str = "demo", net: str = "E") -> None:
+    """A deep net with and without the start from a trained A."""
+    store = results.Store(results.default_root())
+    lines = []
+    for start, from_a in (("seven layers from A", True), ("random weights", False)):
+        runs = experiments.plan(preset, "all", [net], store.seeds(preset) or None, from_a=from_a)
+        line = tables.summary(store.rows(runs)).iloc[0]
+        error = "-" if pd.isna(line["top1"]) else f"{line['top1']:.1f}"
+        lines.append({"Start of net " + net: start, "Top-1 error, %": error, "Seeds": line["seeds"]})
+    table(pd.DataFrame(lines), f"Net {net} of preset {preset} after the same number of epochs, from two starts.")
+
+
 def data_summary(preset: str = "demo") -> None:
     """Sizes of a preset's splits, and its mean colour."""
     from vgglib.runner import load_images
