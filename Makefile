@@ -37,7 +37,7 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 		[ -e reproduced/$$name ] || cp -R $$folder reproduced/$$name; \
 	done
 	$(BIN)/vgg run --preset demo --table all --results reproduced
-	VGG_RESULTS=$(CURDIR)/reproduced $(BOOK)
+	VGG_RESULTS="$(CURDIR)/reproduced" $(BOOK)
 	@echo "The book with your results: $(PAGE)"
 
 test: setup  ## Check style and run the tests

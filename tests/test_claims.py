@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from test_tables import row
 
-from vgglib.claims import deeper_is_better, frame, lower_error, lrn_does_not_help
+from vgglib.claims import deeper_is_better, every, frame, holm, lower_error, lrn_does_not_help
 
 
 def rows(a, b, nets=("A", "E")):
@@ -35,9 +37,9 @@ def test_one_seed_decides_nothing():
     assert "one seed" in verdict.why
 
 
-def test_arms_are_paired_by_seed_and_failed_runs_drop_out():
+def test_arms_are_paired_by_seed():
     table = rows([40, 41, 42], [35, 36, 37])
-    table.loc[table.index[-1], "status"] = "failed"
+    table.loc[table.index[-1], "status"] = "not run"
     verdict = lower_error(table, "depth helps", "E", "A")
     assert verdict.seeds == 2 and verdict.ours_points == -5
     assert lower_error(table[:0], "depth helps", "E", "A").why == "no seed has both nets"
@@ -60,6 +62,33 @@ def test_lrn_is_a_claim_of_equality(difference, verdict):
 def test_the_papers_effects_come_from_its_table():
     table = rows([40.0] * 2, [39.0] * 2)
     verdicts = deeper_is_better(table)
-    assert [round(verdict.paper_points, 1) for verdict in verdicts] == [-2.3, -0.9, -1.7, 0.3]
-    assert frame(verdicts)["Paper"].tolist() == ["-2.3", "-0.9", "-1.7", "+0.3"]
+    assert [round(verdict.paper_points, 1) for verdict in verdicts] == [-2.3, -0.9, -0.6, -1.7, 0.3]
+    assert frame(verdicts)["Paper"].tolist() == ["-2.3", "-0.9", "-0.6", "-1.7", "+0.3"]
     assert lrn_does_not_help(table).paper_points == pytest.approx(0.1)
+
+
+def test_a_failed_run_leaves_the_claim_undecided():
+    table = rows([40, 41, 42, 43], [30.0, 31.1, 32.0, 33.0])
+    assert lower_error(table, "depth helps", "E", "A").verdict == "reproduced"
+    table.loc[table.index[-1], "status"] = "failed"
+    verdict = lower_error(table, "depth helps", "E", "A")
+    assert verdict.verdict == "undecided" and verdict.why == "1 failed run(s) have no error to compare"
+
+
+def test_equal_differences_have_no_spread_to_test():
+    assert depth([40, 41], [39.95, 40.95]).verdict == "undecided"
+
+
+def test_a_head_start_is_named_where_only_one_net_has_it():
+    table = rows([40, 41, 42], [30.0, 31.1, 32.0])
+    table["from_a"] = table["net"] == "E"
+    assert deeper_is_better(table)[0].why == "E errs less; E has A's training behind it, A has not"
+
+
+def test_holms_correction_by_hand():
+    verdicts = [replace(depth([40, 41, 42], [30.0, 31.1, 32.0]), p_value=p) for p in (0.01, 0.04, 0.03, None)]
+    # Sorted: 0.01 x 3, 0.03 x 2, then 0.04 x 1, which may not be less than the one before.
+    corrected = holm(verdicts)
+    assert [v.p_value and round(v.p_value, 6) for v in corrected] == [0.03, 0.06, 0.06, None]
+    assert [v.verdict for v in corrected] == ["reproduced", "undecided", "undecided", "reproduced"]
+    assert len(every(rows([40, 41], [30, 32]))) == 6

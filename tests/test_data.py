@@ -133,6 +133,38 @@ def test_broken_images_are_named_counted_and_skipped_only_if_asked(tmp_path, con
     assert len(images.train) + len(images.minival) + len(images.val) == 7
 
 
+def test_more_broken_copies_of_tiny_imagenet_are_named(tmp_path):
+    root = tiny_imagenet(tmp_path / "zip", "zip")
+    with (root / "val" / "val_annotations.txt").open("a") as file:
+        file.write("val_9.JPEG\tn9\n")
+    with pytest.raises(ValueError, match=r"line 7 of .*val_annotations\.txt"):
+        data.load("tiny-imagenet", root)
+    root = tiny_imagenet(tmp_path / "parquet", "parquet")
+    shard = root / "train-00000-of-00001.parquet"
+    shard.rename(root / "train-00000-of-00001-1a2b3c.parquet")  # as hubs name them
+    assert len(data.load("tiny-imagenet", root).val) == 6
+    data.load.cache_clear()
+    (root / "val-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"val-00000-of-00001\.parquet is no whole Parquet file"):
+        data.load("tiny-imagenet", root)
+
+
+def test_hidden_copies_are_not_images(tmp_path):
+    root = write_tree(tmp_path / "x", count=5)
+    (root / "cat" / ".ipynb_checkpoints").mkdir()
+    (root / "cat" / ".ipynb_checkpoints" / "0.png").write_bytes(b"")
+    (root / "dog" / "._1.png").write_bytes(b"")
+    images = data.load("folder", root)
+    assert len(images.train) + len(images.minival) + len(images.val) == 10
+
+
+def test_images_without_a_range_and_classes_too_small_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no fixed range of grey levels"):
+        decode(encoded(40000, mode="I;16", format="PNG"))
+    with pytest.raises(ValueError, match=r"cat holds 2 image\(s\): at least 3"):
+        data.load("folder", write_tree(tmp_path / "x", count=2))
+
+
 def test_refusals_name_the_value(tmp_path):
     write_tree(tmp_path / "x")
     (tmp_path / "x" / "empty").mkdir()

@@ -46,6 +46,8 @@ def test_the_demo_grows_deep_nets_from_an_a_of_the_same_seed_and_settings():
         ({"depth": 3}, "unknown setting 'depth'"),
         ({"width": -1}, "width is -1"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"width": float("inf")}, "width is inf"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"initialisation": "zeros"}, "unknown initialisation 'zeros'"),
     ],

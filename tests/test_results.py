@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_posteriors_that_do_not_match_their_record_are_refused(store):
         store.posteriors(RUN)
 
 
+def test_damaged_posteriors_are_refused(store):
+    store.write(RUN, record(), POSTERIORS, LABELS)
+    store.posteriors_path(RUN).write_bytes(store.posteriors_path(RUN).read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"the posteriors .* are damaged"):
+        store.posteriors(RUN)
+
+
+def test_what_a_killed_writer_left_is_swept_once_it_is_old(store):
+    store.check_writable("smoke")
+    leftovers = [store.root / "smoke" / "runs" / f".{name}.json.x.tmp" for name in ("old", "new")]
+    for path in leftovers:
+        path.write_text("half")
+    os.utime(leftovers[0], (0, 0))
+    store.check_writable("smoke")
+    assert [path.exists() for path in leftovers] == [False, True]
+
+
 def test_a_failed_write_leaves_the_old_record(store, monkeypatch):
     store.write(RUN, record())
     before = store.record_path(RUN).read_bytes()
@@ -80,7 +98,7 @@ def test_a_failed_write_leaves_the_old_record(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device, while writing .*make room"):
         store.write(RUN, record(top1_error_percent=1.0))
     assert store.record_path(RUN).read_bytes() == before
     assert [path.name for path in store.record_path(RUN).parent.iterdir()] == [f"{RUN.run_id}.json"]

@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vgglib import runner
+from vgglib import checkpoints, runner
 from vgglib.experiments import plan
 from vgglib.metrics import error_percent
 from vgglib.progress import Log, Progress, Silent, Terminal, minutes
@@ -67,9 +68,14 @@ def test_a_diverged_run_is_recorded_shown_and_repeated_only_if_asked(images, tmp
     assert Store(tmp_path).read(runs[0])["environment"]["started_utc"] != started
 
 
-def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path):
+def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path, monkeypatch):
     assert run(small(), results=tmp_path, max_minutes=0)["status"].tolist() == ["not run"]
-    assert Store(tmp_path).checkpoint_path(small()[0]).exists()
+    assert not list(tmp_path.rglob("*.safetensors"))
+    checkpoint = Store(tmp_path).checkpoint_path(small()[0])
+    with monkeypatch.context() as patched:  # the budget runs out during the first epoch
+        patched.setattr("time.monotonic", lambda: 61.0 if checkpoint.exists() else 0.0)
+        assert run(small(), results=tmp_path, max_minutes=1)["status"].tolist() == ["not run"]
+    assert checkpoint.exists()
     assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
 
 
@@ -98,6 +104,19 @@ def test_a_net_that_starts_from_a_trains_a_first_and_keeps_its_record(images, tm
     assert store.read(donor) == first and store.checkpoint_path(donor).exists()
 
 
+def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path):
+    rows = run(small(("A", "E"), from_a=True, learning_rate=1e6), results=tmp_path)
+    assert dict(zip(rows["net"], rows["status"], strict=True)) == {"A": "failed", "E": "not run"}
+
+
+def test_records_of_other_images_are_refused(images, tmp_path, monkeypatch, two_colours):
+    run(small(), results=tmp_path)
+    other = replace(two_colours, class_names=("cat", "dog"))
+    monkeypatch.setattr(runner, "load_images", lambda *_: other)
+    with pytest.raises(ValueError, match="made from other images"):
+        run(small(("A", "B")), results=tmp_path)
+
+
 def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="the data folder /nowhere does not exist"):
@@ -120,6 +139,8 @@ def test_a_run_killed_at_any_moment_loses_no_record_and_goes_on(tmp_path):
         for path in finished:
             assert path.read_bytes() == finished[path]
         finished = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+        for path in tmp_path.rglob("*.safetensors"):
+            checkpoints.read(path)  # whole, whenever it is there
         for content in finished.values():
             assert json.loads(content)["status"] == "done"
     subprocess.run(command, check=True, capture_output=True)

@@ -9,7 +9,14 @@ from vgglib.tables import mean_interval, shown, summary, table3
 def row(net="A", seed=0, top1=40.0, status="done", train_scale="256", test_scales="256"):
     return {
         **{"run_id": f"{net}{seed}", "preset": "demo", "net": net, "train_scale": train_scale},
-        **{"test_scales": test_scales, "method": "dense", "seed": seed, "status": status, "n_images": 200},
+        **{
+            "test_scales": test_scales,
+            "method": "dense",
+            "from_a": False,
+            "seed": seed,
+            "status": status,
+            "n_images": 200,
+        },
         **{"top1_error_percent": top1, "top5_error_percent": top1 and top1 / 2, "history": [], "environment": {}},
     }
 

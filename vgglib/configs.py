@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -111,8 +112,8 @@ class Config:
 
         Raises ValueError when `width` is not positive or leaves a layer without a whole, positive number of channels.
         """
-        if not width > 0:
-            raise ValueError(f"width is {width}: it multiplies channel counts and must be greater than 0.")
+        if not 0 < width < math.inf:
+            raise ValueError(f"width is {width}: it multiplies channel counts and must be greater than 0 and finite.")
 
         def scale(channels: int) -> int:
             scaled = channels * width

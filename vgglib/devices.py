@@ -49,6 +49,13 @@ def precision(asked: str, where: torch.device) -> str:
     return "bf16" if multiplies_bf16(where) else "fp32"
 
 
+def exact(where: torch.device) -> None:
+    """On a GPU, make fp32 mean fp32, and let cuDNN repeat a run bit for bit."""
+    if where.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+
+
 def autocast(resolved: str, where: torch.device):
     """The context in which the nets run: bf16 autocast, or none for fp32."""
     return torch.autocast(where.type, torch.bfloat16) if resolved == "bf16" else contextlib.nullcontext()

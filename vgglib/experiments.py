@@ -4,6 +4,7 @@ needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -44,8 +45,8 @@ class Experiment:
                 f"S is {self.train_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."
             )
         for name in ("batch_size", "epochs", "patience", "learning_rate", "resolution"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0 and finite.")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must be 0 or greater.")
         if self.from_a and self.net not in GROWN_NETS:

@@ -28,9 +28,10 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("band", band[:, :, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = F.conv2d(x * x, self.band, bias=None) + LRN_K
-        root = scale.rsqrt()
-        return x * (root * root.sqrt()).to(x.dtype)  # scale ** -0.75
+        with torch.autocast(x.device.type, enabled=False):  # squares of activations of a hundred need fp32
+            scale = F.conv2d(x.float().square(), self.band, bias=None) + LRN_K
+            root = scale.rsqrt()
+            return x * (root * root.sqrt()).to(x.dtype)  # scale ** -0.75
 
 
 class VGG(nn.Module):

@@ -42,8 +42,8 @@ class Parameters:
 def parameters(namespace: dict) -> Parameters:
     """Check the notebook's globals, after its cell of parameters: `p = notebooks.parameters(globals())`.
 
-    seeds and nets are lists, or text such as "0,1" and "A,E". None takes all nets, and the preset's seeds; a notebook
-    that only reads takes all seeds that have records. Raises ValueError, naming
+    seeds and nets are lists, or text such as "0,1" and "A,E". None takes all nets, and the seeds that
+    have records, else the preset's. Raises ValueError, naming
     the parameter, for a name the notebook does not have, a value of the wrong type, or an unknown preset, net or
     folder.
     """
@@ -65,7 +65,7 @@ def parameters(namespace: dict) -> Parameters:
     for name in ("data_dir", "device"):
         if given[name] is not None and not isinstance(given[name], str):
             raise ValueError(f"{name} is {given[name]!r}: it must be text, or None.")
-    recorded = () if given["train_missing"] else results.Store(results.default_root()).seeds(chosen.name)
+    recorded = results.Store(results.default_root()).seeds(chosen.name)
     seeds = _listed("seeds", given["seeds"], int, recorded or chosen.seeds)
     nets = _listed("nets", given["nets"], str, experiments.TABLES["all"])
     checked = Parameters(

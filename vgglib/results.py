@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from vgglib.experiments import Run, as_dict
-from vgglib.files import write_atomically
+from vgglib.files import sweep, write_atomically
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAPER = REPOSITORY / "results" / "paper"
@@ -69,10 +71,12 @@ class Store:
 
     def check_writable(self, preset: str) -> None:
         """OSError when a record could not be written, before any work is done for it."""
-        probe = self.root / preset / "runs" / ".writable"
         try:
-            write_atomically(probe, b"")
-            probe.unlink()
+            for part in ("runs", "posteriors", "checkpoints"):
+                folder = self.root / preset / part
+                folder.mkdir(parents=True, exist_ok=True)
+                sweep(folder)
+                tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise OSError(
                 f"the results folder {self.root / preset} cannot be written ({error.strerror}): choose another with "
@@ -124,8 +128,11 @@ class Store:
         record = self.read(run)
         if record is None or not path.exists():
             raise ValueError(f"there are no posteriors of {run.run_id} in {self.root}: run it first.")
-        with np.load(path, allow_pickle=False) as file:
-            posteriors, labels = file["posteriors"], file["labels"]
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                posteriors, labels = file["posteriors"], file["labels"]
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+            raise ValueError(f"the posteriors {path} are damaged ({error}): delete them and their record.") from error
         if _array_digest(posteriors, labels) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")
         return posteriors, labels
@@ -151,6 +158,7 @@ class Store:
             "test_scales": str(run.protocol.test_scale),
             "method": run.protocol.method,
             "seed": run.experiment.seed,
+            "from_a": run.experiment.from_a,
             **{
                 key: record.get(key)
                 for key in (

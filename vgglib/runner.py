@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +51,13 @@ def run(
     store = Store(Path(results) if results else default_root())
     where = devices.device(device)
     stop_at = time.monotonic() + max_minutes * 60
+    if not max_minutes >= 0:
+        raise ValueError(f"max_minutes is {max_minutes}: it must be 0 or greater.")
     records = {run.run_id: store.read(run) for run in plan}
+    images = None
+    if data_dir and preset(plan[0].preset).needs_folder:
+        images = load_images(plan[0].preset, data_dir, skip_bad_images)
+        _check_images(records.values(), images)
     missing = [
         run
         for run in plan
@@ -59,14 +65,20 @@ def run(
     ]
     # A net that starts from A needs its weights, which records do not hold.
     donors = {run.donor.run_id: run.donor for run in missing if run.donor}
-    lacking = {key: donor for key, donor in donors.items() if not store.checkpoint_path(donor).exists()}
+    lacking = {
+        key: donor
+        for key, donor in donors.items()
+        if store.read(donor) is None or not store.checkpoint_path(donor).exists()
+    }
     missing = [*lacking.values(), *(run for run in missing if run.run_id not in lacking)]
     if missing:
         for name in {run.preset for run in missing}:
             store.check_writable(name)
-        images = load_images(missing[0].preset, data_dir, skip_bad_images)
-        jobs = 1 if where.type == "cuda" else min(jobs or os.cpu_count() or 1, len(missing))
-        threads = threads or (1 if jobs > 1 else os.cpu_count())
+        images = images or load_images(missing[0].preset, data_dir, skip_bad_images)
+        _check_images(records.values(), images)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jobs = 1 if where.type == "cuda" else min(jobs or cores, len(missing))
+        threads = threads or (1 if jobs > 1 else cores)
         # Within each wave the longest first, so that no worker is left with it at the end; seeds stay in order.
         missing.sort(key=lambda run: (run.experiment.seed, -_work(run)))
         waves = [[run for run in missing if run.donor is None], [run for run in missing if run.donor]]
@@ -75,6 +87,16 @@ def run(
             for wave in waves:
                 _execute_all(wave, images, str(where), threads, jobs, store, stop_at, shown)
     return store.rows(list(plan))
+
+
+def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
+    """ValueError when a record was made from other images than these."""
+    for record in records:
+        if record is not None and record["environment"]["data_sha256"] != images.digest:
+            raise ValueError(
+                f"the record {record['run_id']} of preset {record['preset']} was made from other images (digest "
+                f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): pass another --results."
+            )
 
 
 def load_images(preset_name: str, data_dir: str | Path | None = None, skip_bad_images: bool = False) -> data.ImageSet:
@@ -116,7 +138,11 @@ def _execute_all(missing, images, device, threads, jobs, store, stop_at, shown) 
 def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: Store, stop_at: float, send) -> None:
     devices.prepare(threads)
     where = devices.device(device)
-    started, clock = datetime.now(UTC), time.perf_counter()
+    devices.exact(where)
+    started, clock, commit = datetime.now(UTC), time.perf_counter(), _commit()
+    if time.monotonic() >= stop_at:
+        send(Event(run.run_id, "stopped"))
+        return
 
     def report(progress: Progress) -> None:
         send(Event(run.run_id, "training", progress))
@@ -139,11 +165,13 @@ def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: 
         "history": [],
         "initial_signal": {},
     }
-    posteriors = labels = None
+    posteriors = labels = donor = None
+    if run.donor:
+        if (start := store.read(run.donor)) is None or start["status"] == "failed":
+            send(Event(run.run_id, "stopped"))  # nothing to start from: it stays "not run"
+            return
+        donor = train(run.donor.experiment, images, where, store.checkpoint_path(run.donor)).model
     try:
-        donor = None
-        if run.donor:
-            donor = train(run.donor.experiment, images, where, store.checkpoint_path(run.donor), stop_at=stop_at).model
         trained = train(run.experiment, images, where, store.checkpoint_path(run), donor, report, stop_at)
         record["history"] = [asdict(epoch) for epoch in trained.history]
         record["initial_signal"] = trained.initial_signal
@@ -157,6 +185,7 @@ def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: 
         return
     except Diverged as failure:
         posteriors = labels = None
+        store.checkpoint_path(run).unlink(missing_ok=True)  # a retry begins anew
         record |= {
             "status": "failed",
             "error": str(failure),
@@ -165,7 +194,7 @@ def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: 
     record["environment"] = {
         **devices.describe(where),
         "precision": devices.precision(run.experiment.precision, where),
-        **_commit(),
+        **commit,
         "data_sha256": images.digest,
         "images_skipped": len(images.skipped),
         "started_utc": started.isoformat(timespec="seconds"),

@@ -89,12 +89,12 @@ def scoreboard(preset: str = "demo") -> None:
 def head_start(preset: str = "demo", net: str = "E") -> None:
     """A deep net with and without the start from a trained A."""
     store = results.Store(results.default_root())
+    seed = experiments.preset(preset).seeds[0]
     lines = []
     for start, from_a in (("seven layers from A", True), ("random weights", False)):
-        runs = experiments.plan(preset, "all", [net], store.seeds(preset) or None, from_a=from_a)
-        line = tables.summary(store.rows(runs)).iloc[0]
-        error = "-" if pd.isna(line["top1"]) else f"{line['top1']:.1f}"
-        lines.append({"Start of net " + net: start, "Top-1 error, %": error, "Seeds": line["seeds"]})
+        line = store.rows(experiments.plan(preset, "all", [net], [seed], from_a=from_a)).iloc[0]
+        error = f"{line['top1_error_percent']:.1f}" if line["status"] == "done" else "-"
+        lines.append({"Start of net " + net: start, "Seed": seed, "Top-1 error, %": error, "Status": line["status"]})
     table(pd.DataFrame(lines), f"Net {net} of preset {preset} after the same number of epochs, from two starts.")
 
 

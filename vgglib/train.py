@@ -130,17 +130,17 @@ def train(
     )
     history: list[Epoch] = []
     signal: dict[str, float] = {}
-    identity = {"experiment": as_dict(experiment), "data": images.digest}
+    precision = devices.precision(experiment.precision, device)
+    identity = {"experiment": as_dict(experiment), "data": images.digest, "arithmetic": f"{precision} on {device.type}"}
     if checkpoint is not None and checkpoint.exists():
         history, signal = _resume(checkpoint, model, optimiser, identity)
 
     train_split = images.train.rescaled(experiment.pixels(experiment.train_scale)).to(device)
     minival = images.minival.rescaled(experiment.pixels(experiment.train_scale)).to(device)
     chance = 100 * (1 - 1 / len(images.class_names))
-    precision = devices.precision(experiment.precision, device)
 
     while rate := next_learning_rate(experiment, [epoch.minival_top1_error_percent for epoch in history], chance):
-        if history and time.monotonic() + history[-1].seconds > stop_at:
+        if time.monotonic() + (history[-1].seconds if history else 0) > stop_at:
             raise OutOfTime(f"{experiment.name}: {len(history)} epochs done, the next does not fit into the time left.")
         started = time.perf_counter()
         for group in optimiser.param_groups:

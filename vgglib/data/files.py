@@ -22,9 +22,13 @@ def decode(data: bytes, longest_smallest_side: int | None = None) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"mode {image.mode} has no fixed range of grey levels, save it with 8 bits a channel")
         image = ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error).replace(str(io.BytesIO), "data") or type(error).__name__) from error
+    except UnidentifiedImageError as error:
+        raise ValueError("it is no image") from error
+    except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     if longest_smallest_side and min(image.size) > longest_smallest_side:
         ratio = longest_smallest_side / min(image.size)
         image = image.resize([round(side * ratio) for side in image.size], Image.Resampling.BILINEAR)

@@ -34,6 +34,11 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
         train_files, val_files = {}, {}
         rng = np.random.default_rng(0)
         for name, files in _tree(data_dir).items():
+            if len(files) < 3:
+                raise ValueError(
+                    f"class folder {data_dir / name} holds {len(files)} image(s): at least 3 are needed, one each for "
+                    "train, minival and val."
+                )
             held_out = set(rng.permutation(len(files))[: max(1, round(VAL_SHARE * len(files)))].tolist())
             train_files[name] = [file for i, file in enumerate(files) if i not in held_out]
             val_files[name] = [file for i, file in enumerate(files) if i in held_out]
@@ -53,6 +58,11 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
     return ImageSet.of("folder", tuple(train_files), split(train_files), split(val_files), skipped)
 
 
+def _images(folder: Path) -> list[Path]:
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
+    return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(folder).parts))
+
+
 def _tree(root: Path) -> dict[str, list[Path]]:
     classes = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     if len(classes) < 2:
@@ -60,7 +70,7 @@ def _tree(root: Path) -> dict[str, list[Path]]:
             f"{root} holds {len(classes)} class folder(s): put the images of each class into a folder of their own, "
             "at least two."
         )
-    tree = {folder.name: sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES) for folder in classes}
+    tree = {folder.name: _images(folder) for folder in classes}
     for name, files in tree.items():
         if not files:
             raise ValueError(

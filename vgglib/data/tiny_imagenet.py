@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,23 +43,35 @@ def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = Fal
 
 
 def _parquet(data_dir: Path, which: str):
-    import pyarrow.parquet as pq
-
     shards = sorted(data_dir.glob(f"{which}-*.parquet"))
     if not shards:
         raise ValueError(f"{data_dir} holds no {which}-*.parquet: the Parquet copy needs both train and val shards.")
-    expected = int(shards[0].stem.rsplit("-", 1)[-1])
-    if len(shards) != expected:
-        raise ValueError(f"{data_dir} holds {len(shards)} of {expected} {which} shards: fetch the missing ones.")
-    tables = [pq.read_table(shard, columns=["image", "label"]) for shard in shards]
+    named = re.search(r"-of-(\d+)", shards[0].stem)
+    if named and len(shards) != int(named[1]):
+        raise ValueError(f"{data_dir} holds {len(shards)} of {int(named[1])} {which} shards: fetch the missing ones.")
+    tables = [_shard(shard) for shard in shards]
     images = [record for table in tables for record in table["image"].to_pylist()]
     labels = [label for table in tables for label in table["label"].to_pylist()]
     metadata = tables[0].schema.metadata or {}
-    if b"wnids" in metadata:
-        wnids = json.loads(metadata[b"wnids"])
-    else:  # copies on hubs carry the class names in the features of the `datasets` library
-        wnids = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    try:
+        if b"wnids" in metadata:
+            wnids = json.loads(metadata[b"wnids"])
+        else:  # copies on hubs carry the class names in the features of the `datasets` library
+            wnids = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{shards[0]} does not name its classes in its metadata: take a complete copy.") from error
     return [record["path"] for record in images], labels, lambda i: images[i]["bytes"], wnids
+
+
+def _shard(path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=["image", "label"])
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} is no whole Parquet file with image and label ({reason}): fetch it again.") from error
 
 
 def _unpacked(data_dir: Path, which: str):
@@ -68,7 +81,13 @@ def _unpacked(data_dir: Path, which: str):
         files = [file for wnid in wnids for file in sorted((data_dir / "train" / wnid / "images").glob("*.JPEG"))]
         labels = [label_of[file.parent.parent.name] for file in files]
     else:
-        rows = [line.split("\t") for line in (data_dir / "val" / "val_annotations.txt").read_text().splitlines()]
+        annotations = data_dir / "val" / "val_annotations.txt"
+        rows = [line.split("\t") for line in annotations.read_text().splitlines()]
+        for number, row in enumerate(rows, start=1):
+            if len(row) < 2 or row[1] not in label_of:
+                raise ValueError(
+                    f"line {number} of {annotations} names no image and class of wnids.txt: unpack it again."
+                )
         files = [data_dir / "val" / "images" / row[0] for row in rows]
         labels = [label_of[row[1]] for row in rows]
     return [file.name for file in files], labels, lambda i: files[i].read_bytes(), wnids
