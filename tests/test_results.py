@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 
 from vgglib.experiments import as_dict, plan
-from vgglib.results import FIELDS, PAPER, Store, paper
+from vgglib.metrics import error_percent
+from vgglib.paper import FOLDER, numbers
+from vgglib.results import FIELDS, Store, _check
 
-RUN = plan("smoke", "3", ["A"], [0])[0]
+(ENTRY,) = plan("smoke", "3", ["A"], [0])
+(RUN,) = ENTRY.runs
 
 
 def record(run=RUN, **changes):
     usual = dict.fromkeys(FIELDS)
-    usual |= {"schema": 1, "run_id": run.run_id, "preset": run.preset, "status": "done", "seed": run.experiment.seed}
+    usual |= {"schema": 2, "run_id": run.run_id, "preset": run.preset, "status": "done", "seed": run.experiment.seed}
     usual |= {"experiment": as_dict(run.experiment), "protocol": as_dict(run.protocol), "split": "val"}
+    usual |= {"environment": {"evaluation_seconds": 2.5}}
     usual |= {"n_images": 200, "n_classes": 24, "top1_error_percent": 50.0, "top5_error_percent": 20.0, "history": []}
     return {key: value for key, value in (usual | changes).items() if key != "digest"}
 
@@ -36,7 +40,7 @@ def test_what_was_written_is_read(store):
 
 def test_a_run_without_a_record_is_none(store):
     assert store.read(RUN) is None
-    assert store.rows([RUN])["status"].tolist() == ["not run"]
+    assert store.rows([ENTRY])["status"].tolist() == ["not run"]
     with pytest.raises(ValueError, match="no posteriors of A_S256_seed0_dense_Q256"):
         store.posteriors(RUN)
 
@@ -45,7 +49,7 @@ def test_a_run_without_a_record_is_none(store):
     "damage, message",
     [
         (lambda text: text.replace("50.0", "40.0"), "was changed after it was written"),
-        (lambda text: text.replace('"schema": 1', '"schema": 0'), "has schema 0 where this version reads 1"),
+        (lambda text: text.replace('"schema": 2', '"schema": 1'), "has schema 1 where this version reads 2"),
         (lambda text: text.replace('"split"', '"part"'), r"foreign fields \(part, split\)"),
         (lambda text: text[:100], "is not JSON"),
         (lambda text: "[]", "has schema None"),
@@ -117,17 +121,61 @@ def test_numbers_that_json_lacks_are_refused(store):
 
 
 def test_the_papers_table_3():
-    table = paper()[lambda rows: rows["table"] == 3]
+    table = numbers()[lambda rows: rows["table"] == 3]
     assert len(table) == 12
     assert table.iloc[0][["net", "train_scale", "top1_val", "top5_val"]].tolist() == ["A", "256", 29.6, 10.4]
-    assert {path.name for path in PAPER.glob("*.csv")} >= {"classification.csv", "parameters.csv"}
+    assert {path.name for path in FOLDER.glob("*.csv")} >= {"classification.csv", "fusion.csv", "parameters.csv"}
+
+
+def write(store, run, posteriors, labels):
+    posteriors = np.array(posteriors, np.float16)
+    error = error_percent(posteriors, np.array(labels))
+    store.write(run, record(run, top1_error_percent=error), posteriors, np.array(labels, np.int16))
+
+
+def test_a_row_of_several_runs_is_the_error_of_their_mean_posteriors(store):
+    (entry,) = plan("smoke", "4", ["B"], [0])
+    # Class 0 is right for both images. By scale: (right, wrong), (wrong, wrong), (right, wrong); means 0.6 and 0.4.
+    for run, first, second in zip(entry.runs, (0.9, 0.2, 0.7), (0.4, 0.4, 0.4), strict=True):
+        write(store, run, [[first, 1 - first], [second, 1 - second]], [0, 0])
+    row = store.rows([entry]).iloc[0]
+    assert (row["status"], row["top1_error_percent"], row["test_scales"]) == ("done", 50.0, "224 256 288")
+    assert row["wrong"].tolist() == [False, True]
+    assert row["evaluation_seconds"] == 7.5
+    assert store.rows(plan("smoke", "3", ["B"], [0])).iloc[0]["top1_error_percent"] == 100.0
+
+
+def test_a_row_needs_all_its_runs_and_shows_a_failure(store):
+    (entry,) = plan("smoke", "4", ["B"], [0])
+    write(store, entry.runs[0], [[1, 0]], [0])
+    assert store.rows([entry])["status"].tolist() == ["not run"]
+    failed = {"status": "failed", "error": "the loss is nan", "top1_error_percent": None}
+    store.write(entry.runs[1], record(entry.runs[1], **failed))
+    row = store.rows([entry]).iloc[0]
+    assert (row["status"], row["error"], row["top1_error_percent"], row["wrong"]) == (
+        "failed", "the loss is nan", None, None,
+    )  # fmt: skip
+
+
+def test_runs_on_different_images_are_not_averaged(store):
+    (entry,) = plan("smoke", "4", ["B"], [0])
+    for run, label in zip(entry.runs, (0, 0, 1), strict=True):
+        write(store, run, [[1, 0]], [label])
+    with pytest.raises(ValueError, match="the runs of B, dense, seed 0, saw different images"):
+        store.rows([entry])
+
+
+def test_a_difference_in_an_earlier_stage_is_named(store):
+    run = plan("smoke", "3", ["D"], [0], train_scales=["384"])[0].runs[0]
+    experiment = as_dict(run.experiment)
+    store.write(run, record(run, experiment=experiment | {"start": experiment["start"] | {"epochs": 99}}))
+    with pytest.raises(ValueError, match=r"\(start.epochs was 99 and is 2\)"):
+        store.read(run)
 
 
 def test_committed_records_are_whole():
-    for path in PAPER.parent.glob("*/runs/*.json"):
+    for path in FOLDER.parent.glob("*/runs/*.json"):
         found = json.loads(path.read_text())
-        from vgglib.results import _check
-
         _check(found, path)
         assert found["status"] in ("done", "failed")
         assert found["environment"]["data_sha256"] and found["environment"]["torch"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from vgglib import checkpoints, runner
-from vgglib.experiments import plan
+from vgglib.experiments import Protocol, plan
 from vgglib.metrics import error_percent
 from vgglib.progress import Log, Progress, Silent, Terminal, minutes
 from vgglib.results import Store
@@ -23,8 +24,9 @@ def images(monkeypatch, two_colours):
     return two_colours
 
 
-def small(nets=("A",), **changes):
-    return plan("smoke", "all", nets, [0], **{"resolution": 1 / 7, "batch_size": 16, "precision": "fp32", **changes})
+def small(nets=("A",), table="3", train_scales=("256",), **changes):
+    usual = {"resolution": 1 / 7, "batch_size": 16, "precision": "fp32"}
+    return plan("smoke", table, nets, [0], train_scales, **{**usual, **changes})
 
 
 def run(runs, **settings):
@@ -32,8 +34,9 @@ def run(runs, **settings):
 
 
 def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_path):
-    runs = small()
-    rows = run(runs, results=tmp_path)
+    entries = small()
+    rows = run(entries, results=tmp_path)
+    runs = entries[0].runs
     assert rows["status"].tolist() == ["done"]
     store = Store(tmp_path)
     record = store.read(runs[0])
@@ -44,6 +47,8 @@ def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_
     environment = record["environment"]
     assert environment["data_sha256"] == images.digest and environment["precision"] == "fp32"
     assert environment["threads"] == 1 and environment["seconds"] >= environment["training_seconds"] > 0
+    assert 0 < environment["evaluation_seconds"] < environment["seconds"]
+    assert len(record["weights_sha256"]) == 64
     assert store.checkpoint_path(runs[0]).exists()
 
 
@@ -56,22 +61,23 @@ def test_records_that_exist_are_reused(images, tmp_path, monkeypatch):
 
 
 def test_a_diverged_run_is_recorded_shown_and_repeated_only_if_asked(images, tmp_path):
-    runs = small(learning_rate=1e6)
-    assert run(runs, results=tmp_path)["status"].tolist() == ["failed"]
-    record = Store(tmp_path).read(runs[0])
+    entries = small(learning_rate=1e6)
+    failed = entries[0].runs[0]
+    assert run(entries, results=tmp_path)["status"].tolist() == ["failed"]
+    record = Store(tmp_path).read(failed)
     assert "loss is nan" in record["error"] and record["top1_error_percent"] is None
     started = record["environment"]["started_utc"]
     time.sleep(1.1)
-    run(runs, results=tmp_path)
-    assert Store(tmp_path).read(runs[0])["environment"]["started_utc"] == started
-    run(runs, results=tmp_path, retry_failed=True)
-    assert Store(tmp_path).read(runs[0])["environment"]["started_utc"] != started
+    run(entries, results=tmp_path)
+    assert Store(tmp_path).read(failed)["environment"]["started_utc"] == started
+    run(entries, results=tmp_path, retry_failed=True)
+    assert Store(tmp_path).read(failed)["environment"]["started_utc"] != started
 
 
 def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path, monkeypatch):
     assert run(small(), results=tmp_path, max_minutes=0)["status"].tolist() == ["not run"]
     assert not list(tmp_path.rglob("*.safetensors"))
-    checkpoint = Store(tmp_path).checkpoint_path(small()[0])
+    checkpoint = Store(tmp_path).checkpoint_path(small()[0].runs[0])
     with monkeypatch.context() as patched:  # the budget runs out during the first epoch
         patched.setattr("time.monotonic", lambda: 61.0 if checkpoint.exists() else 0.0)
         assert run(small(), results=tmp_path, max_minutes=1)["status"].tolist() == ["not run"]
@@ -85,28 +91,81 @@ def test_two_workers_give_the_same_errors_as_one(images, tmp_path):
     two = run(runs, results=tmp_path / "two", jobs=2)
     for column in ("net", "status", "top1_error_percent"):
         assert one[column].tolist() == two[column].tolist()
-    posteriors = [Store(tmp_path / name).posteriors(runs[1])[0] for name in ("one", "two")]
+    posteriors = [Store(tmp_path / name).posteriors(runs[1].runs[0])[0] for name in ("one", "two")]
     assert np.array_equal(*posteriors)
 
 
 def test_a_net_that_starts_from_a_trains_a_first_and_keeps_its_record(images, tmp_path):
-    runs = small(("E",), from_a=True)
-    donor = runs[0].donor
-    assert donor.experiment.net == "A" and not donor.experiment.from_a
-    assert run(runs, results=tmp_path)["net"].tolist() == ["E"]
+    entries = small(("E",), from_a=True)
+    donor = entries[0].runs[0].donor
+    assert donor.experiment.net == "A" and donor.experiment.start is None
+    assert run(entries, results=tmp_path)["net"].tolist() == ["E"]
     store = Store(tmp_path)
     first = store.read(donor)
     assert first["status"] == "done"
     # The weights are lost, the records kept, as in a fresh copy of the repository: A is trained anew, its record stays.
     store.checkpoint_path(donor).unlink()
-    store.record_path(runs[0]).unlink()
-    run(runs, results=tmp_path)
+    store.record_path(entries[0].runs[0]).unlink()
+    run(entries, results=tmp_path)
     assert store.read(donor) == first and store.checkpoint_path(donor).exists()
 
 
 def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path):
     rows = run(small(("A", "E"), from_a=True, learning_rate=1e6), results=tmp_path)
     assert dict(zip(rows["net"], rows["status"], strict=True)) == {"A": "failed", "E": "not run"}
+
+
+def test_stages_follow_each_other_and_every_protocol_is_evaluated_once(images, tmp_path):
+    entries = [entry for entry in small(("D",), "all", None) if entry.table in ("3", "4", "5", "jitter")]
+    rows = run(entries, results=tmp_path)
+    assert set(rows["status"]) == {"done"}
+    store = Store(tmp_path)
+    jitter, control = (rows[(rows["table"] == "jitter") & (rows["train_scale"] == s)] for s in ("256-512", "384+384"))
+    assert len(jitter.iloc[0]["history"]) == len(control.iloc[0]["history"]) == 1  # a third of two epochs
+    weights = {store.read(r)["run_id"]: store.read(r)["weights_sha256"] for e in entries for r in e.runs}
+    assert len(set(weights.values())) == 4  # the nets after each stage, and the control
+    assert (
+        weights["D_S256-512_seed0_batch_size=16_precision=fp32_resolution=0.142857_multi-crop_Q512"]
+        == (weights["D_S256-512_seed0_batch_size=16_precision=fp32_resolution=0.142857_dense_Q384"])
+    )
+
+
+def test_a_further_protocol_needs_no_training(images, tmp_path, monkeypatch):
+    run(small(), results=tmp_path)
+    (entry,) = small()
+    other = replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288, average="posteriors")),))
+    monkeypatch.setattr("vgglib.train._epoch", None)  # would fail if called
+    assert run([other], results=tmp_path)["status"].tolist() == ["done"]
+    assert Store(tmp_path).record_path(other.runs[0]).stem.endswith("_dense_Q288_posteriors")
+
+
+def test_a_training_that_another_process_is_at_is_left_to_it_and_awaited(images, tmp_path):
+    (entry,) = small()
+    path = f"{Store(tmp_path).checkpoint_path(entry.runs[0])}.lock"
+    Path(path).parent.mkdir(parents=True)
+    heard = []
+
+    class Heard(Silent):
+        def show(self, event):
+            heard.append(event.kind)
+            if event.kind == "waiting":
+                other.release()
+
+    other = FileLock(path)
+    other.acquire()
+    assert run([entry], results=tmp_path, display=Heard())["status"].tolist() == ["done"]
+    assert heard[:2] == ["waiting", "started"] and heard[-1] == "done"
+
+
+def test_two_runners_share_a_folder(tmp_path):
+    command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "3", "--train-scales", "256"]
+    command += ["--nets", "A,B", "--jobs", "1", "--threads", "1", "--device", "cpu", "--results", str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    started = [json.loads(path.read_text())["environment"]["started_utc"] for path in tmp_path.rglob("*.json")]
+    assert len(started) == 2
+    assert said[0][0] == said[1][0] and "2 not run" not in said[0][0]  # the same table
 
 
 def test_records_of_other_images_are_refused(images, tmp_path, monkeypatch, two_colours):
@@ -126,27 +185,38 @@ def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
         run(small(), results=tmp_path / "file")
 
 
-def test_a_run_killed_at_any_moment_loses_no_record_and_goes_on(tmp_path):
-    """Kills the real command at several moments: records stay as they were, and nothing is half-written."""
-    command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--nets", "A,B", "--jobs", "1", "--threads"]
-    command += ["1", "--device", "cpu", "--epochs", "3", "--results", str(tmp_path)]
+def lasting(record):
+    """What must not depend on when, or how often interrupted, a record was made."""
+    history = [{k: v for k, v in e.items() if k not in ("seconds", "images_per_second")} for e in record["history"]]
+    kept = {k: v for k, v in record.items() if k not in ("environment", "digest", "history")}
+    return kept | {"history": history, "data": record["environment"]["data_sha256"]}
+
+
+def test_a_run_killed_at_any_moment_loses_no_record_and_ends_with_the_same_bits(tmp_path):
+    """Kills the real command at several moments, then lets it end: records equal those of an uninterrupted run."""
+    command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "jitter", "--nets", "C"]
+    command += ["--jobs", "1", "--threads", "1", "--device", "cpu", "--epochs", "3", "--results"]
+    begun = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    took = time.monotonic() - begun
+    command.append(str(tmp_path / "killed"))
     finished: dict[Path, bytes] = {}
-    for seconds in (4.5, 6, 7.5):
+    for share in (0.5, 0.7, 0.8):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(seconds)
+        time.sleep(share * took)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for path in finished:
-            assert path.read_bytes() == finished[path]
-        finished = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
-        for path in tmp_path.rglob("*.safetensors"):
+        assert {path: path.read_bytes() for path in finished} == finished
+        finished = {path: path.read_bytes() for path in (tmp_path / "killed").rglob("*.json")}
+        for path in (tmp_path / "killed").rglob("*.safetensors"):
             checkpoints.read(path)  # whole, whenever it is there
-        for content in finished.values():
-            assert json.loads(content)["status"] == "done"
     subprocess.run(command, check=True, capture_output=True)
-    records = {path.name: json.loads(path.read_text()) for path in tmp_path.rglob("*.json")}
-    assert len(records) == 2 and all(len(record["history"]) == 3 for record in records.values())
-    assert all((path.read_bytes() == content) for path, content in finished.items())
+    assert {path: path.read_bytes() for path in finished} == finished
+    records = [
+        {path.name: lasting(json.loads(path.read_text())) for path in (tmp_path / name).rglob("*.json")}
+        for name in ("whole", "killed")
+    ]
+    assert len(records[0]) == 4 and records[0] == records[1]  # the donor at S = 256 has its record, too
 
 
 def test_time_left_and_the_line_of_a_log(capsys, monkeypatch):
@@ -157,17 +227,20 @@ def test_time_left_and_the_line_of_a_log(capsys, monkeypatch):
     log.event(runner.Event("A", "started"))
     log.event(runner.Event("A", "done", top1_error_percent=12.34))
     assert log.state.done == 0.25
-    log.event(runner.Event("E", "training", Progress(50, 100, 1, 2, 10.0, 2.5, None)))
+    log.event(runner.Event("E", "training", Progress(50, 100, 1, 2, 10.0, 2.5, None), share=0.5))
     assert log.state.done == 0.25 + 0.375
     assert "A done, top-1 error 12.3 %" in capsys.readouterr().err
     assert log.state.line().endswith("E epoch 1/2 10 img/s loss 2.50")
+    log.event(runner.Event("E", "evaluating", share=0.9, text="dense_Q256"))
+    assert log.state.line().endswith("E evaluating dense_Q256")
 
 
 def test_the_terminals_bars_take_every_event(capsys):
     with Terminal() as shown:
         shown.plan({"A": 1.0})
         shown.event(runner.Event("A", "started"))
-        shown.event(runner.Event("A", "training", Progress(50, 100, 1, 2, 10.0, 2.5, 40.0)))
+        shown.event(runner.Event("A", "training", Progress(50, 100, 1, 2, 10.0, 2.5, 40.0), share=0.4))
+        shown.event(runner.Event("A", "evaluating", share=0.9, text="multi-crop_Q256"))
         shown.event(runner.Event("A", "failed"))
         assert shown.state.done == 1
     assert "failed" in capsys.readouterr().err

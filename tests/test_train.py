@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vgglib import checkpoints
+from vgglib.augment import training_batch
 from vgglib.experiments import Experiment
 from vgglib.train import Diverged, OutOfTime, next_learning_rate, train
 
@@ -123,3 +124,40 @@ def test_no_epoch_begins_that_would_end_after_the_budget(two_colours, tmp_path):
         train(experiment(), two_colours, CPU, path, stop_at=time.monotonic())
     assert not path.exists()
     assert len(train(experiment(), two_colours, CPU, path).history) == 3
+
+
+def test_a_later_stage_goes_on_from_the_weights_of_the_one_before(two_colours, tmp_path):
+    first = experiment(epochs=2)
+    donor = train(first, two_colours, CPU).model
+    second = experiment(epochs=1, learning_rate=1e-30, start=first)  # a step that changes nothing
+    trained = train(second, two_colours, CPU, donor=lambda: donor)
+    assert all(map(torch.equal, weights(trained), [weight.detach() for weight in donor.parameters()]))
+    with pytest.raises(ValueError, match="starts from A_S256_seed0: pass the trained net as donor"):
+        train(second, two_colours, CPU)
+
+
+def test_a_later_stage_sees_other_draws_than_the_first_and_the_same_as_its_control(two_colours, monkeypatch):
+    seen = []
+
+    def batch(images, split, index, size, draws, scales=None):
+        seen.append((index.tolist(), scales))
+        return training_batch(images, split, index, size, draws, scales)
+
+    monkeypatch.setattr("vgglib.train.training_batch", batch)
+    first = experiment(epochs=1)
+    donor = train(first, two_colours, CPU).model
+    train(experiment(epochs=1, start=first), two_colours, CPU, donor=lambda: donor)
+    train(experiment(epochs=1, start=first, train_scale=(256, 512)), two_colours, CPU, donor=lambda: donor)
+    steps = len(seen) // 3
+    orders = [[index for index, _ in seen[i * steps : (i + 1) * steps]] for i in range(3)]
+    assert orders[0] != orders[1] == orders[2]
+    assert [scales for _, scales in seen] == [None] * 2 * steps + [(37, 73)] * steps
+
+
+def test_a_donor_is_asked_only_when_there_is_nothing_to_take_up(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    first = experiment(epochs=1)
+    second = experiment(epochs=1, start=first)
+    donor = train(first, two_colours, CPU).model
+    once = weights(train(second, two_colours, CPU, path, donor=lambda: donor))
+    assert all(map(torch.equal, once, weights(train(second, two_colours, CPU, path, donor=None))))

@@ -15,9 +15,18 @@ app = typer.Typer(
 )
 
 Preset = Annotated[str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50 or folder.")]
-Table = Annotated[str, typer.Option(help="Which runs: 3 (Table 3 at S=256), 5x5 (B against B-5x5) or all.")]
+Table = Annotated[
+    str,
+    typer.Option(
+        help="Which numbers: 3, 4, 5 or 6 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
+        "length), starts (E from A and from random weights) or all."
+    ),
+]
 Nets = Annotated[str | None, typer.Option(help="Only these nets, such as A,B.")]
 Seeds = Annotated[str | None, typer.Option(help="Only these seeds, such as 0,1,2.")]
+TrainScales = Annotated[
+    str | None, typer.Option(help="Only nets trained at these S, such as 256,384; also 256-512 and 384+384.")
+]
 Width = Annotated[float | None, typer.Option(help="Multiply every channel count; the paper's nets have width 1.")]
 Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
@@ -33,10 +42,11 @@ Results = Annotated[str | None, typer.Option(help="Folder of the records; by def
 SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that do not decode.")]
 
 
-def _plan(preset, table, nets, seeds, **overrides):
+def _plan(preset, table, nets, seeds, train_scales, **overrides):
     from vgglib import experiments
 
-    return experiments.plan(preset, table, _listed(nets), _listed(seeds, int, "seed"), **overrides)
+    scales = _listed(train_scales, what="scale")
+    return experiments.plan(preset, table, _listed(nets), _listed(seeds, int, "seed"), scales, **overrides)
 
 
 def _listed(text: str | None, kind: type = str, what: str = "net"):
@@ -55,6 +65,7 @@ def plan(
     table: Table = "all",
     nets: Nets = None,
     seeds: Seeds = None,
+    train_scales: TrainScales = None,
     width: Width = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -64,13 +75,17 @@ def plan(
     precision: Precision = None,
     results: Results = None,
 ) -> None:
-    """List the runs behind a table, and which of them have been made."""
-    runs = _plan(
-        preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
+    """List the evaluations behind a table, and which of them have been made."""
+    entries = _plan(
+        preset, table, nets, seeds, train_scales, width=width, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
-    for row in _store(results).rows(runs).itertuples():
-        typer.echo(f"{row.status:8} {row.run_id}")
+    from vgglib.experiments import runs
+
+    store = _store(results)
+    for run in runs(entries):
+        record = store.read(run)
+        typer.echo(f"{record['status'] if record else 'not run':8} {run.run_id}")
 
 
 @app.command()
@@ -79,6 +94,7 @@ def run(
     table: Table = "all",
     nets: Nets = None,
     seeds: Seeds = None,
+    train_scales: TrainScales = None,
     width: Width = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -103,17 +119,17 @@ def run(
     for name, value in (("threads", threads), ("jobs", jobs)):
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}: it must be at least 1.")
-    runs = _plan(
-        preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
+    entries = _plan(
+        preset, table, nets, seeds, train_scales, width=width, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
     from vgglib import runner
 
     rows = runner.run(
-        runs, data_dir=data_dir, device=device, threads=threads, jobs=jobs, results=results,
+        entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, results=results,
         skip_bad_images=skip_bad_images, retry_failed=retry_failed, max_minutes=max_minutes,
     )  # fmt: skip
-    _print_table(rows, runs)
+    _print_tables(rows)
 
 
 @app.command()
@@ -122,6 +138,7 @@ def table(
     table: Table = "all",
     nets: Nets = None,
     seeds: Seeds = None,
+    train_scales: TrainScales = None,
     width: Width = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -132,11 +149,11 @@ def table(
     results: Results = None,
 ) -> None:
     """Print a table from the records that exist; nothing is run."""
-    runs = _plan(
-        preset, table, nets, seeds, width=width, epochs=epochs, batch_size=batch_size,
+    entries = _plan(
+        preset, table, nets, seeds, train_scales, width=width, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
-    _print_table(_store(results).rows(runs), runs)
+    _print_tables(_store(results).rows(entries))
 
 
 @app.command()
@@ -162,15 +179,12 @@ def _store(folder: str | None):
     return Store(Path(folder) if folder else default_root())
 
 
-def _print_table(rows, runs) -> None:
+def _print_tables(rows) -> None:
     from vgglib import tables
 
-    shown = (
-        tables.table3(rows)
-        if {run.experiment.net for run in runs} <= set(tables.table3(rows)["net"])
-        else tables.summary(rows)
-    )
-    typer.echo(tables.shown(shown).to_string(index=False))
+    for name in dict.fromkeys(rows["table"]):
+        typer.echo(f"\n{tables.TITLES[name]}")
+        typer.echo(tables.shown(tables.BY_NAME[name](rows)).to_string(index=False))
 
 
 def main() -> None:

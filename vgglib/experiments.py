@@ -1,16 +1,17 @@
-"""What can be run: `Experiment` (one trained net), `Protocol` (one way to test it), presets, and what each table
-needs.
-"""
+"""What can be run: `Experiment` (one training), `Protocol` (one way to test a net), presets, and what tables need."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
+from vgglib import paper
 from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
+JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
+LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Experiment:
 
     net: str
     seed: int
-    train_scale: int = 256  # S, Sect. 3.1
+    train_scale: int | tuple[int, int] = 256  # S, or [S_min; S_max] from which each image draws its own; Sect. 3.1
     resolution: float = 1.0
     width: float = 1.0
     batch_size: int = 256  # Sect. 3.1
@@ -28,8 +29,9 @@ class Experiment:
     dropout: float = 0.5  # Sect. 3.1
     learning_rate: float = 1e-2  # Sect. 3.1
     initialisation: str = "glorot"  # footnote of Sect. 3.1
-    # Whether some layers start from a net A trained with the same settings and seed (Sect. 3.1); the rest are random.
-    from_a: bool = False
+    # The training whose weights this one begins with: all of them for the same net (an earlier stage), seven layers of
+    # net A for a deeper one (Sect. 3.1); None for random weights.
+    start: Experiment | None = None
     epochs: int = 74  # Sect. 3.1
     patience: int = 5  # epochs without improvement on minival before the rate drops; the paper gives no number
     drops: int = 3  # Sect. 3.1
@@ -40,17 +42,21 @@ class Experiment:
     def __post_init__(self):
         object.__setattr__(self, "drop_deadlines", tuple(self.drop_deadlines))
         config(self.net).scaled(self.width)
-        if self.train_scale < CROP:
-            raise ValueError(
-                f"S is {self.train_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."
-            )
+        low, high = self.scale_range
+        if low < CROP:
+            raise ValueError(f"S is {low}, smaller than the crop of {CROP}: images must not be smaller than the crop.")
+        if low > high:
+            raise ValueError(f"S is drawn from [{low}; {high}]: the smaller scale comes first.")
         for name in ("batch_size", "epochs", "patience", "learning_rate", "resolution"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0 and finite.")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must be 0 or greater.")
-        if self.from_a and self.net not in GROWN_NETS:
-            raise ValueError(f"net {self.net} cannot start from A: only {', '.join(GROWN_NETS)} can.")
+        if self.start and self.start.net != self.net and (self.start.net != "A" or self.net not in GROWN_NETS):
+            raise ValueError(
+                f"net {self.net} cannot start from {self.start.net}: a net starts from an earlier training of its own, "
+                f"and {', '.join(GROWN_NETS)} from A."
+            )
         if self.initialisation not in INITIALISATIONS:
             raise ValueError(
                 f"unknown initialisation {self.initialisation!r}: choose one of {', '.join(INITIALISATIONS)}."
@@ -72,36 +78,77 @@ class Experiment:
         return self.pixels(CROP)
 
     @property
-    def donor(self) -> Experiment | None:
-        """The training of net A that this net starts from, if any."""
-        return replace(self, net="A", from_a=False) if self.from_a else None
+    def scale_range(self) -> tuple[int, int]:
+        """(S_min, S_max), equal without jitter."""
+        return self.train_scale if isinstance(self.train_scale, tuple) else (self.train_scale, self.train_scale)
+
+    @property
+    def jittered(self) -> bool:
+        return isinstance(self.train_scale, tuple)
+
+    @property
+    def test_scale(self) -> int:
+        """The Q of a single-scale test: S, or the middle of the range (Sect. 4.1)."""
+        return sum(self.scale_range) // 2
+
+    @property
+    def scale_text(self) -> str:
+        """S as tables show it: "256", "256-512" with jitter, "384+384" for a stage that repeats its predecessor's S."""
+        own = f"{self.train_scale[0]}-{self.train_scale[1]}" if self.jittered else str(self.train_scale)
+        again = self.continues and self.start.train_scale == self.train_scale
+        return f"{self.start.scale_text}+{own}" if again else own
+
+    @property
+    def continues(self) -> bool:
+        """Whether this is a later stage of the same net's training, which takes over all weights."""
+        return self.start is not None and self.start.net == self.net
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs of the earlier stages: a later one draws its images and crops as if training had gone on."""
+        return self.start.epochs_before + self.start.epochs if self.continues else 0
+
+    @property
+    def first(self) -> Experiment:
+        """The first stage of this net's training."""
+        return self.start.first if self.continues else self
+
+    @property
+    def start_text(self) -> str:
+        """How the first stage begins: "A", or the name of the initialisation."""
+        return "A" if self.first.start else self.initialisation
 
     @property
     def name(self) -> str:
-        return f"{self.net}_S{self.train_scale}_seed{self.seed}"
+        return f"{self.net}_S{self.scale_text}_seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a trained net is tested (Sect. 3.2): dense evaluation at `test_scale` (Q), with the mirror image or
-    without.
+    """How a trained net is tested (Sect. 3.2), at one scale Q.
+
+    method: "dense" over the whole image, or "multi-crop", the 5 x 5 grid of crops; `flip`: the mirror image, too;
+    average: over the positions in one image, "scores" before the soft-max or "posteriors" after it.
     """
 
     test_scale: int = 256
     method: str = "dense"
     flip: bool = True
+    average: str = "scores"
 
     def __post_init__(self):
         if self.test_scale < CROP:
             raise ValueError(
                 f"Q is {self.test_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."
             )
-        if self.method != "dense":
-            raise ValueError(f"unknown method {self.method!r}: choose dense.")
+        for name, choices in (("method", ("dense", "multi-crop")), ("average", ("scores", "posteriors"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(choices)}.")
 
     @property
     def name(self) -> str:
-        return f"{self.method}_Q{self.test_scale}" + ("" if self.flip else "_noflip")
+        variants = ("" if self.flip else "_noflip") + ("" if self.average == "scores" else f"_{self.average}")
+        return f"{self.method}_Q{self.test_scale}{variants}"
 
 
 @dataclass(frozen=True)
@@ -113,6 +160,7 @@ class Preset:
     recipe: dict  # fields of Experiment that differ from the paper's
     seeds: tuple[int, ...]
     needs_folder: bool = False
+    stage_epochs: float = 1 / 3  # length of each later stage (S = 384, jitter) over the first one's; not in the paper
     grow: bool = False  # start B, C, D and E from a trained A, as the authors did at first
 
 
@@ -137,7 +185,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "demo",
-            {"name": "shapes", "train_images": 4000, "val_images": 2000, "smallest_side": 64},
+            {"name": "shapes", "train_images": 4000, "val_images": 2000, "smallest_side": 128},
             {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 32, "learning_rate": 1.5e-3, "epochs": 12, "patience": 3},
             seeds=(0,),
             grow=True,
@@ -176,7 +224,7 @@ def preset(name: str) -> Preset:
 
 @dataclass(frozen=True)
 class Run:
-    """One number of a table: an experiment tested by a protocol, within a preset.
+    """One evaluation: an experiment tested by a protocol, within a preset.
 
     `overrides` names the recipe fields that were set by hand, so that such a run never passes for the preset's own.
     """
@@ -188,11 +236,13 @@ class Run:
 
     @property
     def donor(self) -> Run | None:
-        """The run of net A that this one starts from, if any."""
-        if not self.experiment.from_a:
+        """The run that shows the net whose weights this one's training begins with, if any."""
+        start = self.experiment.start
+        if start is None:
             return None
-        overrides = tuple((key, value) for key, value in self.overrides if key != "from_a")
-        return replace(self, experiment=self.experiment.donor, overrides=overrides)
+        own = self.experiment.continues
+        overrides = tuple((key, value) for key, value in self.overrides if own or key not in GROWN_ONLY)
+        return replace(self, experiment=start, protocol=Protocol(start.test_scale), overrides=overrides)
 
     @property
     def experiment_id(self) -> str:
@@ -211,12 +261,110 @@ class Run:
         return f"{self.experiment_id}_{self.protocol.name}"
 
 
-# Nets of each table, in the paper's order. The S = 384 and jittered rows of Table 3 need further training stages.
-TABLES: dict[str, tuple[str, ...]] = {
-    "3": ("A", "A-LRN", "B", "C", "D", "E"),
-    "5x5": ("B", "B-5x5"),
-    "all": tuple(TABLE_1),
-}
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table, for one seed: the error of the mean of its runs' posteriors.
+
+    net, train_scale, test_scales and method are the table's own words ("256-512", "224 256 288", "multi-crop & dense").
+    """
+
+    table: str
+    net: str
+    train_scale: str
+    test_scales: str
+    method: str
+    runs: tuple[Run, ...]
+
+    @property
+    def preset(self) -> str:
+        return self.runs[0].preset
+
+    @property
+    def seed(self) -> int:
+        return self.runs[0].experiment.seed
+
+    @property
+    def start(self) -> str:
+        """How the nets' trainings begin: "A", the name of an initialisation, or several."""
+        return ", ".join(dict.fromkeys(run.experiment.start_text for run in self.runs))
+
+
+# Beside the paper's tables: the shallow net of Sect. 4.1; jitter and its control of equal length; net E from A and
+# from random weights.
+TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts")
+GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
+STARTS = (
+    {"from_a": True},
+    {"from_a": False, "initialisation": "he-fan-out"},
+    {"from_a": False, "initialisation": "glorot"},
+)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Makes the runs of one preset and seed."""
+
+    preset: Preset
+    seed: int
+    changed: dict  # fields of Experiment, and from_a
+
+    def run(self, net: str, train_scale: str, test_scale: str, method: str = "dense", **start) -> Run:
+        """`train_scale` as in `Entry`; `start` are settings of a comparison, marked in the name like those by hand."""
+        changed = {**self.changed, **start}
+        chosen = {"from_a": self.preset.grow, **self.preset.recipe}
+        default = {field.name: field.default for field in fields(Experiment)} | chosen
+        different = {key: value for key, value in sorted(changed.items()) if default[key] != value}
+        if net not in GROWN_NETS:
+            different = {key: value for key, value in different.items() if key not in GROWN_ONLY}
+        settings = {**chosen, **different}
+        from_a = settings.pop("from_a") and net in GROWN_NETS
+        first = Experiment(net=net, seed=self.seed, **settings)
+        if from_a:
+            first = replace(first, start=replace(first, net="A"))
+        experiment = self._stage(first, train_scale)
+        return Run(self.preset.name, experiment, Protocol(int(test_scale), method), tuple(different.items()))
+
+    def _stage(self, first: Experiment, train_scale: str) -> Experiment:
+        """S = 256; 384 from 256; [256; 512] from 384 (Sect. 3.1); "384+384", the last one's length without jitter."""
+        if train_scale == str(first.train_scale):
+            return first
+        shorter = {
+            "learning_rate": first.learning_rate / LATER_STAGES_SLOWER,
+            "epochs": max(1, round(first.epochs * self.preset.stage_epochs)),
+        }
+        second = replace(first, train_scale=384, start=first, **shorter)
+        stages = (second, replace(second, train_scale=JITTER, start=second), replace(second, start=second))
+        return {stage.scale_text: stage for stage in stages}[train_scale]
+
+    def runs(self, net: str, train_scale: str, test_scales: str, method: str, **start) -> tuple[Run, ...]:
+        """A run for every scale and method; "multi-crop & dense" is two methods."""
+        methods = method.split(" & ")
+        return tuple(self.run(net, train_scale, q, how, **start) for how in methods for q in test_scales.split())
+
+    def entries(self, table: str) -> Iterator[Entry]:
+        """The rows of a table, in the paper's order."""
+        if table == "6":
+            for row in paper.numbers("fusion").itertuples():
+                members = [member.strip().split("/") for member in row.members.split(";")]
+                runs = tuple(run for member in members for run in self.runs(*member, row.method))
+                yield Entry(table, row.ensemble, "", "", row.method, runs)
+            return
+        for key in _rows(table):
+            for start in STARTS if table == "starts" else ({},):
+                yield Entry(table, *key, self.runs(*key, **start))
+
+
+def _rows(table: str) -> list[tuple[str, str, str, str]]:
+    """(net, S, Q, method) of every row."""
+    if table == "5x5":
+        return [("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")]
+    if table == "starts":
+        return [("E", "256", "256", "dense")]
+    if table == "jitter":
+        return [(net, s, "384", "dense") for net in ("C", "D", "E") for s in ("384", "384+384", "256-512")]
+    numbers = paper.numbers()
+    numbers = numbers[numbers["table"].astype(str) == table]
+    return list(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
 
 
 def plan(
@@ -224,41 +372,71 @@ def plan(
     table: str = "all",
     nets: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    train_scales: Sequence[str] | None = None,
     **overrides,
-) -> list[Run]:
-    """The runs behind a table: every net of `nets` (default: the table's) for every seed (default: the preset's),
-    whole seeds first.
+) -> list[Entry]:
+    """The numbers of a table: every row whose nets are all among `nets` and trained at one of `train_scales` ("256",
+    "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole seeds first. "all" takes
+    every table.
 
-    `overrides` are fields of Experiment, such as width or epochs; None leaves the preset's, and
-    `from_a` concerns the nets that can. Raises ValueError for an unknown preset, table, net or field, and for an
-    empty plan.
+    `overrides` are fields of Experiment, such as width or epochs, and from_a, which concerns the nets that can start
+    from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
+    Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
     """
     chosen = preset(preset_name)
-    if table not in TABLES:
-        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(TABLES)}.")
-    nets = TABLES[table] if nets is None else tuple(nets)
+    if table not in (*TABLES, "all"):
+        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(TABLES)}, all.")
+    nets = tuple(TABLE_1) if nets is None else tuple(nets)
     seeds = chosen.seeds if seeds is None else tuple(seeds)
     for name, values in (("net", nets), ("seed", seeds)):
         if not values:
             raise ValueError(f"the plan has no {name}: name at least one.")
         if len(set(values)) != len(values):
             raise ValueError(f"a {name} is given twice in {', '.join(map(str, values))}: name each once.")
-    known = {field.name for field in fields(Experiment)} - {"net", "seed", "train_scale"}
+    for net in nets:
+        config(net)
+    known = {field.name for field in fields(Experiment)} - {"net", "seed", "train_scale", "start"} | set(GROWN_ONLY)
     for key in overrides:
         if key not in known:
             raise ValueError(f"unknown setting {key!r}: choose one of {', '.join(sorted(known))}.")
     changed = {key: value for key, value in overrides.items() if value is not None}
-    runs = []
-    for seed in seeds:
-        for net in nets:
-            usual = Experiment(net=net, seed=seed, from_a=chosen.grow and net in GROWN_NETS, **chosen.recipe)
-            fitting = {k: v for k, v in changed.items() if k != "from_a" or net in GROWN_NETS}
-            different = {k: v for k, v in sorted(fitting.items()) if getattr(usual, k) != v}
-            experiment = replace(usual, **different)
-            runs.append(Run(preset_name, experiment, Protocol(experiment.train_scale), tuple(different.items())))
-    return runs
+    entries = [
+        entry
+        for seed in seeds
+        for name in (TABLES if table == "all" else (table,))
+        for entry in _Recipe(chosen, seed, changed).entries(name)
+        if {run.experiment.net for run in entry.runs} <= set(nets)
+        and (train_scales is None or {run.experiment.scale_text for run in entry.runs} <= set(train_scales))
+    ]
+    if not entries:
+        scales = f" at S of {', '.join(train_scales)}" if train_scales is not None else ""
+        raise ValueError(f"table {table} has no row of {', '.join(nets)} alone{scales}: name more, or another table.")
+    return entries
 
 
-def as_dict(thing: Experiment | Protocol) -> dict:
+def runs(entries: Sequence[Entry]) -> list[Run]:
+    """The evaluations behind some entries, each once."""
+    return list(dict.fromkeys(run for entry in entries for run in entry.runs))
+
+
+def as_dict(thing: Experiment | Protocol | dict) -> dict:
     """Plain values for a record."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(thing).items()}
+    values = thing if isinstance(thing, dict) else asdict(thing)
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {key: as_dict(value) if isinstance(value, dict) else value for key, value in plain.items()}
+
+
+def differences(theirs: dict, ours: dict, inside: str = "") -> str:
+    """What differs between two experiments or protocols as plain values, in words; empty when nothing does."""
+    parts = []
+    for key in {**theirs, **ours}:
+        a, b = theirs.get(key), ours.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            parts.append(differences(a, b, f"{inside}{key}."))
+        elif a != b:
+            parts.append(f"{inside}{key} was {_brief(a)} and is {_brief(b)}")
+    return ", ".join(filter(None, parts))
+
+
+def _brief(value) -> str:
+    return f"net {value['net']}" if isinstance(value, dict) else str(value)

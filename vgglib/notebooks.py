@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vgglib import experiments, results
-from vgglib.experiments import Run
+from vgglib.configs import TABLE_1
+from vgglib.experiments import Entry
 
 # papermill writes its parameters into a cell that begins with this line.
 _INJECTED = "# Parameters"
@@ -26,17 +27,22 @@ class Parameters:
     data_dir: str | None
     device: str | None
 
-    def plan(self, table: str) -> list[Run]:
-        """The runs of a table for these nets and seeds."""
+    def plan(self, table: str) -> list[Entry]:
+        """The numbers of a table for these nets and seeds."""
         return experiments.plan(self.preset, table, self.nets, self.seeds)
 
-    def rows(self, plan: Sequence[Run]) -> pd.DataFrame:
-        """A row per run: from the records that exist, and with `train_missing` from new runs."""
+    def rows(self, plan: Sequence[Entry]) -> pd.DataFrame:
+        """A row per number: from the records that exist, and with `train_missing` from new runs."""
         if not self.train_missing:
             return results.Store(results.default_root()).rows(list(plan))
         from vgglib import runner  # training needs torch, reading records does not
 
         return runner.run(plan, data_dir=self.data_dir, device=self.device)
+
+    def evidence(self) -> pd.DataFrame:
+        """Rows of all tables from the records that exist, for verdicts that hold for all claims together."""
+        plan = experiments.plan(self.preset, "all", seeds=self.seeds)
+        return results.Store(results.default_root()).rows(plan)
 
 
 def parameters(namespace: dict) -> Parameters:
@@ -67,7 +73,7 @@ def parameters(namespace: dict) -> Parameters:
             raise ValueError(f"{name} is {given[name]!r}: it must be text, or None.")
     recorded = results.Store(results.default_root()).seeds(chosen.name)
     seeds = _listed("seeds", given["seeds"], int, recorded or chosen.seeds)
-    nets = _listed("nets", given["nets"], str, experiments.TABLES["all"])
+    nets = _listed("nets", given["nets"], str, tuple(TABLE_1))
     checked = Parameters(
         chosen.name, seeds, nets, given["train_missing"], given["data_dir"] or None, given["device"] or None
     )

@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from vgglib.train import Progress
 
 LINE_EVERY_SECONDS = 20  # of a log, which nobody watches continuously
-OUTCOMES = ("done", "failed", "stopped")
+OUTCOMES = ("done", "failed", "stopped", "waiting")
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a run: started, training, done, failed or stopped (out of time)."""
+    """Something that happened to a run: started, training, evaluating, done, failed, stopped (out of time, or without
+    weights to begin with) or waiting (for another process, which is at it).
+
+    share: 0..1 done of the run; text: what is being evaluated.
+    """
 
     run_id: str
     kind: str
     progress: Progress | None = None
+    share: float | None = None
+    text: str = ""
     top1_error_percent: float | None = None
 
     @property
@@ -40,18 +46,18 @@ class State:
 
     work: dict[str, float] = field(default_factory=dict)  # relative cost of each run
     share: dict[str, float] = field(default_factory=dict)  # 0..1 done of each
-    running: dict[str, Progress | None] = field(default_factory=dict)
+    running: dict[str, str] = field(default_factory=dict)  # what each is doing, in words
     started: float = field(default_factory=time.monotonic)
 
     def take(self, event: Event) -> None:
         if event.kind in OUTCOMES:
             self.running.pop(event.run_id, None)
-            if event.kind != "stopped":
+            if event.kind in ("done", "failed"):
                 self.share[event.run_id] = 1.0
             return
-        self.running[event.run_id] = event.progress
-        if event.progress is not None:
-            self.share[event.run_id] = event.progress.images_done / event.progress.images_total
+        self.running[event.run_id] = describe(event)
+        if event.share is not None:
+            self.share[event.run_id] = event.share
 
     @property
     def done(self) -> float:
@@ -68,15 +74,16 @@ class State:
         finished = sum(share == 1.0 for share in self.share.values())
         remaining = self.remaining_seconds()
         left = "" if remaining is None else f", about {minutes(remaining)} left"
-        now = "; ".join(describe(run, progress) for run, progress in self.running.items())
+        now = "; ".join(f"{run} {doing}" for run, doing in self.running.items())
         return f"{finished} of {len(self.work)} runs, {100 * self.done:.0f} %{left}" + (f" | {now}" if now else "")
 
 
-def describe(run_id: str, progress: Progress | None) -> str:
-    """A running net in one line."""
+def describe(event: Event) -> str:
+    """What a running net is doing, in a few words."""
+    progress = event.progress
     if progress is None:
-        return f"{run_id} starting"
-    text = f"{run_id} epoch {progress.epoch}/{progress.epochs} {progress.images_per_second:.0f} img/s"
+        return f"evaluating {event.text}" if event.kind == "evaluating" else "starting"
+    text = f"epoch {progress.epoch}/{progress.epochs} {progress.images_per_second:.0f} img/s"
     text += f" loss {progress.train_loss:.2f}"
     error = progress.minival_top1_error_percent
     return text if error is None else f"{text} minival error {error:.1f} %"
@@ -151,7 +158,9 @@ class Terminal(Silent):
             left = (progress.images_total - progress.images_done) / progress.images_per_second
             text = f"{progress.images_per_second:.0f} img/s, {minutes(left)} left, "
             text += f"epoch {progress.epoch}/{progress.epochs}, loss {progress.train_loss:.2f}"
-            self.bars.update(self.tasks[run], completed=self.state.share[run], text=text)
+            self.bars.update(self.tasks[run], completed=self.state.share.get(run, 0), text=text)
+        elif event.kind == "evaluating":
+            self.bars.update(self.tasks[run], completed=self.state.share.get(run, 0), text=describe(event))
         elif event.kind in OUTCOMES:
             self.bars.update(self.tasks[run], completed=self.state.share.get(run, 0), text=event.outcome)
         remaining = self.state.remaining_seconds()

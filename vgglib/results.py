@@ -1,4 +1,4 @@
-"""Run records: one immutable JSON per evaluated net, its posteriors beside it, and the paper's own numbers."""
+"""Run records: one immutable JSON per evaluated net, its posteriors beside it; and the rows computed from them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import os
 import re
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vgglib.experiments import Run, as_dict
+from vgglib.ensemble import mean_posteriors
+from vgglib.experiments import Entry, Run, as_dict, differences, runs
 from vgglib.files import sweep, write_atomically
+from vgglib.metrics import error_percent, wrong
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PAPER = REPOSITORY / "results" / "paper"
-SCHEMA = 1
-_OWN_RECIPE = re.compile(
-    r"[^_]+_S\d+_seed(\d+)_[^=]+"
-)  # settings made by hand stand in a run's name with an equals sign
+SCHEMA = 2
+# Settings made by hand stand in a run's name with an equals sign.
+_OWN_RECIPE = re.compile(r"[^_]+_S[\d+-]+_seed(\d+)_[^=]+")
 FIELDS = (
     *(
         "schema",
@@ -39,7 +40,7 @@ FIELDS = (
         "n_classes",
     ),
     *("top1_error_percent", "top5_error_percent", "history", "initial_signal"),
-    *("environment", "posteriors_sha256", "digest"),
+    *("environment", "weights_sha256", "posteriors_sha256", "digest"),
 )
 
 
@@ -92,7 +93,7 @@ class Store:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, posteriors=posteriors, labels=labels)
             write_atomically(self.posteriors_path(run), buffer.getvalue())
-            record["posteriors_sha256"] = _array_digest(posteriors, labels)
+            record["posteriors_sha256"] = digest_of(posteriors, labels)
         record["digest"] = digest(record)
         write_atomically(self.record_path(run), (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
         return record
@@ -112,9 +113,7 @@ class Store:
             raise ValueError(f"the record {path} is not JSON ({error}): delete it and run again.") from error
         _check(record, path)
         for part, ours in (("experiment", as_dict(run.experiment)), ("protocol", as_dict(run.protocol))):
-            changed = [key for key in {**record[part], **ours} if record[part].get(key) != ours.get(key)]
-            if changed:
-                was = ", ".join(f"{key} was {record[part].get(key)} and is {ours.get(key)}" for key in changed)
+            if was := differences(record[part], ours):
                 raise ValueError(
                     f"the record {path} was made with other settings ({was}): move it away, or pass another --results."
                 )
@@ -133,7 +132,7 @@ class Store:
                 posteriors, labels = file["posteriors"], file["labels"]
         except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
             raise ValueError(f"the posteriors {path} are damaged ({error}): delete them and their record.") from error
-        if _array_digest(posteriors, labels) != record["posteriors_sha256"]:
+        if digest_of(posteriors, labels) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")
         return posteriors, labels
 
@@ -142,40 +141,64 @@ class Store:
         names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
         return tuple(sorted({int(found[1]) for name in names if (found := _OWN_RECIPE.fullmatch(name))}))
 
-    def rows(self, runs: list[Run]) -> pd.DataFrame:
-        """One row per run of a plan, in its order: settings, status (done, failed or not run), errors, history,
-        environment.
+    def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
+        """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
+        are wrong, seconds of evaluation, history of the training, environment.
+
+        A row of several runs has the errors of the mean of their posteriors; nothing is run for it.
         """
-        return pd.DataFrame([self._row(run) for run in runs])
+        found = {run: self._evaluated(run) for run in runs(entries)}
+        return pd.DataFrame([_row(entry, [found[run] for run in entry.runs]) for entry in entries])
 
-    def _row(self, run: Run) -> dict:
-        record = self.read(run) or {"status": "not run", "environment": {}, "history": []}
-        return {
-            "run_id": run.run_id,
-            "preset": run.preset,
-            "net": run.experiment.net,
-            "train_scale": str(run.experiment.train_scale),
-            "test_scales": str(run.protocol.test_scale),
-            "method": run.protocol.method,
-            "seed": run.experiment.seed,
-            "from_a": run.experiment.from_a,
-            **{
-                key: record.get(key)
-                for key in (
-                    "status",
-                    "error",
-                    "n_images",
-                    "n_classes",
-                    "top1_error_percent",
-                    "top5_error_percent",
-                    "history",
-                    "environment",
-                )
-            },
+    def _evaluated(self, run: Run) -> tuple[dict | None, np.ndarray | None, np.ndarray | None]:
+        record = self.read(run)
+        if record is None or record["status"] != "done":
+            return record, None, None
+        return record, *self.posteriors(run)
+
+
+def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndarray | None]]) -> dict:
+    records = [record for record, _, _ in found if record is not None]
+    failed = [record for record in records if record["status"] == "failed"]
+    done = len(records) == len(found) and not failed
+    first = records[0] if done or failed else {}
+    one_net = len({run.experiment for run in entry.runs}) == 1
+    row = {
+        "table": entry.table,
+        "preset": entry.preset,
+        "net": entry.net,
+        "train_scale": entry.train_scale,
+        "test_scales": entry.test_scales,
+        "method": entry.method,
+        "start": entry.start,
+        "seed": entry.seed,
+        "status": "done" if done else "failed" if failed else "not run",
+        "error": failed[0]["error"] if failed else None,
+        "n_images": first.get("n_images"),
+        "n_classes": first.get("n_classes"),
+        "top1_error_percent": None,
+        "top5_error_percent": None,
+        "wrong": None,
+        "evaluation_seconds": None,
+        "history": first.get("history", []) if one_net else [],
+        "environment": first.get("environment", {}),
+    }
+    if done:
+        labels = found[0][2]
+        if any(not np.array_equal(other, labels) for _, _, other in found):
+            raise ValueError(f"the runs of {entry.net}, {entry.method}, seed {entry.seed}, saw different images.")
+        mean = mean_posteriors([posteriors for _, posteriors, _ in found])
+        row |= {
+            "top1_error_percent": error_percent(mean, labels, 1),
+            "top5_error_percent": error_percent(mean, labels, 5),
+            "wrong": wrong(mean, labels, 1),
+            "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),
         }
+    return row
 
 
-def _array_digest(*arrays: np.ndarray) -> str:
+def digest_of(*arrays: np.ndarray) -> str:
+    """SHA-256 over the types, shapes and values of some arrays."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(f"{array.dtype} {array.shape}".encode())
@@ -192,8 +215,3 @@ def _check(record: dict, path: Path) -> None:
         raise ValueError(f"the record {path} has missing or foreign fields ({', '.join(odd)}): run it again.")
     if record["digest"] != digest(record):
         raise ValueError(f"the record {path} was changed after it was written (its digest differs): run it again.")
-
-
-def paper(name: str = "classification") -> pd.DataFrame:
-    """The paper's numbers, as in `results/paper/<name>.csv`; scales as text, since a jittered S is a range."""
-    return pd.read_csv(PAPER / f"{name}.csv", dtype={"train_scale": str, "test_scales": str})

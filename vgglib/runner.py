@@ -8,27 +8,32 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from vgglib import data, devices
 from vgglib.configs import config
 from vgglib.cost import macs
-from vgglib.evaluate import dense_posteriors
-from vgglib.experiments import Run, as_dict, preset
+from vgglib.evaluate import posteriors
+from vgglib.experiments import CROP, Entry, Run, as_dict, preset, runs
 from vgglib.metrics import error_percent
+from vgglib.models import VGG
 from vgglib.progress import Event, Silent, fitting
-from vgglib.results import REPOSITORY, SCHEMA, Store, default_root
+from vgglib.results import REPOSITORY, SCHEMA, Store, default_root, digest_of
 from vgglib.train import Diverged, OutOfTime, Progress, train
+
+TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
+MULTI_CROP = 25  # crops an image and side: the 5 x 5 grid (Sect. 3.2)
 
 
 def run(
-    plan: Sequence[Run],
+    plan: Sequence[Entry],
     *,
     data_dir: str | Path | None = None,
     device: str | None = None,
@@ -40,53 +45,87 @@ def run(
     max_minutes: float = math.inf,
     display: Silent | None = None,
 ) -> pd.DataFrame:
-    """Make the records of `plan` that do not exist yet, and return a row for every run of it.
+    """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it.
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave
-    most of a second thread idle. With `jobs=1` the nets take turns with `threads` threads; a GPU always takes them
-    in turn. A failed run counts as an outcome and is not repeated unless `retry_failed`. After `max_minutes` no
-    epoch begins that would end later. Raises ValueError or OSError, before any training, for a data or results
-    folder that will not do.
+    most of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU
+    always takes them in turn. A failed run counts as an outcome and is not repeated unless `retry_failed`. After
+    `max_minutes` no epoch begins that would end later. Several callers may share a results folder: what one is at, the
+    others leave to it. Raises ValueError or OSError, before any training, for a data or results folder that will not
+    do.
     """
     store = Store(Path(results) if results else default_root())
     where = devices.device(device)
     stop_at = time.monotonic() + max_minutes * 60
     if not max_minutes >= 0:
         raise ValueError(f"max_minutes is {max_minutes}: it must be 0 or greater.")
-    records = {run.run_id: store.read(run) for run in plan}
+    name = plan[0].preset
+    planned = runs(plan)
+    records = {run: store.read(run) for run in planned}
     images = None
-    if data_dir and preset(plan[0].preset).needs_folder:
-        images = load_images(plan[0].preset, data_dir, skip_bad_images)
+    if data_dir and preset(name).needs_folder:
+        images = load_images(name, data_dir, skip_bad_images)
         _check_images(records.values(), images)
-    missing = [
-        run
-        for run in plan
-        if records[run.run_id] is None or (retry_failed and records[run.run_id]["status"] == "failed")
-    ]
-    # A net that starts from A needs its weights, which records do not hold.
-    donors = {run.donor.run_id: run.donor for run in missing if run.donor}
-    lacking = {
-        key: donor
-        for key, donor in donors.items()
-        if store.read(donor) is None or not store.checkpoint_path(donor).exists()
-    }
-    missing = [*lacking.values(), *(run for run in missing if run.run_id not in lacking)]
-    if missing:
-        for name in {run.preset for run in missing}:
-            store.check_writable(name)
-        images = images or load_images(missing[0].preset, data_dir, skip_bad_images)
+    tasks = _tasks(planned, store, retry_failed)
+    if tasks:
+        store.check_writable(name)
+        images = images or load_images(name, data_dir, skip_bad_images)
         _check_images(records.values(), images)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = 1 if where.type == "cuda" else min(jobs or cores, len(missing))
+        jobs = 1 if where.type == "cuda" else min(jobs or cores, len(tasks))
         threads = threads or (1 if jobs > 1 else cores)
-        # Within each wave the longest first, so that no worker is left with it at the end; seeds stay in order.
-        missing.sort(key=lambda run: (run.experiment.seed, -_work(run)))
-        waves = [[run for run in missing if run.donor is None], [run for run in missing if run.donor]]
+        worker = _Worker(images, str(where), threads, store, stop_at, retry_failed)
         with display or fitting() as shown:
-            shown.plan({run.run_id: _work(run) for run in missing})
-            for wave in waves:
-                _execute_all(wave, images, str(where), threads, jobs, store, stop_at, shown)
-    return store.rows(list(plan))
+            shown.plan({task.name: sum(_work(task, images)) for task in tasks})
+            _execute_all(tasks, worker, jobs, shown)
+    return store.rows(plan)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One training, and its evaluations that have no record yet."""
+
+    run: Run  # any run of this training
+    missing: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        return self.run.experiment_id
+
+    @property
+    def depth(self) -> int:
+        """How many trainings must come before."""
+        depth, start = 0, self.run.experiment.start
+        while start:
+            depth, start = depth + 1, start.start
+        return depth
+
+
+def _tasks(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[_Task]:
+    """The trainings behind what is missing, with those whose weights they begin with and which records do not hold."""
+    missing: dict[str, list[Run]] = {}
+    anyone: dict[str, Run] = {}
+
+    def want(run: Run, record_needed: bool) -> None:
+        anyone.setdefault(run.experiment_id, run)
+        wanted = missing.setdefault(run.experiment_id, [])
+        if record_needed and run not in wanted:
+            wanted.append(run)
+        donor = run.donor
+        if donor and donor.experiment_id not in anyone:
+            lacking = _lacks_record(donor, store, retry_failed)
+            if lacking or not store.checkpoint_path(donor).exists():
+                want(donor, lacking)
+
+    for run in planned:
+        if _lacks_record(run, store, retry_failed):
+            want(run, True)
+    return [_Task(run, tuple(missing[name])) for name, run in anyone.items()]
+
+
+def _lacks_record(run: Run, store: Store, retry_failed: bool) -> bool:
+    record = store.read(run)
+    return record is None or (retry_failed and record["status"] == "failed")
 
 
 def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
@@ -105,115 +144,215 @@ def load_images(preset_name: str, data_dir: str | Path | None = None, skip_bad_i
     return data.load(**chosen.data, data_dir=data_dir if chosen.needs_folder else None, skip_bad_images=skip_bad_images)
 
 
-def _work(run: Run) -> float:
-    experiment = run.experiment
-    return experiment.epochs * macs(config(experiment.net).scaled(experiment.width), experiment.crop)
+def _work(task: _Task, images: data.ImageSet) -> tuple[float, ...]:
+    """Multiply-adds of a task, about: of its training, then of each evaluation."""
+    experiment = task.run.experiment
+    crop = macs(config(experiment.net).scaled(experiment.width), experiment.crop)
+    tests = [
+        MULTI_CROP if run.protocol.method == "multi-crop" else (run.protocol.test_scale / CROP) ** 2
+        for run in task.missing
+    ]
+    sides = [2 if run.protocol.flip else 1 for run in task.missing]
+    training = TRAINING_PASSES * experiment.epochs * len(images.train) * crop
+    return training, *(n * side * len(images.val) * crop for n, side in zip(tests, sides, strict=True))
 
 
-def _execute_all(missing, images, device, threads, jobs, store, stop_at, shown) -> None:
+def _execute_all(tasks: list[_Task], worker: _Worker, jobs: int, shown: Silent) -> None:
+    def longest_first(task: _Task) -> float:
+        return -sum(_work(task, worker.images))
+
     if jobs == 1:
-        for item in missing:
-            _execute(item, images, device, threads, store, stop_at, shown.event)
+        ordered = sorted(tasks, key=lambda task: (task.run.experiment.seed, task.depth, longest_first(task)))
+        for wait in (False, True):
+            ordered = [task for task in ordered if worker(task, shown.event, wait)]
         return
     import joblib  # a machine that trains on its GPU needs none
 
     # Computed once here: they travel with the images, which joblib lets the workers share.
-    _ = images.digest, images.mean_rgb, images.rgb_components
+    _ = worker.images.digest, worker.images.mean_rgb, worker.images.rgb_components
     with multiprocessing.Manager() as manager:
         events = manager.Queue()
         listener = threading.Thread(
             target=lambda: [shown.event(event) for event in iter(events.get, None)], daemon=True
         )
         listener.start()
-        work = joblib.Parallel(n_jobs=jobs, backend="loky", mmap_mode="c", batch_size=1, pre_dispatch=jobs)
+        parallel = joblib.Parallel(n_jobs=jobs, backend="loky", mmap_mode="c", batch_size=1, pre_dispatch=jobs)
         try:
-            work(
-                joblib.delayed(_execute)(item, images, device, threads, store, stop_at, events.put) for item in missing
-            )
+            # What needs the weights of another training waits for the wave before.
+            for depth in range(max(task.depth for task in tasks) + 1):
+                wave = sorted((task for task in tasks if task.depth == depth), key=longest_first)
+                for wait in (False, True):
+                    busy = parallel(joblib.delayed(worker)(task, events.put, wait) for task in wave)
+                    wave = [task for task, later in zip(wave, busy, strict=True) if later]
         finally:
             events.put(None)
             listener.join(timeout=5)
 
 
-def _execute(run: Run, images: data.ImageSet, device: str, threads: int, store: Store, stop_at: float, send) -> None:
-    devices.prepare(threads)
-    where = devices.device(device)
-    devices.exact(where)
-    started, clock, commit = datetime.now(UTC), time.perf_counter(), _commit()
-    if time.monotonic() >= stop_at:
-        send(Event(run.run_id, "stopped"))
-        return
+@dataclass(frozen=True)
+class _Worker:
+    """Trains and evaluates one task after another, in this process or in one of joblib's."""
 
-    def report(progress: Progress) -> None:
-        send(Event(run.run_id, "training", progress))
+    images: data.ImageSet
+    device: str
+    threads: int
+    store: Store
+    stop_at: float
+    retry_failed: bool
 
-    send(Event(run.run_id, "started"))
-    record = {
-        "schema": SCHEMA,
-        "run_id": run.run_id,
-        "preset": run.preset,
-        "status": "done",
-        "error": None,
-        "experiment": as_dict(run.experiment),
-        "protocol": as_dict(run.protocol),
-        "split": "val",
-        "seed": run.experiment.seed,
-        "n_images": len(images.val),
-        "n_classes": len(images.class_names),
-        "top1_error_percent": None,
-        "top5_error_percent": None,
-        "history": [],
-        "initial_signal": {},
-    }
-    posteriors = labels = donor = None
-    if run.donor:
-        if (start := store.read(run.donor)) is None or start["status"] == "failed":
-            send(Event(run.run_id, "stopped"))  # nothing to start from: it stays "not run"
+    def __call__(self, task: _Task, send: Callable[[Event], None], wait: bool) -> bool:
+        """Do a task. True when another process is at it, or at one that comes before; with `wait` it is awaited."""
+        from filelock import FileLock, Timeout
+
+        left = max(0.0, min(self.stop_at - time.monotonic(), threading.TIMEOUT_MAX))
+        lock = FileLock(f"{self.store.checkpoint_path(task.run)}.lock", timeout=left if wait else 0)
+        try:
+            with lock:
+                self._execute(task, send)
+        except (Timeout, _NoDonor):
+            send(Event(task.name, "stopped" if wait else "waiting"))
+            return not wait
+        return False
+
+    def _execute(self, task: _Task, send: Callable[[Event], None]) -> None:
+        devices.prepare(self.threads)
+        where = devices.device(self.device)
+        devices.exact(where)
+        # Another process may have made some meanwhile.
+        missing = [run for run in task.missing if _lacks_record(run, self.store, self.retry_failed)]
+        if not missing and self.store.checkpoint_path(task.run).exists():
+            send(Event(task.name, "done"))
             return
-        donor = train(run.donor.experiment, images, where, store.checkpoint_path(run.donor)).model
-    try:
-        trained = train(run.experiment, images, where, store.checkpoint_path(run), donor, report, stop_at)
-        record["history"] = [asdict(epoch) for epoch in trained.history]
-        record["initial_signal"] = trained.initial_signal
-        posteriors, labels = _evaluate(run, trained.model, images, where)
-        if not np.isfinite(posteriors).all():
-            raise Diverged(f"{run.experiment.name}: the scores of the trained net are not numbers", trained.history)
-        record["top1_error_percent"] = error_percent(posteriors, labels, 1)
-        record["top5_error_percent"] = error_percent(posteriors, labels, 5)
-    except OutOfTime:
-        send(Event(run.run_id, "stopped"))
-        return
-    except Diverged as failure:
-        posteriors = labels = None
-        store.checkpoint_path(run).unlink(missing_ok=True)  # a retry begins anew
-        record |= {
+        if time.monotonic() >= self.stop_at:
+            send(Event(task.name, "stopped"))
+            return
+        send(Event(task.name, "started"))
+        record = _Record(task.run, self.images, where)
+        work = _work(_Task(task.run, tuple(missing)), self.images)
+
+        def report(progress: Progress) -> None:
+            share = progress.images_done / progress.images_total * work[0] / sum(work)
+            send(Event(task.name, "training", progress, share))
+
+        try:
+            trained = train(
+                task.run.experiment,
+                self.images,
+                where,
+                self.store.checkpoint_path(task.run),
+                lambda: self._donor(task.run, where),
+                report,
+                self.stop_at,
+            )
+            evaluated = []
+            for number, run in enumerate(missing):
+
+                def looked(share: float, number: int = number, run: Run = run) -> None:
+                    done = sum(work[: number + 1]) + share * work[number + 1]
+                    send(Event(task.name, "evaluating", share=done / sum(work), text=run.protocol.name))
+
+                content = record.evaluated(run, trained, looked)
+                self.store.write(run, *content)
+                evaluated.append(content[0]["top1_error_percent"])
+            send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
+        except OutOfTime:
+            send(Event(task.name, "stopped"))  # it stays "not run"
+        except Diverged as failure:
+            self.store.checkpoint_path(task.run).unlink(missing_ok=True)  # a retry begins anew
+            for run in missing:
+                self.store.write(run, record.failed(run, failure))
+            send(Event(task.name, "failed"))
+
+    def _donor(self, run: Run, where: torch.device) -> VGG:
+        """The net whose weights a training begins with, from its checkpoint; _NoDonor where there is none."""
+        donor = run.donor
+        path = self.store.checkpoint_path(donor)
+        record = self.store.read(donor)
+        if not path.exists() or (record is not None and record["status"] == "failed"):
+            raise _NoDonor
+        return train(donor.experiment, self.images, where, path, stop_at=self.stop_at).model
+
+
+class _NoDonor(Exception):
+    """The weights to begin with are not there: their training failed, or is not finished."""
+
+
+class _Record:
+    """The contents of records of one training, apart from the digests that the store adds."""
+
+    def __init__(self, run: Run, images: data.ImageSet, where: torch.device):
+        self.images, self.where, self.experiment = images, where, run.experiment
+        self.precision = devices.precision(run.experiment.precision, where)
+        self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), _commit()
+
+    def evaluated(self, run: Run, trained, report) -> tuple[dict, np.ndarray, np.ndarray]:
+        """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol.
+
+        Raises Diverged when the posteriors are not numbers.
+        """
+        begun = time.perf_counter()
+        protocol = run.protocol
+        split = self.images.val.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
+        found = posteriors(
+            trained.model,
+            split,
+            self.images.mean_rgb,
+            method=protocol.method,
+            flip=protocol.flip,
+            average=protocol.average,
+            precision=self.precision,
+            report=report,
+        )
+        if not np.isfinite(found).all():
+            raise Diverged(f"{self.experiment.name}: the scores of the trained net are not numbers", trained.history)
+        # Rounded before anything is computed from them, so that the record and the stored posteriors agree to the last
+        # count.
+        found, labels = found.astype(np.float16), self.images.val.labels.numpy().astype(np.int16)
+        record = self._base(run, trained.history) | {
+            "status": "done",
+            "error": None,
+            "top1_error_percent": error_percent(found, labels, 1),
+            "top5_error_percent": error_percent(found, labels, 5),
+            "initial_signal": trained.initial_signal,
+            "weights_sha256": digest_of(*(weight.detach().cpu().numpy() for weight in trained.model.parameters())),
+        }
+        record["environment"]["evaluation_seconds"] = time.perf_counter() - begun
+        return record, found, labels
+
+    def failed(self, run: Run, failure: Diverged) -> dict:
+        return self._base(run, failure.history) | {
             "status": "failed",
             "error": str(failure),
-            "history": [asdict(epoch) for epoch in failure.history],
+            "top1_error_percent": None,
+            "top5_error_percent": None,
+            "initial_signal": {},
+            "weights_sha256": None,
         }
-    record["environment"] = {
-        **devices.describe(where),
-        "precision": devices.precision(run.experiment.precision, where),
-        **commit,
-        "data_sha256": images.digest,
-        "images_skipped": len(images.skipped),
-        "started_utc": started.isoformat(timespec="seconds"),
-        "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "training_seconds": sum(epoch["seconds"] for epoch in record["history"]),
-        "seconds": time.perf_counter() - clock,
-    }
-    if (existing := store.read(run)) is None or existing["status"] == "failed":  # a donor may have its record already
-        store.write(run, record, posteriors, labels)
-    send(Event(run.run_id, record["status"], top1_error_percent=record["top1_error_percent"]))
 
-
-def _evaluate(run: Run, model, images, where) -> tuple[np.ndarray, np.ndarray]:
-    split = images.val.rescaled(run.experiment.pixels(run.protocol.test_scale)).to(where)
-    precision = devices.precision(run.experiment.precision, where)
-    posteriors = dense_posteriors(model, split, images.mean_rgb, run.protocol.flip, precision)
-    # Rounded before anything is computed from them, so that the record and the stored posteriors agree to the last
-    # count.
-    return posteriors.astype(np.float16), images.val.labels.numpy().astype(np.int16)
+    def _base(self, run: Run, history) -> dict:
+        return {
+            "schema": SCHEMA,
+            "run_id": run.run_id,
+            "preset": run.preset,
+            "experiment": as_dict(run.experiment),
+            "protocol": as_dict(run.protocol),
+            "split": "val",
+            "seed": run.experiment.seed,
+            "n_images": len(self.images.val),
+            "n_classes": len(self.images.class_names),
+            "history": [asdict(epoch) for epoch in history],
+            "environment": {
+                **devices.describe(self.where),
+                "precision": self.precision,
+                **self.commit,
+                "data_sha256": self.images.digest,
+                "images_skipped": len(self.images.skipped),
+                "started_utc": self.started.isoformat(timespec="seconds"),
+                "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+                "training_seconds": sum(epoch.seconds for epoch in history),
+                "seconds": time.perf_counter() - self.clock,
+            },
+        }
 
 
 def _commit() -> dict[str, str | bool | None]:

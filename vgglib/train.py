@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from vgglib import checkpoints, devices
 from vgglib.augment import generator, training_batch
 from vgglib.data.imageset import ImageSet
-from vgglib.evaluate import dense_posteriors
-from vgglib.experiments import Experiment, as_dict
+from vgglib.evaluate import posteriors
+from vgglib.experiments import Experiment, as_dict, differences
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
 
@@ -101,25 +101,24 @@ def train(
     images: ImageSet,
     device: torch.device,
     checkpoint: Path | None = None,
-    donor: VGG | None = None,
+    donor: Callable[[], VGG] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     stop_at: float = math.inf,
 ) -> Trained:
     """Train one net; the result depends on the experiment, the images, the kind of device and the number of threads
     alone.
 
-    `donor` is the trained net A that the experiment starts from, if it does.
+    `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
+    is asked only when there is no checkpoint to take up.
     `checkpoint` is written after every epoch and taken up where it exists. `report` is called about once a second.
     `stop_at` is a `time.monotonic()` after which no epoch may end.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
     """
     with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next line
         model = VGG(experiment.net, len(images.class_names), experiment.width, experiment.crop, experiment.dropout)
-    initialise(model, experiment.initialisation, experiment.seed)
-    if experiment.from_a:
-        if donor is None:
-            raise ValueError(f"{experiment.name} starts from a trained net A: pass it as donor.")
-        grow(model, donor)
+    taken_up = checkpoint is not None and checkpoint.exists()
+    if not taken_up:
+        _begin(model, experiment, donor)
     model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
         model.parameters(),
@@ -132,14 +131,17 @@ def train(
     signal: dict[str, float] = {}
     precision = devices.precision(experiment.precision, device)
     identity = {"experiment": as_dict(experiment), "data": images.digest, "arithmetic": f"{precision} on {device.type}"}
-    if checkpoint is not None and checkpoint.exists():
+    if taken_up:
         history, signal = _resume(checkpoint, model, optimiser, identity)
 
-    train_split = images.train.rescaled(experiment.pixels(experiment.train_scale)).to(device)
-    minival = images.minival.rescaled(experiment.pixels(experiment.train_scale)).to(device)
     chance = 100 * (1 - 1 / len(images.class_names))
-
+    train_split = minival = None
     while rate := next_learning_rate(experiment, [epoch.minival_top1_error_percent for epoch in history], chance):
+        if train_split is None:
+            # With jitter each image is rescaled anew in every epoch, from its stored size.
+            fixed = None if experiment.jittered else experiment.pixels(experiment.train_scale)
+            train_split = (images.train.rescaled(fixed) if fixed else images.train).to(device)
+            minival = images.minival.rescaled(experiment.pixels(experiment.test_scale)).to(device)
         if time.monotonic() + (history[-1].seconds if history else 0) > stop_at:
             raise OutOfTime(f"{experiment.name}: {len(history)} epochs done, the next does not fit into the time left.")
         started = time.perf_counter()
@@ -152,13 +154,13 @@ def train(
         if not math.isfinite(loss):
             raise Diverged(f"{experiment.name}: the training loss is {loss} in epoch {len(history) + 1}", history)
         trained_seconds = time.perf_counter() - started
-        posteriors = dense_posteriors(model, minival, images.mean_rgb, flip=False, precision=precision)
+        found = posteriors(model, minival, images.mean_rgb, flip=False, precision=precision)
         history.append(
             Epoch(
                 epoch=len(history) + 1,
                 learning_rate=rate,
                 train_loss=loss,
-                minival_top1_error_percent=error_percent(posteriors, minival.labels.cpu().numpy()),
+                minival_top1_error_percent=error_percent(found, minival.labels.cpu().numpy()),
                 seconds=time.perf_counter() - started,
                 images_per_second=count / trained_seconds,
             )
@@ -168,12 +170,27 @@ def train(
     return Trained(model, tuple(history), signal)
 
 
+def _begin(model: VGG, experiment: Experiment, donor: Callable[[], VGG] | None) -> None:
+    """First weights: random, or wholly or in part those of the donor."""
+    initialise(model, experiment.initialisation, experiment.seed)
+    if not experiment.start:
+        return
+    if donor is None:
+        raise ValueError(f"{experiment.name} starts from {experiment.start.name}: pass the trained net as donor.")
+    if experiment.continues:
+        model.load_state_dict(donor().state_dict())
+    else:
+        grow(model, donor())
+
+
 def _epoch(model, optimiser, images, split, experiment, precision, history, started, report):
     """One pass over the training images: mean loss, images seen, and the signal of its first batch."""
     model.train()
     device = split.pixels.device
     number = len(history)
-    order = torch.randperm(len(split), generator=generator(experiment.seed, number, 0)).to(device)
+    epoch = experiment.epochs_before + number
+    scales = tuple(map(experiment.pixels, experiment.train_scale)) if experiment.jittered else None
+    order = torch.randperm(len(split), generator=generator(experiment.seed, epoch, 0)).to(device)
     batch = min(experiment.batch_size, len(split))
     steps = len(split) // batch  # the remainder waits for another epoch's order: every step has the same shape
     total = torch.zeros((), device=device)
@@ -183,8 +200,8 @@ def _epoch(model, optimiser, images, split, experiment, precision, history, star
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for step in range(steps):
             index = order[step * batch : (step + 1) * batch]
-            draws = generator(experiment.seed, number, step + 1)  # 0 is the order's
-            x = training_batch(images, split, index, experiment.crop, draws)
+            draws = generator(experiment.seed, epoch, step + 1)  # 0 is the order's
+            x = training_batch(images, split, index, experiment.crop, draws, scales)
             torch.manual_seed(draws.initial_seed())
             with devices.autocast(precision, device):
                 scores = model(x)
@@ -227,19 +244,13 @@ def _save(path, model, optimiser, history, signal, identity) -> None:
 def _resume(path, model, optimiser, identity) -> tuple[list[Epoch], dict[str, float]]:
     tensors, state = checkpoints.read(path)
     for key, value in identity.items():
-        if state.get(key) != value:
+        if (was := state.get(key)) != value:
+            both = isinstance(was, dict) and isinstance(value, dict)
+            how = differences(was, value) if both else f"{str(was)[:12]} and now {str(value)[:12]}"
             raise ValueError(
-                f"{path} belongs to another {key} ({_difference(state.get(key), value)}): delete it, or keep its "
-                "results elsewhere with --results."
+                f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results."
             )
     for name, weight in model.named_parameters():
         weight.copy_(tensors[f"model.{name}"])
         optimiser.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(tensors[f"momentum.{name}"])
     return [Epoch(**epoch) for epoch in state["history"]], state["signal"]
-
-
-def _difference(theirs, ours) -> str:
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
-        return ", ".join(f"{key} was {theirs.get(key)} and is {ours.get(key)}" for key in keys)
-    return f"digest {str(theirs)[:12]} and now {str(ours)[:12]}"
