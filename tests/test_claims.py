@@ -2,93 +2,228 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from test_tables import row
+from test_comparisons import row
 
-from vgglib.claims import deeper_is_better, every, frame, holm, lower_error, lrn_does_not_help
+from vgglib import paper
+from vgglib.claims import CLAIMS, DETAILS, NAMES, Claim, corrected, details, frame, verdict, verdicts
+from vgglib.comparisons import Arm
 
-
-def rows(a, b, nets=("A", "E")):
-    return pd.DataFrame([row(nets[i], seed, top1) for i, arm in enumerate((a, b)) for seed, top1 in enumerate(arm)])
-
-
-def depth(a, e):
-    return lower_error(rows(a, e), "depth helps", "E", "A")
+A, LRN, B, C, D, E = (Arm("3", net) for net in ("A", "A-LRN", "B", "C", "D", "E"))
+EMPTY = pd.DataFrame()
+BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 
-def test_student_sleep_data():
-    # Student (1908): extra hours of sleep under two drugs; t = -4.0621 with 9 degrees of freedom, p = 0.002833.
-    first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
-    second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
-    verdict = depth(second, first)  # the first drug gives less
-    assert verdict.p_value == pytest.approx(0.002833, abs=1e-6)
-    assert (verdict.low, verdict.high) == pytest.approx((-2.4598858, -0.7001142), abs=1e-6)
-    assert verdict.verdict == "reproduced" and verdict.seeds == 10
-    assert depth(first, second).verdict == "opposite"
+def rows(**errors):
+    """Rows of Table 3 at S = 256 from errors by net, one per seed."""
+    return pd.DataFrame(
+        [row(Arm("3", net), seed, top1) for net, arm in errors.items() for seed, top1 in enumerate(arm)]
+    )
 
 
-def test_noise_is_undecided():
-    verdict = depth([40, 42, 41], [41, 40, 43])
-    assert verdict.verdict == "undecided" and verdict.low < 0 < verdict.high
+def one(table, name):
+    return verdict(table, name)[0]
+
+
+def filled(name, gain, seeds=3):
+    """Rows of every arm of a claim: baselines at 40 + seed, treatments lower by `gain` and a little noise."""
+    claim, found = BY_NAME[name], {}
+    for comparison in claim.comparisons:
+        for seed in range(seeds):
+            for arm in comparison.baselines:
+                found.setdefault((arm, seed), row(arm, seed, 40.0 + seed))
+            found[comparison.treatment, seed] = row(comparison.treatment, seed, 40.0 + seed - gain + 0.1 * seed)
+    return pd.DataFrame(found.values())
+
+
+def test_the_papers_effects_come_from_its_tables():
+    effects = {verdict.name: verdict.paper and round(verdict.paper, 2) for verdict in verdicts(EMPTY)}
+    assert effects == {
+        **{"lrn": 0.1, "depth": -2.3, "saturation": -0.1, "non-linearity": -0.6, "context": -1.37},
+        **{"small-filters": None, "jitter": -1.13, "jitter-control": None, "multi-scale": -0.5, "multi-crop": -0.2},
+        **{"both": -0.4, "ensemble": -0.8, "two-against-seven": -0.7, "start": None, "cheaper-dense": None},
+        **{"weights": 0, "single-net": -0.9, "epochs": None},
+    }
+
+
+def test_every_arm_of_the_papers_tables_is_one_of_its_rows():
+    numbers, fusion = paper.numbers(), paper.numbers("fusion")
+    keys = ["net", "train_scale", "test_scales", "method"]
+    known = {(str(line.table), *(getattr(line, key) for key in keys)) for line in numbers.itertuples()}
+    known |= {("6", line.ensemble, "", "", line.method) for line in fusion.itertuples()}
+    arms = [arm for claim in CLAIMS for pair in (*claim.comparisons, *claim.more) for arm in pair.arms]
+    asked = {(arm.table, *(getattr(arm, key) for key in keys)) for arm in arms}
+    assert {key for key in asked if key[0] in "3456"} <= known
+    assert {key[0] for key in asked} == {"3", "4", "5", "6", "5x5", "jitter", "starts"}
+    scales = {key for key in known if key[0] == "4"}
+    assert {
+        (*(str(getattr(c.treatment, key)) for key in ["table", *keys]),) for c in BY_NAME["multi-scale"].comparisons
+    } == scales
+
+
+def test_several_scales_meet_the_single_scale_of_the_same_net():
+    for comparison in BY_NAME["multi-scale"].comparisons:
+        (single,) = comparison.baselines
+        assert (single.net, single.train_scale) == (comparison.treatment.net, comparison.treatment.train_scale)
+    gains = [float(gain) for gain in details(EMPTY, "multi-scale")["Paper"][1:]]
+    assert len(gains) == 10 and max(gains) == -0.2 and min(gains) == -1.0
+
+
+@pytest.mark.parametrize("name", [claim.name for claim in CLAIMS if claim.kind == "lower error"])
+def test_a_gain_reproduces_and_a_loss_is_the_opposite(name):
+    gain = one(filled(name, 3.0), name)
+    assert gain.verdict == "reproduced" and gain.effect == pytest.approx(-2.9) and gain.seeds == 3
+    # Differences of -3.0, -2.9 and -2.8: standard error 0.1 / sqrt(3), t with 2 degrees of freedom 4.3027.
+    assert (gain.low, gain.high) == pytest.approx((-2.9 - 0.2484, -2.9 + 0.2484), abs=1e-3)
+    assert one(filled(name, -3.0), name).verdict == "opposite"
+
+
+@pytest.mark.parametrize("name", [claim.name for claim in CLAIMS if claim.kind == "no better"])
+def test_equality_and_a_loss_reproduce_what_is_no_better(name):
+    assert one(filled(name, 0.1), name).why.startswith("equivalent within 0.5 points")
+    assert [one(filled(name, gain), name).verdict for gain in (0.1, -3.0, 3.0)] == [
+        "reproduced",
+        "reproduced",
+        "opposite",
+    ]
+
+
+def test_the_better_single_net_of_each_seed_is_the_baseline():
+    table = filled("ensemble", 3.0)
+    table.loc[(table["net"] == "E") & (table["seed"] == 1), "top1_error_percent"] = 36.0
+    assert one(table, "ensemble").effect == pytest.approx((-3.0 + 2.1 - 2.8) / 3)
+
+
+def test_cheaper_is_a_ratio():
+    arms = {arm for comparison in BY_NAME["cheaper-dense"].comparisons for arm in comparison.arms}
+    seconds = {"dense": [1.0, 1.0, 1.0], "multi-crop": [4.0, 5.0, 6.25]}
+    table = pd.DataFrame([row(arm, seed, seconds=seconds[arm.method][seed]) for arm in arms for seed in range(3)])
+    found = one(table, "cheaper-dense")
+    assert found.effect == pytest.approx(0.2) and found.high < 1 and found.verdict == "reproduced"
+    shown = frame([found]).iloc[0]
+    assert (shown["Paper"], shown["Ours"]) == ("-", "0.20") and shown["Why"].startswith("the interval lies below 1")
+    assert details(table, "cheaper-dense")["Ours"].tolist() == ["0.20"] * 3
+    table["method"] = table["method"].map({"dense": "multi-crop", "multi-crop": "dense"})
+    assert one(table, "cheaper-dense").verdict == "opposite"
+
+
+def test_weights_are_counted():
+    # Net E at width 1 and 1000 classes has 143 667 240 weights and biases.
+    found = one(EMPTY, "weights")
+    assert found.effect == pytest.approx(143.667240 - 144) and found.verdict == "reproduced" and found.p_value is None
+    assert "133 (A) to 144 million (E)" in found.why
+    assert frame([found]).iloc[0][["Paper", "Ours", "Seeds"]].tolist() == ["+0.0", "-0.33", "-"]
+
+
+def test_what_cannot_be_tested_is_listed_with_its_reason():
+    found = verdict(EMPTY, "single-net", "epochs")
+    assert [v.verdict for v in found] == ["not tested"] * 2 and all(v.why for v in found)
+    assert details(EMPTY, "epochs").empty
+
+
+def test_without_rows_everything_is_not_run():
+    found = {verdict.name: verdict for verdict in verdicts(EMPTY)}
+    assert tuple(found) == NAMES and len(set(NAMES)) == len(NAMES)
+    assert found["lrn"].why == "no seed is complete: 2 of 2 not run" and found["lrn"].verdict == "undecided"
+    assert found["multi-scale"].why == "no seed is complete: 20 of 20 not run"
+    assert (details(EMPTY, "depth")["Status"] == "2 of 2 not run").all()
+    assert not frame(list(found.values())).isna().any().any()
 
 
 def test_one_seed_decides_nothing():
-    verdict = depth([40], [20])
-    assert verdict.verdict == "undecided" and verdict.ours_points == -20 and verdict.low is None
-    assert "one seed" in verdict.why
-
-
-def test_arms_are_paired_by_seed():
-    table = rows([40, 41, 42], [35, 36, 37])
-    table.loc[table.index[-1], "status"] = "not run"
-    verdict = lower_error(table, "depth helps", "E", "A")
-    assert verdict.seeds == 2 and verdict.ours_points == -5
-    assert lower_error(table[:0], "depth helps", "E", "A").why == "no seed has both nets"
-
-
-@pytest.mark.parametrize(
-    "difference, verdict",
-    [
-        ([0.1, -0.1, 0.05, -0.05], "reproduced"),  # equivalent
-        ([2.0, 2.1, 1.9, 2.0], "reproduced"),  # worse
-        ([-2.0, -2.1, -1.9, -2.0], "opposite"),  # better
-        ([3.0, -3.0, 2.0, -1.0], "undecided"),
-    ],
-)
-def test_lrn_is_a_claim_of_equality(difference, verdict):
-    table = rows([40.0] * 4, [40 + d for d in difference], ("A", "A-LRN"))
-    assert lrn_does_not_help(table).verdict == verdict
-
-
-def test_the_papers_effects_come_from_its_table():
-    table = rows([40.0] * 2, [39.0] * 2)
-    verdicts = deeper_is_better(table)
-    assert [round(verdict.paper_points, 1) for verdict in verdicts] == [-2.3, -0.9, -0.6, -1.7, 0.3]
-    assert frame(verdicts)["Paper"].tolist() == ["-2.3", "-0.9", "-0.6", "-1.7", "+0.3"]
-    assert lrn_does_not_help(table).paper_points == pytest.approx(0.1)
+    found = one(rows(A=[40], E=[20]), "depth")
+    assert found.verdict == "undecided" and found.effect == -20 and found.low is None and "one seed" in found.why
 
 
 def test_a_failed_run_leaves_the_claim_undecided():
-    table = rows([40, 41, 42, 43], [30.0, 31.1, 32.0, 33.0])
-    assert lower_error(table, "depth helps", "E", "A").verdict == "reproduced"
+    table = rows(A=[40, 41, 42, 43], E=[30.0, 31.1, 32.0, 33.0])
+    assert one(table, "depth").verdict == "reproduced"
     table.loc[table.index[-1], "status"] = "failed"
-    verdict = lower_error(table, "depth helps", "E", "A")
-    assert verdict.verdict == "undecided" and verdict.why == "1 failed run(s) have no error to compare"
+    found = one(table, "depth")
+    assert (found.verdict, found.why) == ("undecided", "1 failed run(s) have no error to compare")
+    assert found.p_value is None and found.seeds == 3
 
 
-def test_equal_differences_have_no_spread_to_test():
-    assert depth([40, 41], [39.95, 40.95]).verdict == "undecided"
+def test_missing_runs_and_head_starts_stand_beside_the_verdict():
+    table = rows(A=[40, 41, 42], E=[30.0, 31.1, 32.0])
+    table.loc[table["net"] == "E", "start"] = "A"
+    table = pd.concat([table, rows(A=[40, 41, 42, 43])[3:]])
+    notes = "1 of 8 not run; E has A's training behind it, A has not"
+    assert one(table, "depth").why == f"the interval lies below 0; {notes}"
 
 
-def test_a_head_start_is_named_where_only_one_net_has_it():
-    table = rows([40, 41, 42], [30.0, 31.1, 32.0])
-    table["from_a"] = table["net"] == "E"
-    assert deeper_is_better(table)[0].why == "E errs less; E has A's training behind it, A has not"
+def test_caveats_stand_beside_the_verdict():
+    assert one(rows(B=[40, 41], C=[38.0, 39.1]), "non-linearity").why.endswith("C is also deeper than B")
 
 
-def test_holms_correction_by_hand():
-    verdicts = [replace(depth([40, 41, 42], [30.0, 31.1, 32.0]), p_value=p) for p in (0.01, 0.04, 0.03, None)]
-    # Sorted: 0.01 x 3, 0.03 x 2, then 0.04 x 1, which may not be less than the one before.
-    corrected = holm(verdicts)
-    assert [v.p_value and round(v.p_value, 6) for v in corrected] == [0.03, 0.06, 0.06, None]
-    assert [v.verdict for v in corrected] == ["reproduced", "undecided", "undecided", "reproduced"]
-    assert len(every(rows([40, 41], [30, 32]))) == 6
+def test_a_claim_is_corrected_for_the_whole_family():
+    table = rows(A=[40, 41, 42], E=[38.0, 38.6, 40.3])  # differences -2, -2.4, -1.7: t = -10.03
+    alone = one(table, "depth")
+    assert alone.verdict == "reproduced"
+    assert alone.p_value == pytest.approx(
+        1 - 10.03 / (2 + 10.03**2) ** 0.5, abs=1e-5
+    )  # Student's, 2 degrees of freedom
+    more = pd.concat([table, rows(**{"A-LRN": [40, 44, 39], "B": [40, 42, 41], "C": [39, 42, 42], "D": [40, 44, 35]})])
+    noise = pd.concat([more, filled("jitter", 0.01), filled("both", 0.01), filled("two-against-seven", 0.01)])
+    tested = [v for v in verdicts(noise) if v.p_value is not None]
+    found = one(noise, "depth")
+    assert len(tested) == 7 and found.p_value == pytest.approx(7 * alone.p_value)
+    assert found.verdict == "undecided" and found.why.startswith("not significant among the claims tested together")
+
+
+def test_holm_leaves_what_was_not_tested():
+    found = one(rows(A=[40, 41, 42], E=[30.0, 31.1, 32.0]), "depth")
+    family = corrected([replace(found, p_value=p) for p in (0.01, 0.04, 0.03, None)])
+    assert [v.p_value and round(v.p_value, 6) for v in family] == [0.03, 0.06, 0.06, None]
+    assert [v.verdict for v in family] == ["reproduced", "undecided", "undecided", "reproduced"]
+
+
+def test_details_by_hand():
+    marks = {"A": ["xxxxxx....", "xxxxxx...."], "B": ["xx........", "xxxxx....."]}
+    table = pd.DataFrame([row(Arm("3", net), s, wrong=mark) for net in marks for s, mark in enumerate(marks[net])])
+    line = details(table, "depth").iloc[1]  # the step from A to B
+    assert line[["Treatment", "Baseline"]].tolist() == ["B, S = 256, Q = 256", "A, S = 256, Q = 256"]
+    assert line[["Paper", "Ours", "Seeds", "Status"]].tolist() == ["-0.9", "-25.00", "2", "done"]
+    assert line["95 % interval"] == "-215.59 to +165.59"  # -25 +- 12.706 x 15
+    assert line["McNemar p"] == "seed 0: 0.125, seed 1: 1.000" and line["Resampled"] == "seeds and images"
+    single = details(table[table["seed"] == 0], "depth").iloc[1]
+    assert single[["95 % interval", "Resampled"]].tolist() == ["-", "images alone"]
+    assert [float(end) for end in single["Bootstrap"].split(" to ")] == pytest.approx([-70, -10], abs=10.1)
+    assert list(details(table, "depth")) == DETAILS
+
+
+def test_pooled_details_come_first():
+    lines = details(EMPTY, "context")
+    assert lines["Treatment"].tolist()[0] == "mean of all 3" and len(lines) == 4
+    assert lines["Paper"].tolist() == ["-1.4", "-1.1", "-1.3", "-1.7"]
+    (ensemble,) = details(EMPTY, "ensemble")["Baseline"]
+    assert ensemble.startswith("the best of D, S = 256-512, Q = 256 384 512 | E")
+
+
+def test_the_frame_is_ready_to_show():
+    shown = frame(verdict(rows(A=[40, 41, 42], E=[30.0, 31.1, 32.0]), "depth", "lrn"))
+    heads = ["Claim", "Comparison", "Paper", "Ours", "95 % interval", "p (Holm)", "Seeds", "Verdict", "Why"]
+    assert list(shown) == heads
+    assert shown.iloc[0][["Paper", "Ours", "p (Holm)", "Seeds"]].tolist() == ["-2.3", "-9.97", "< 0.001", "3"]
+    assert shown.iloc[1]["Ours"] == "-"
+
+
+def test_unknown_names_are_refused():
+    for ask in (verdict, details):
+        with pytest.raises(ValueError, match="unknown claim 'dept': choose one of lrn, depth"):
+            ask(EMPTY, "dept")
+    with pytest.raises(ValueError, match="unknown kind of claim 'better'"):
+        Claim("x", "X", "1", "better", "x")
+
+
+@pytest.mark.parametrize(
+    "name, treatment, baseline",
+    [
+        ("small-filters", "B, S = 256, Q = 256", "B-5x5, S = 256, Q = 256"),
+        ("jitter-control", "C, S = 256-512, Q = 384", "C, S = 384+384, Q = 384"),
+        ("start", "E from A, S = 256, Q = 256", "E from glorot, S = 256, Q = 256"),
+        ("cheaper-dense", "D, S = 256-512, Q = 256 384 512", "D, S = 256-512, Q = 256 384 512, multi-crop"),
+    ],
+)
+def test_which_way_round_a_claim_without_the_papers_number_is(name, treatment, baseline):
+    first = BY_NAME[name].comparisons[0]
+    assert (first.treatment.label, first.baseline_label) == (treatment, baseline)

@@ -1,181 +1,434 @@
-"""The paper's claims as functions of records: effect, interval, verdict."""
+"""The paper's claims as declarations, and what rows of results say of each: effect, interval, p value, verdict."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.weightstats import ttost_paired
 
-from vgglib import results
-from vgglib.tables import mean_interval
+from vgglib import paper
+from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison, Evidence, checked, paper_effect
+from vgglib.statistics import LEVEL, Decision, bootstrap_interval, holm, lower, mcnemar_p, no_better
 
-EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 error counts as none
-LEVEL = 0.05
-_FAILED = "{} failed run(s) have no error to compare"
+OVERFEAT_MILLIONS = 144  # weights of Sermanet et al.'s net, as Sect. 2.3 quotes them; in none of the paper's tables
+SINGLE_SCALE = {"256": "256", "384": "384", "256-512": "384"}  # S -> Q of Table 3
+SEVERAL_SCALES = {"256": "224 256 288", "384": "352 384 416", "256-512": "256 384 512"}  # S -> Q of Table 4
+TWO_NETS, SEVEN_NETS = "post-submission (2 nets)", "ILSVRC submission (7 nets)"  # as in fusion.csv
+DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "Resampled", "McNemar p"]
+DETAILS += ["Seeds", "Status"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper and how it is put to the test; `comparisons` are pooled, `more` are shown beside."""
+
+    name: str
+    statement: str
+    section: str
+    kind: str  # one of KINDS
+    contrast: str  # what is compared, for the reader
+    comparisons: tuple[Comparison, ...] = ()
+    more: tuple[Comparison, ...] = ()
+    caveat: str = ""  # why the statement may not follow from the comparison; of "not testable", the reason
+    paper: Callable[[], float] | None = None  # the paper's effect where no comparison has it
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of claim {self.kind!r}: choose one of {', '.join(KINDS)}.")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim on one body of evidence. Effects are points of top-1 error, treatment - baseline; minus is better."""
+    """One claim on one body of evidence. An effect is treatment - baseline in points of top-1 error (minus is better),
+    for costs a ratio of seconds, for counts a difference in millions of weights.
+    """
 
+    name: str
     claim: str
-    treatment: str
-    baseline: str
-    paper_points: float
-    ours_points: float | None
+    section: str
+    kind: str
+    comparison: str
+    paper: float | None
+    effect: float | None
     low: float | None
     high: float | None
     p_value: float | None
     seeds: int
-    verdict: str  # reproduced, opposite or undecided
+    verdict: str  # reproduced, opposite, undecided or not tested
     why: str
 
 
-def lrn_does_not_help(rows: pd.DataFrame) -> Verdict:
-    """Sect. 4.1: A-LRN is no better than A. Reproduced when the two are equivalent within 0.5 points, or A-LRN is
-    worse.
+# What each kind of claim measures and how it decides; None where nothing is tested on rows.
+KINDS: dict[str, tuple[str, Callable[[np.ndarray], Decision]] | None] = {
+    "lower error": (ERROR, lower),
+    "no better": (ERROR, no_better),
+    "cheaper": (SECONDS, lambda logs: lower(logs, none="1")),
+    "count": None,
+    "not testable": None,
+}
 
-    Two one-sided paired t tests over seeds (equivalence), at level 0.05.
+
+def _versus(treatment: Arm, *baselines: Arm) -> Comparison:
+    return Comparison(treatment, baselines)
+
+
+def _single(net: str, train_scale: str = "256") -> Arm:
+    return Arm("3", net, train_scale, SINGLE_SCALE[train_scale])
+
+
+def _several(net: str, train_scale: str) -> Arm:
+    return Arm("4", net, train_scale, SEVERAL_SCALES[train_scale])
+
+
+def _jitter(net: str, train_scale: str) -> Arm:
+    return Arm("jitter", net, train_scale, "384")
+
+
+def _best_single(net: str, method: str = "dense") -> Arm:
+    return Arm("5", net, "256-512", SEVERAL_SCALES["256-512"], method)
+
+
+def _fused(ensemble: str, method: str = "dense") -> Arm:
+    return Arm("6", ensemble, "", "", method)
+
+
+def _started(start: str) -> Arm:
+    return Arm("starts", "E", start=start)
+
+
+def _millions(net: str) -> float:
+    """Weights and biases of a net of Table 1 at the paper's width and 1000 classes, in millions."""
+    import torch  # seconds to import, for one claim
+
+    from vgglib.models import VGG
+
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in VGG(net).parameters()) / 1e6
+
+
+def _paper_millions(net: str) -> float:
+    return float(paper.numbers("parameters").set_index("net")["parameters_millions"][net])
+
+
+def _best_against_googlenet() -> float:
+    top5 = paper.numbers("state_of_the_art").set_index("method")["top5_test"]
+    return float(top5["VGG (1 net, multi-crop & dense)"] - top5["GoogLeNet (1 net)"])
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "lrn",
+        "Local response normalisation does not help",
+        section="4.1",
+        kind="no better",
+        contrast="A-LRN - A",
+        comparisons=(_versus(_single("A-LRN"), _single("A")),),
+    ),
+    Claim(
+        "depth",
+        "The error falls with depth, from 11 layers to 19",
+        section="4.1",
+        kind="lower error",
+        contrast="E - A",
+        comparisons=(_versus(_single("E"), _single("A")),),
+        more=tuple(_versus(_single(deep), _single(shallow)) for deep, shallow in ("BA", "DB", "ED")),
+    ),
+    Claim(
+        "saturation",
+        "The error levels off at 19 layers",
+        section="4.1",
+        kind="no better",
+        contrast="E - D, S = [256; 512]",
+        comparisons=(_versus(_single("E", "256-512"), _single("D", "256-512")),),
+        more=tuple(_versus(_single("E", scale), _single("D", scale)) for scale in ("256", "384")),
+    ),
+    Claim(
+        "non-linearity",
+        "An additional non-linearity helps",
+        section="4.1",
+        kind="lower error",
+        contrast="C - B",
+        comparisons=(_versus(_single("C"), _single("B")),),
+        caveat="C is also deeper than B",
+    ),
+    Claim(
+        "context",
+        "Spatial context helps: 3x3 filters do better than 1x1 filters at equal depth",
+        section="4.1",
+        kind="lower error",
+        contrast="D - C, mean of three S",
+        comparisons=tuple(_versus(_single("D", scale), _single("C", scale)) for scale in SINGLE_SCALE),
+        caveat="D also has more weights than C",
+    ),
+    Claim(
+        "small-filters",
+        "A deep net with small filters does better than a shallow one with larger filters",
+        section="4.1",
+        kind="lower error",
+        contrast="B - B-5x5",
+        comparisons=(_versus(Arm("5x5", "B"), Arm("5x5", "B-5x5")),),
+        caveat='the paper calls the error of B-5x5 "7 % higher", and does not say whether in points or as a ratio',
+    ),
+    Claim(
+        "jitter",
+        "Scale jitter in training helps, even with a single test scale",
+        section="4.1",
+        kind="lower error",
+        contrast="S = [256; 512] - S = 384, mean of C, D, E",
+        comparisons=tuple(_versus(_jitter(net, "256-512"), _jitter(net, "384")) for net in "CDE"),
+        caveat="a further stage of training comes with the jitter",
+    ),
+    Claim(
+        "jitter-control",
+        "Scale jitter helps beyond the longer training that comes with it",
+        section="4.1",
+        kind="lower error",
+        contrast="S = [256; 512] - S = 384 for as long, mean of C, D, E",
+        comparisons=tuple(_versus(_jitter(net, "256-512"), _jitter(net, "384+384")) for net in "CDE"),
+        caveat="the paper has no such control",
+    ),
+    Claim(
+        "multi-scale",
+        "Several test scales do better than one",
+        section="4.2",
+        kind="lower error",
+        contrast="three Q - one Q, mean of ten nets and S",
+        comparisons=tuple(
+            _versus(_several(net, scale), _single(net, scale))
+            for net, scales in (("B", ["256"]), ("C", SINGLE_SCALE), ("D", SINGLE_SCALE), ("E", SINGLE_SCALE))
+            for scale in scales
+        ),
+    ),
+    Claim(
+        "multi-crop",
+        "Many crops do slightly better than dense evaluation",
+        section="4.3",
+        kind="lower error",
+        contrast="multi-crop - dense, mean of D, E",
+        comparisons=tuple(_versus(_best_single(net, "multi-crop"), _best_single(net)) for net in "DE"),
+    ),
+    Claim(
+        "both",
+        "Crops and dense evaluation complement each other",
+        section="4.3",
+        kind="lower error",
+        contrast="multi-crop & dense - dense, mean of D, E",
+        comparisons=tuple(_versus(_best_single(net, "multi-crop & dense"), _best_single(net)) for net in "DE"),
+        more=tuple(_versus(_best_single(net, "multi-crop & dense"), _best_single(net, "multi-crop")) for net in "DE"),
+    ),
+    Claim(
+        "ensemble",
+        "Averaging two nets does better than the better of them",
+        section="4.4",
+        kind="lower error",
+        contrast="D and E - the better of D, E",
+        comparisons=(_versus(_fused(TWO_NETS), _best_single("D"), _best_single("E")),),
+        caveat="the better net is picked after the fact, which favours the baseline",
+    ),
+    Claim(
+        "two-against-seven",
+        "The two best nets together do better than the seven of the submission",
+        section="4.4",
+        kind="lower error",
+        contrast="2 nets - 7 nets",
+        comparisons=(_versus(_fused(TWO_NETS), _fused(SEVEN_NETS)),),
+    ),
+    Claim(
+        "start",
+        "Starting deep nets from a trained A is unnecessary: Glorot's initialisation does as well",
+        section="3.1",
+        kind="no better",
+        contrast="E from A - E from glorot",
+        comparisons=(_versus(_started("A"), _started("glorot")),),
+        more=(_versus(_started("A"), _started("he-fan-out")),),
+        caveat="the start from A has A's training behind it",
+    ),
+    Claim(
+        "cheaper-dense",
+        "Dense evaluation is cheaper than crops",
+        section="3.2",
+        kind="cheaper",
+        contrast="seconds, dense : multi-crop, geometric mean of D, E",
+        comparisons=tuple(_versus(_best_single(net), _best_single(net, "multi-crop")) for net in "DE"),
+        caveat="the paper gives no timing; the ratio is that of the machines of these runs",
+    ),
+    Claim(
+        "weights",
+        "The deep nets have no more weights than a shallower, wider one",
+        section="2.3",
+        kind="count",
+        contrast="millions of weights, E - OverFeat",
+        paper=lambda: _paper_millions("E") - OVERFEAT_MILLIONS,
+    ),
+    Claim(
+        "single-net",
+        "The best single net does better than any other group's",
+        section="4.5",
+        kind="not testable",
+        contrast="VGG - GoogLeNet, top-5 error on ImageNet's test images",
+        caveat="it needs the other groups' nets",
+        paper=_best_against_googlenet,
+    ),
+    Claim(
+        "epochs",
+        "The deep nets need fewer epochs than Krizhevsky's",
+        section="3.1",
+        kind="not testable",
+        contrast="epochs, VGG - Krizhevsky et al.",
+        caveat="it needs Krizhevsky's net trained beside ours; the paper offers it as a conjecture",
+    ),
+)
+NAMES = tuple(claim.name for claim in CLAIMS)
+
+
+def verdicts(rows: pd.DataFrame) -> list[Verdict]:
+    """Every claim on these rows, in the order of `CLAIMS`; p values and verdicts after Holm's correction over all.
+
+    rows: as `results.Store.rows` gives them, of any tables. Raises ValueError for rows of several presets, and
+    where two rows disagree.
     """
-    differences = _paired(rows, "A-LRN", "A")
-    effect = _effect("Local response normalisation does not help", "A-LRN", "A", differences)
-    if len(differences) < 2:
-        return Verdict(**effect, p_value=None, verdict="undecided", why=_too_few(differences))
-    if failed := _failed(rows, "A-LRN", "A"):
-        return Verdict(**effect, p_value=None, verdict="undecided", why=_FAILED.format(failed))
-    zeros = np.zeros(len(differences))
-    p_value = float(ttost_paired(differences, zeros, -EQUIVALENCE_POINTS, EQUIVALENCE_POINTS)[0])
-    if p_value < LEVEL:
-        verdict, why = "reproduced", f"equivalent within {EQUIVALENCE_POINTS} points"
-    elif effect["low"] > 0:
-        verdict, why = "reproduced", "the net with normalisation is worse"
-    elif effect["high"] < 0:
-        verdict, why = "opposite", "the net with normalisation is better"
-    else:
-        verdict, why = (
-            "undecided",
-            f"the interval neither excludes 0 nor stays within {EQUIVALENCE_POINTS} points of it",
-        )
-    return Verdict(**effect, p_value=p_value, verdict=verdict, why=why)
+    rows = checked(rows)
+    return corrected([_alone(claim, rows) for claim in CLAIMS])
 
 
-def lower_error(rows: pd.DataFrame, claim: str, treatment: str, baseline: str) -> Verdict:
-    """A claim that `treatment` errs less than `baseline`: two-sided paired t test over seeds, at level 0.05."""
-    differences = _paired(rows, treatment, baseline)
-    effect = _effect(claim, treatment, baseline, differences)
-    if len(differences) < 2:
-        return Verdict(**effect, p_value=None, verdict="undecided", why=_too_few(differences))
-    if (failed := _failed(rows, treatment, baseline)) or not np.ptp(differences):
-        why = _FAILED.format(failed) if failed else "all seeds differ by exactly the same"
-        return Verdict(**effect, p_value=None, verdict="undecided", why=why)
-    p_value = float(stats.ttest_1samp(differences, 0).pvalue)
-    if p_value >= LEVEL:
-        verdict, why = "undecided", "the interval contains 0"
-    elif differences.mean() < 0:
-        verdict, why = "reproduced", f"{treatment} errs less"
-    else:
-        verdict, why = "opposite", f"{treatment} errs more"
-    return Verdict(**effect, p_value=p_value, verdict=verdict, why=why)
+def verdict(rows: pd.DataFrame, *names: str) -> list[Verdict]:
+    """The claims called `names` out of the whole family, hence corrected for all that `rows` can be asked about."""
+    for name in names:
+        _claim(name)
+    by_name = {verdict.name: verdict for verdict in verdicts(rows)}
+    return [by_name[name] for name in names]
 
 
-def deeper_is_better(rows: pd.DataFrame) -> list[Verdict]:
-    """Sect. 4.1: the error falls with depth (Table 3, S = 256): the whole way from 11 to 19 layers, then step by step.
-
-    The claim is the text's; at this scale the paper's own numbers for the last step have the other sign.
-    """
-    steps = [("Depth helps: 19 layers against 11", "E", "A"), ("Depth helps: 13 layers against 11", "B", "A")]
-    steps += [("Depth helps: 16 layers (three of them 1x1) against 13", "C", "B")]
-    steps += [("Depth helps: 16 layers against 13", "D", "B"), ("Depth helps: 19 layers against 16", "E", "D")]
-    return [_with_head_start(rows, lower_error(rows, *step)) for step in steps]
+def corrected(found: list[Verdict]) -> list[Verdict]:
+    """Verdicts after Holm's correction over `found`: those whose p value is no longer below 0.05 become undecided."""
+    p_values = holm([verdict.p_value for verdict in found])
+    return [_corrected(verdict, p_value) for verdict, p_value in zip(found, p_values, strict=True)]
 
 
-def _with_head_start(rows: pd.DataFrame, verdict: Verdict) -> Verdict:
-    """Say so when one of the two nets has the training of A behind it and the other has not."""
-    started = rows.groupby("net")["from_a"].any()
-    if started.get(verdict.treatment, False) == started.get(verdict.baseline, False):
-        return verdict
-    note = f"{verdict.treatment} has A's training behind it, {verdict.baseline} has not"
-    return replace(verdict, why=f"{verdict.why}; {note}")
+def _corrected(verdict: Verdict, p_value: float | None) -> Verdict:
+    if p_value is None or not verdict.p_value < LEVEL <= p_value:
+        return replace(verdict, p_value=p_value)
+    why = f"not significant among the claims tested together (Holm); alone: {verdict.why}"
+    return replace(verdict, p_value=p_value, verdict="undecided", why=why)
 
 
-def _failed(rows: pd.DataFrame, *nets: str) -> int:
-    return int(((rows["status"] == "failed") & rows["net"].isin(nets)).sum())
+def _claim(name: str) -> Claim:
+    if name not in NAMES:
+        raise ValueError(f"unknown claim {name!r}: choose one of {', '.join(NAMES)}.")
+    return CLAIMS[NAMES.index(name)]
 
 
-def holm(verdicts: list[Verdict]) -> list[Verdict]:
-    """The verdicts after Holm's correction over the family: those whose p is no longer below 0.05 become undecided."""
-    tested = [number for number, verdict in enumerate(verdicts) if verdict.p_value is not None]
-    if not tested:
-        return verdicts
-    corrected = list(verdicts)
-    p_values = multipletests([verdicts[number].p_value for number in tested], method="holm")[1]
-    for number, p_value in zip(tested, p_values, strict=True):
-        verdict = replace(verdicts[number], p_value=float(p_value))
-        if verdicts[number].p_value < LEVEL <= p_value:
-            why = f"not significant among the claims tested together (Holm); alone: {verdict.why}"
-            verdict = replace(verdict, verdict="undecided", why=why)
-        corrected[number] = verdict
-    return corrected
+def _alone(claim: Claim, rows: pd.DataFrame) -> Verdict:
+    """One claim without the others: no correction."""
+    found = Verdict(
+        **{"name": claim.name, "claim": claim.statement, "section": claim.section, "kind": claim.kind},
+        **{"comparison": claim.contrast, "paper": _paper(claim)},
+        **{"effect": None, "low": None, "high": None, "p_value": None, "seeds": 0},
+        **{"verdict": "not tested", "why": claim.caveat},
+    )
+    if claim.kind == "count":
+        return _counted(found)
+    return found if KINDS[claim.kind] is None else _tested(claim, found, rows)
 
 
-def every(rows: pd.DataFrame) -> list[Verdict]:
-    """All claims that these rows can be asked about."""
-    return holm([lrn_does_not_help(rows), *deeper_is_better(rows)])
+def _paper(claim: Claim) -> float | None:
+    if claim.kind == "cheaper":  # the paper compares errors of these arms, not their cost
+        return None
+    return claim.paper() if claim.paper else paper_effect(claim.comparisons)
 
 
-def frame(verdicts: list[Verdict]) -> pd.DataFrame:
+def _counted(found: Verdict) -> Verdict:
+    ours = _millions("E")
+    # Rounded, since the other net's weights are known to a million only.
+    verdict = "reproduced" if round(ours) <= OVERFEAT_MILLIONS else "opposite"
+    why = f"an exact count: {_millions('A'):.0f} (A) to {ours:.0f} million (E); OverFeat has {OVERFEAT_MILLIONS}"
+    return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
+
+
+def _tested(claim: Claim, found: Verdict, rows: pd.DataFrame) -> Verdict:
+    measure, decide = KINDS[claim.kind]
+    evidence = Evidence.of(rows, claim.comparisons, measure)
+    decision = evidence.undecidable or decide(evidence.differences)
+    notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", evidence.head_start]
+    return replace(
+        found,
+        **evidence.effect(),
+        p_value=decision.p_value,
+        verdict=decision.verdict,
+        why="; ".join(note for note in (*notes, claim.caveat) if note),
+    )
+
+
+def frame(found: list[Verdict]) -> pd.DataFrame:
     """Verdicts as a table for display, numbers as text."""
-
-    def points(value: float | None) -> str:
-        return "-" if value is None else f"{value:+.1f}"
-
     return pd.DataFrame(
         [
             {
                 "Claim": verdict.claim,
-                "Nets": f"{verdict.treatment} - {verdict.baseline}",
-                "Paper": points(verdict.paper_points),
-                "Ours": points(verdict.ours_points),
-                "95 % interval": "-" if verdict.low is None else f"{points(verdict.low)} to {points(verdict.high)}",
-                "p": "-" if verdict.p_value is None else f"{verdict.p_value:.3f}",
-                "Seeds": verdict.seeds,
+                "Comparison": verdict.comparison,
+                "Paper": _text(verdict.paper, verdict.kind, decimals=1),
+                "Ours": _text(verdict.effect, verdict.kind),
+                "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
+                "p (Holm)": _probability(verdict.p_value),
+                "Seeds": "-" if KINDS[verdict.kind] is None else str(verdict.seeds),
                 "Verdict": verdict.verdict,
                 "Why": verdict.why,
             }
-            for verdict in verdicts
+            for verdict in found
         ]
     )
 
 
-def _paired(rows: pd.DataFrame, treatment: str, baseline: str) -> np.ndarray:
-    done = rows[(rows["status"] == "done") & rows["net"].isin([treatment, baseline])]
-    errors = done.pivot_table(index="seed", columns="net", values="top1_error_percent", aggfunc="first")
-    if treatment not in errors or baseline not in errors:
-        return np.empty(0)
-    return (errors[treatment] - errors[baseline]).dropna().to_numpy(float)
+def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
+
+    Beside the t interval over seeds: a bootstrap interval, what was resampled for it, and McNemar's exact p value of
+    each seed's two fixed nets. These p values are not corrected and decide nothing. Raises ValueError for an unknown
+    name.
+    """
+    claim, rows = _claim(name), checked(rows)
+    pooled = [claim.comparisons] if len(claim.comparisons) > 1 else []
+    groups = [*pooled, *((comparison,) for comparison in (*claim.comparisons, *claim.more))]
+    return pd.DataFrame([_line(claim, rows, comparisons) for comparisons in groups], columns=DETAILS)
 
 
-def _effect(claim: str, treatment: str, baseline: str, differences: np.ndarray) -> dict:
-    table = results.paper()
-    table = table[(table["table"] == 3) & (table["train_scale"] == "256")].set_index("net")["top1_val"]
-    low, high = mean_interval(differences) if len(differences) > 1 else (None, None)
-    return {
-        "claim": claim,
-        "treatment": treatment,
-        "baseline": baseline,
-        "paper_points": float(table[treatment] - table[baseline]),
-        "ours_points": float(differences.mean()) if len(differences) else None,
-        "low": low,
-        "high": high,
-        "seeds": len(differences),
+def _line(claim: Claim, rows: pd.DataFrame, comparisons: tuple[Comparison, ...]) -> dict:
+    evidence = Evidence.of(rows, comparisons, KINDS[claim.kind][0])
+    effect, alone = evidence.effect(), len(comparisons) == 1
+    treatment, baseline = comparisons[0].treatment.label, comparisons[0].baseline_label
+    line = dict.fromkeys(DETAILS, "-") | {
+        "Treatment": treatment if alone else f"mean of all {len(comparisons)}",
+        "Baseline": baseline if alone else "-",
+        "Ours": _text(effect["effect"], claim.kind),
+        "95 % interval": _interval(effect["low"], effect["high"], claim.kind),
+        "Seeds": str(effect["seeds"]),
+        "Status": evidence.status,
     }
+    if claim.kind == "cheaper":
+        return line
+    line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
+    if evidence.seeds:
+        line["Bootstrap"] = _interval(*bootstrap_interval(evidence.image_differences), claim.kind)
+        line["Resampled"] = "images alone" if len(evidence.seeds) == 1 else "seeds and images"
+    if evidence.seeds and alone:
+        tests = {seed: mcnemar_p(*(row.wrong for row in evidence.pairs[0][seed])) for seed in evidence.seeds}
+        line["McNemar p"] = ", ".join(f"seed {seed}: {_probability(p_value)}" for seed, p_value in tests.items())
+    return line
 
 
-def _too_few(differences: np.ndarray) -> str:
-    if len(differences) == 0:
-        return "no seed has both nets"
-    return "one seed says nothing of the spread between seeds: at least two are needed"
+def _text(value: float | None, kind: str, decimals: int = 2) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{decimals}f}" if kind == "cheaper" else f"{value:+.{decimals}f}"
+
+
+def _interval(low: float | None, high: float | None, kind: str) -> str:
+    return "-" if low is None else f"{_text(low, kind)} to {_text(high, kind)}"
+
+
+def _probability(p_value: float | None) -> str:
+    if p_value is None:
+        return "-"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

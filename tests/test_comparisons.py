@@ -1,0 +1,112 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison, Evidence, checked, paper_effect
+
+A, D, E = (Arm("3", net) for net in "ADE")
+
+
+def row(arm=A, seed=0, top1=40.0, status="done", start="he-fan-out", seconds=None, wrong=None, preset="demo"):
+    """One entry; with `wrong`, a text such as "x.x", the error is that of these images."""
+    if wrong is not None:
+        wrong = np.array([letter == "x" for letter in wrong])
+        top1 = 100 * wrong.mean()
+    return {
+        **{"preset": preset, "table": arm.table, "net": arm.net, "train_scale": arm.train_scale},
+        **{"test_scales": arm.test_scales, "method": arm.method, "start": arm.start or start, "seed": seed},
+        **{"status": status, "wrong": wrong, "evaluation_seconds": seconds},
+        "top1_error_percent": top1 if status == "done" else None,
+    }
+
+
+def evidence(rows, *comparisons, measure=ERROR):
+    return Evidence.of(checked(pd.DataFrame(rows)), comparisons or (Comparison(E, (A,)),), measure)
+
+
+def test_arms_are_paired_by_seed():
+    rows = [row(A, 0, 40), row(A, 1, 50), row(A, 2, 60), row(E, 1, 45), row(E, 0, 37), row(E, 2, status="not run")]
+    found = evidence(rows)
+    assert found.seeds == [0, 1] and found.differences.tolist() == [-3, -5]
+    assert found.effect()["effect"] == -4 and found.status == "1 of 6 not run"
+
+
+def test_comparisons_are_averaged_within_a_seed():
+    rows = [row(net, seed, top1) for seed in (0, 1) for net, top1 in ((A, 40), (D, 36 - seed), (E, 34))]
+    found = evidence(rows, Comparison(E, (A,)), Comparison(D, (A,)))
+    assert found.differences.tolist() == [-5, -5.5] and found.status == "done"
+    rows.pop()  # E of seed 1
+    assert evidence(rows, Comparison(E, (A,)), Comparison(D, (A,))).differences.tolist() == [-5]
+
+
+def test_of_several_baselines_each_seed_has_its_best():
+    fused = Arm("6", "two", "", "")
+    rows = [row(D, 0, 30), row(E, 0, 32), row(D, 1, 35), row(E, 1, 31), row(fused, 0, 29), row(fused, 1, 28)]
+    assert evidence(rows, Comparison(fused, (D, E))).differences.tolist() == [-1, -3]
+
+
+def test_images_add_up_to_the_errors():
+    rows = [row(A, 0, wrong="xx.."), row(E, 0, wrong="x..."), row(D, 0, wrong="...x")]
+    found = evidence(rows, Comparison(E, (A,)), Comparison(D, (A,)))
+    assert found.image_differences.tolist() == [[-50, -100, 0, 50]]
+    assert found.image_differences.mean() == found.differences.mean() == -25
+
+
+def test_ratios_of_seconds():
+    rows = [row(A, 0, seconds=8.0), row(E, 0, seconds=2.0), row(A, 1, seconds=4.0), row(E, 1, seconds=4.0)]
+    found = evidence(rows, measure=SECONDS)
+    assert found.differences == pytest.approx([-math.log(4), 0])
+    effect = found.effect()
+    assert effect["effect"] == pytest.approx(0.5)
+    assert math.sqrt(effect["low"] * effect["high"]) == pytest.approx(0.5)  # symmetric in logarithms
+    untimed = evidence([row(A, 0, seconds=8.0), row(E, 0, seconds=None)], measure=SECONDS)
+    assert untimed.seeds == [] and untimed.status == "1 of 2 not run"
+
+
+def test_what_is_lacking_is_counted():
+    assert evidence([]).status == "2 of 2 not run" and evidence([]).effect()["effect"] is None
+    assert evidence([row(A, 0), row(A, 1)]).undecidable.why == "no seed is complete: 2 of 4 not run"
+    failed = evidence([row(A, 0), row(E, 0), row(A, 1), row(E, 1, status="failed")])
+    assert failed.undecidable.why == "1 failed run(s) have no error to compare" and failed.status == "1 of 4 failed"
+    assert "one seed" in evidence([row(A, 0), row(E, 0)]).undecidable.why
+    assert evidence([row(A, 0), row(E, 0), row(A, 1), row(E, 1)]).undecidable is None
+
+
+def test_the_same_row_twice_is_one_and_two_answers_are_refused():
+    rows = [row(A, 0, 40), row(E, 0, 38)]
+    assert evidence(rows + rows).differences.tolist() == [-2]
+    with pytest.raises(ValueError, match="E, S = 256, Q = 256 has two different results for seed 0"):
+        evidence([*rows, row(E, 0, 30)])
+    with pytest.raises(ValueError, match="two different results"):
+        evidence([*rows, row(E, 0, 38, start="A")])
+    with pytest.raises(ValueError, match=r"several presets \(demo, smoke\)"):
+        evidence([*rows, row(A, 0, 40, preset="smoke")])
+
+
+def test_an_arm_can_ask_for_a_start():
+    grown, glorot = (Arm("starts", "E", start=start) for start in ("A", "glorot"))
+    rows = [row(grown, 0, 30), row(glorot, 0, 31)]
+    found = evidence(rows, Comparison(grown, (glorot,)))
+    assert found.differences.tolist() == [-1] and found.head_start == ""
+
+
+def test_a_head_start_is_named_where_only_one_net_has_it():
+    assert evidence([row(A, 0), row(E, 0, start="A")]).head_start == "E has A's training behind it, A has not"
+    assert evidence([row(A, 0, start="A"), row(E, 0)]).head_start == "A has A's training behind it, E has not"
+    assert evidence([row(A, 0), row(E, 0)]).head_start == ""
+    fused = Arm("6", "two", "", "")
+    assert evidence([row(fused, 0, start=""), row(E, 0, start="A")], Comparison(fused, (E,))).head_start == ""
+
+
+def test_the_papers_effect_is_computed_alike():
+    jittered = [Arm("5", net, "256-512", "256 384 512") for net in "DE"]
+    two = Arm("6", "post-submission (2 nets)", "", "")
+    assert paper_effect((Comparison(E, (A,)),)) == pytest.approx(27.3 - 29.6)
+    assert paper_effect((Comparison(E, (A,)), Comparison(E, (D,)))) == pytest.approx((-2.3 + 0.3) / 2)
+    assert paper_effect((Comparison(A, (D, E)),)) == pytest.approx(29.6 - 27.0)
+    assert paper_effect((Comparison(two, tuple(jittered)),)) == pytest.approx(24.0 - 24.8)
+    assert paper_effect((Comparison(Arm("5x5", "B"), (Arm("5x5", "B-5x5"),)),)) is None
+    assert paper_effect((Comparison(Arm("starts", "E", start="A"), (Arm("starts", "E", start="glorot"),)),)) is None
+    assert paper_effect(()) is None

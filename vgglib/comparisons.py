@@ -1,0 +1,201 @@
+"""Rows of results paired by seed: what a treatment gains over a baseline, seed by seed and image by image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from vgglib import paper
+from vgglib.statistics import Decision
+from vgglib.tables import mean_interval
+
+ERROR, SECONDS = "top1_error_percent", "evaluation_seconds"  # columns that can be compared
+COLUMNS = ["preset", "table", "net", "train_scale", "test_scales", "method", "start", "seed", "status"]
+COLUMNS += [ERROR, SECONDS, "wrong"]
+_ONE_SEED = "one seed says nothing of the spread between seeds: at least two are needed"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison: the rows of one number, one row per seed. `start` None leaves the start open."""
+
+    table: str
+    net: str
+    train_scale: str = "256"
+    test_scales: str = "256"
+    method: str = "dense"
+    start: str | None = None
+
+    @property
+    def label(self) -> str:
+        start = f" from {self.start}" if self.start else ""
+        scales = f", S = {self.train_scale}, Q = {self.test_scales}" if self.train_scale else ""
+        return f"{self.net}{start}{scales}" + ("" if self.method == "dense" else f", {self.method}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two arms, paired by seed. Of several baselines the best of each seed counts."""
+
+    treatment: Arm
+    baselines: tuple[Arm, ...]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        return (self.treatment, *self.baselines)
+
+    @property
+    def baseline_label(self) -> str:
+        labels = " | ".join(arm.label for arm in self.baselines)
+        return labels if len(self.baselines) == 1 else f"the best of {labels}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What rows say of several comparisons pooled. Only seeds of which every arm is done count.
+
+    rows: from `checked`. Raises ValueError when two rows disagree about one arm and seed.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    measure: str  # the column that is compared
+    pairs: tuple[dict, ...]  # per comparison: seed -> (treatment's row, baseline's row)
+    failed: int
+    missing: int
+    entries: int  # arms x seeds
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
+        arms = {arm: _entries(rows, arm) for comparison in comparisons for arm in comparison.arms}
+        done = {arm: _done(found, measure) for arm, found in arms.items()}
+        pairs = tuple(_pairs(comparison, done, measure) for comparison in comparisons)
+        failed = sum(row.status == "failed" for found in arms.values() for row in found.values())
+        entries = len(arms) * max(rows["seed"].nunique(), 1)
+        return cls(comparisons, measure, pairs, failed, entries - failed - sum(map(len, done.values())), entries)
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(set.intersection(*map(set, self.pairs)))
+
+    @property
+    def differences(self) -> np.ndarray:
+        """(seeds,): mean over the comparisons of treatment - baseline, in points; for seconds of their logarithms."""
+        scale = math.log if self.measure == SECONDS else float
+
+        def difference(treatment, baseline) -> float:
+            return scale(getattr(treatment, self.measure)) - scale(getattr(baseline, self.measure))
+
+        return np.array([np.mean([difference(*pair) for pair in self._at(seed)]) for seed in self.seeds])
+
+    @property
+    def image_differences(self) -> np.ndarray:
+        """(seeds, images): the same in points image by image, from each row's `wrong`."""
+        return np.stack(
+            [100 * np.mean([a.wrong.astype(float) - b.wrong for a, b in self._at(seed)], 0) for seed in self.seeds]
+        )
+
+    def _at(self, seed: int) -> list:
+        return [pair[seed] for pair in self.pairs]
+
+    def effect(self) -> dict:
+        """`effect`, its t interval `low`, `high`, and the number of `seeds`; ratios for seconds."""
+        differences = self.differences
+        scale = math.exp if self.measure == SECONDS else float
+        low, high = map(scale, mean_interval(differences)) if len(differences) > 1 else (None, None)
+        effect = scale(differences.mean()) if len(differences) else None
+        return {"effect": effect, "low": low, "high": high, "seeds": len(differences)}
+
+    @property
+    def status(self) -> str:
+        """What the entries lack, in words; "done" when nothing."""
+        counts = {"failed": self.failed, "not run": self.missing}
+        lacking = [f"{count} of {self.entries} {name}" for name, count in counts.items() if count]
+        return ", ".join(lacking) or "done"
+
+    @property
+    def undecidable(self) -> Decision | None:
+        """Why no test is made, if none is."""
+        if self.failed:
+            return Decision("undecided", None, f"{self.failed} failed run(s) have no error to compare")
+        if not self.seeds:
+            return Decision("undecided", None, f"no seed is complete: {self.status}")
+        if len(self.seeds) == 1:
+            return Decision("undecided", None, _ONE_SEED)
+        return None
+
+    @property
+    def head_start(self) -> str:
+        """A remark where one net of a pair has the training of A behind it and the other has not."""
+        remarks = {}
+        for comparison, pair in zip(self.comparisons, self.pairs, strict=True):
+            if comparison.treatment.start or comparison.treatment.table == "6":  # starts compared on purpose; ensembles
+                continue
+            for arms in pair.values():
+                grown, others = ([row.net for row in arms if (row.start == "A") == yes] for yes in (True, False))
+                if grown and others:
+                    remarks[f"{grown[0]} has A's training behind it, {others[0]} has not"] = None
+        return ", ".join(remarks)
+
+
+def checked(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that are compared, also of a table without any; ValueError for rows of several presets."""
+    rows = rows.reindex(columns=COLUMNS)
+    if rows["preset"].nunique() > 1:
+        presets = ", ".join(rows["preset"].unique())
+        raise ValueError(f"the rows are of several presets ({presets}): ask about one at a time.")
+    return rows
+
+
+def _entries(rows: pd.DataFrame, arm: Arm) -> dict:
+    """Seed -> row of an arm; ValueError when two rows disagree about one seed."""
+    asked = {field.name: getattr(arm, field.name) for field in fields(arm)}
+    same = [rows[column] == value for column, value in asked.items() if value is not None]
+    rows = rows[np.logical_and.reduce(same)]
+    rows = rows.drop_duplicates(["start", "seed", "status", ERROR])
+    for seed in rows["seed"][rows["seed"].duplicated()]:
+        raise ValueError(f"{arm.label} has two different results for seed {seed}: give the rows of one recipe.")
+    return {int(row.seed): row for row in rows.itertuples(index=False)}
+
+
+def _done(entries: dict, measure: str) -> dict:
+    return {seed: row for seed, row in entries.items() if row.status == "done" and pd.notna(getattr(row, measure))}
+
+
+def _pairs(comparison: Comparison, done: dict[Arm, dict], measure: str) -> dict:
+    shared = set.intersection(*(set(done[arm]) for arm in comparison.arms))
+    return {
+        seed: (
+            done[comparison.treatment][seed],
+            min((done[arm][seed] for arm in comparison.baselines), key=lambda row: getattr(row, measure)),
+        )
+        for seed in shared
+    }
+
+
+def paper_effect(comparisons: tuple[Comparison, ...]) -> float | None:
+    """The paper's top-1 errors compared in the same way; None where it has no number for one of the arms."""
+    effects = []
+    for comparison in comparisons:
+        treatment, *baselines = (_paper_error(arm) for arm in comparison.arms)
+        if treatment is None or None in baselines:
+            return None
+        effects.append(treatment - min(baselines))
+    return float(np.mean(effects)) if effects else None
+
+
+@cache
+def _paper_error(arm: Arm) -> float | None:
+    """The paper's top-1 error for an arm; a number that stands in several of its tables is the same in all."""
+    if arm.start:  # its tables do not tell starts apart
+        return None
+    if arm.table == "6":
+        table, asked = paper.numbers("fusion"), {"ensemble": arm.net, "method": arm.method}
+    else:
+        table = paper.numbers()
+        asked = {key: getattr(arm, key) for key in ("net", "train_scale", "test_scales", "method")}
+    found = table[np.logical_and.reduce([table[column] == value for column, value in asked.items()])]
+    return float(found["top1_val"].iloc[0]) if len(found) else None

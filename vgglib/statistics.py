@@ -1,0 +1,101 @@
+"""The tests behind the verdicts, on plain arrays: from differences to reproduced, opposite or undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
+
+LEVEL = 0.05
+EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 error counts as none
+RESAMPLES = 2000
+
+
+class Decision(NamedTuple):
+    """What one test says alone, before any correction. `p_value` is that of the test the verdict rests on."""
+
+    verdict: str  # reproduced, opposite or undecided
+    p_value: float | None
+    why: str
+
+
+def lower(differences: np.ndarray, none: str = "0") -> Decision:
+    """Whether the mean of paired differences (treatment - baseline), one per seed, is below 0.
+
+    Two-sided paired t test. `none` is what the reader calls no effect: 0 points, or a ratio of 1.
+    """
+    if not _spread(differences):
+        return Decision("undecided", None, "all seeds differ by exactly the same")
+    p_value = float(stats.ttest_1samp(differences, 0).pvalue)
+    if p_value >= LEVEL:
+        return Decision("undecided", p_value, f"the interval contains {none}")
+    if np.mean(differences) < 0:
+        return Decision("reproduced", p_value, f"the interval lies below {none}")
+    return Decision("opposite", p_value, f"the interval lies above {none}")
+
+
+def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> Decision:
+    """Whether paired differences of errors in points, one per seed, show no gain: equivalence, or a loss.
+
+    Two one-sided paired t tests against +-`margin`. Where they do not show equivalence, the two-sided t test may show a
+    difference: a loss reproduces the claim as well, a gain is its opposite.
+    """
+    if not _spread(differences):
+        return Decision("undecided", None, "all seeds differ by exactly the same")
+    p_value = float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
+    if p_value < LEVEL:
+        return Decision("reproduced", p_value, f"equivalent within {margin} points")
+    verdict, p_difference, why = lower(differences)
+    if verdict == "undecided":
+        return Decision(verdict, p_value, f"the interval neither excludes 0 nor stays within {margin} points of it")
+    return Decision("opposite" if verdict == "reproduced" else "reproduced", p_difference, why)
+
+
+def _spread(differences: np.ndarray) -> bool:
+    return np.ptp(differences) > 1e-9  # equal up to rounding leaves a t test nothing to divide by
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's corrected p values of a family; None, where nothing was tested, stays None and does not count."""
+    tested = [p_value for p_value in p_values if p_value is not None]
+    if not tested:
+        return list(p_values)
+    corrected = iter(multipletests(tested, method="holm")[1])
+    return [None if p_value is None else float(next(corrected)) for p_value in p_values]
+
+
+def mcnemar_p(first: np.ndarray, second: np.ndarray) -> float:
+    """McNemar's exact two-sided p value of two fixed nets on the same images; (N,) bool each, True where wrong."""
+    table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
+    return float(mcnemar(table, exact=True).pvalue)
+
+
+def bootstrap_interval(
+    differences: np.ndarray, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of `differences`, (seeds, images).
+
+    Seeds and images are drawn anew independently of each other (two-way); with a single seed images alone, and the
+    interval then speaks of those trained nets only. The same input always gives the same interval.
+    """
+    seeds, images = (np.arange(count) for count in differences.shape)
+    if len(seeds) == 1:
+        samples, mean = (images,), lambda image: differences[0, image].mean()
+    else:
+        samples, mean = (seeds, images), lambda seed, image: differences[seed].mean(0)[image].mean()
+    found = stats.bootstrap(
+        samples,
+        mean,
+        n_resamples=resamples,
+        batch=100,  # all at once would hold resamples x images numbers
+        vectorized=False,
+        confidence_level=confidence,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+    )
+    return tuple(float(end) for end in found.confidence_interval)
