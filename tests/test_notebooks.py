@@ -1,12 +1,18 @@
-import json
+import ast
+import os
+import re
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from vgglib.experiments import plan, runs
 from vgglib.notebooks import parameters
+from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -58,29 +64,113 @@ def test_a_wrong_parameter_is_named(arguments, message):
         check(**arguments)
 
 
-def papermill(notebook, out, cwd, *arguments):
-    command = [sys.executable, "-m", "papermill", str(notebook), str(out), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+def papermill(notebook, folder, store, *arguments):
+    """Runs a notebook by papermill in `folder`, from where nothing of the project can be seen."""
+    command = [sys.executable, "-m", "papermill", str(notebook), str(folder / notebook.name), *arguments]
+    environment = {**os.environ, "VGG_RESULTS": str(store.root), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def shown(notebook):
+    """All that an executed notebook displays, as text; pictures without their pixels."""
+    outputs = [output for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", [])]
+    texts = [text for output in outputs for text in output.get("data", {}).values()]
+    return re.sub(r"base64,[^\"]+", "", "\n".join(texts))
+
+
+def asked(notebook, seeds):
+    """The entries that a notebook plans with its own nets."""
+    source = "\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code")
+    nets = ast.literal_eval(re.search(r"^nets: list = (.*?)  #", source, re.MULTILINE)[1])
+    tables = re.findall(r'p\.plan\("(\w+)"\)', source)
+    assert tables
+    return [entry for table in tables for entry in plan("smoke", table, nets, seeds)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The records of every table of the smallest preset, made by the command line."""
+    folder = tmp_path_factory.mktemp("results")
+    command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "all"]
+    done = subprocess.run([*command, "--results", str(folder), "--jobs", "2"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return Store(folder)
+
+
+@pytest.fixture(scope="module")
+def executed(store, tmp_path_factory):
+    """Every notebook run by papermill on these records, from another folder: name -> (finished process, output)."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda path: papermill(path, folder, store, "-p", "preset", "smoke"), NOTEBOOKS))
+    return {path.name: (done, folder / path.name) for path, done in zip(NOTEBOOKS, runs, strict=True)}
 
 
 def test_a_misspelt_parameter_stops_papermill_at_once(tmp_path):
-    done = papermill(
-        NOTEBOOKS[0], tmp_path / "out.ipynb", tmp_path, "-p", "preset", "smoke", "-p", "trian_missing", "True"
-    )
+    done = papermill(NOTEBOOKS[0], tmp_path, Store(tmp_path), "-p", "preset", "smoke", "-p", "trian_missing", "True")
     assert done.returncode != 0
     assert "unknown parameter 'trian_missing'" in done.stderr
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_runs_from_another_folder(notebook, tmp_path, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
-    arguments = ["-p", "preset", "smoke", "-p", "train_missing", "True", "-p", "nets", "A,A-LRN,E"]
-    done = papermill(notebook, tmp_path / "out.ipynb", tmp_path, *arguments)
+def test_every_notebook_shows_the_records(notebook, store, executed):
+    done, out = executed[notebook.name]
     assert done.returncode == 0, done.stderr[-3000:]
-    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
-    shown = json.dumps([cell.get("outputs", []) for cell in cells])
-    records = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
-    assert len(records) == 3
-    for record in records:
-        assert f"{record['top1_error_percent']:.1f}" in shown
-    assert "undecided" in shown and "not run" in shown
+    rows = store.rows(asked(notebook, [0]))
+    assert (rows["status"] == "done").all()
+    text = shown(out)
+    for error in rows["top1_error_percent"]:
+        assert f"{error:.1f}" in text
+    assert re.search("reproduced|opposite|undecided|not tested", text)
+    assert not re.search(r"\bnan\b", text)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_has_a_text_for_those_who_cannot_see_it(notebook, executed):
+    figures = re.findall(r"<img [^>]+>", shown(executed[notebook.name][1]))
+    assert figures
+    assert all(re.search(r'alt="\w.{20,}"', figure) for figure in figures)
+
+
+def test_a_notebook_trains_what_is_missing(tmp_path):
+    store = Store(tmp_path / "results")
+    done = papermill(NOTEBOOKS[0], tmp_path, store, "-p", "preset", "smoke", "-p", "train_missing", "True")
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = store.rows(asked(NOTEBOOKS[0], [0]))
+    assert list(rows["status"]) == ["done", "done"]
+    text = shown(tmp_path / NOTEBOOKS[0].name)
+    for error in rows["top1_error_percent"]:
+        assert f"{error:.1f}" in text
+
+
+def displayed(notebook, capsys):
+    """What the notebook's code displays when it runs in this process; quicker than a kernel of its own."""
+    namespace = {}
+    for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, namespace)
+            if "parameters" in cell.metadata.get("tags", []):
+                namespace["preset"] = "smoke"
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_without_records_every_notebook_says_so(notebook, capsys):
+    text = displayed(notebook, capsys)
+    assert "not run" in text
+    assert not re.search(r"\bnan\b", text)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_failed_run_and_a_missing_net_are_shown(notebook, store, tmp_path, monkeypatch, capsys):
+    kept = Store(tmp_path / "kept")
+    shutil.copytree(store.root / "smoke", kept.root / "smoke", ignore=shutil.ignore_patterns("D_*", "checkpoints"))
+    for run in runs(plan("smoke")):
+        if run.experiment.net in ("A-LRN", "E"):
+            record = store.read(run) | {"status": "failed", "error": "the training loss is nan in epoch 1"}
+            kept.write(run, record | {"top1_error_percent": None, "top5_error_percent": None, "history": []})
+    monkeypatch.setenv("VGG_RESULTS", str(kept.root))
+    text = displayed(notebook, capsys)
+    assert "failed" in text
+    if notebook.stem[:2] not in ("04",):  # which has no net D
+        assert "not run" in text
