@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vgglib.augment import colour_shift, crop_and_flip, generator, training_batch
-from vgglib.data.imageset import ImageSet, Split
+from vgglib.augment import colour_shift, crop_and_flip, generator, rescale_crop_and_flip, training_batch
+from vgglib.data.imageset import ImageSet, Split, rescale
 
 
 def coordinates(height, width, number):
@@ -49,6 +49,68 @@ def test_an_image_smaller_than_the_crop_is_refused(split):
         crop_and_flip(split, torch.arange(3), 33, generator(0))
 
 
+def noise(*shapes):
+    rng = np.random.default_rng(0)
+    return Split.of([rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes], [0] * len(shapes))
+
+
+@pytest.mark.parametrize(
+    "shapes, low, high",
+    [
+        ([(64, 85), (85, 64), (64, 64), (70, 91)], 32, 64),  # all shrink, or stay as they are
+        ([(32, 32), (32, 47)], 32, 64),  # all grow
+        ([(40, 100), (33, 32), (90, 41)], 32, 70),  # both, and images smaller than the largest window
+        ([(64, 128)], 32, 32),  # by exactly two: many grey levels end in one half
+    ],
+)
+def test_jittered_crops_are_those_of_the_whole_image_rescaled(shapes, low, high):
+    split, index = noise(*shapes), torch.arange(len(shapes)).repeat(12)
+    crops = rescale_crop_and_flip(split, index, 32, generator(1), (low, high))
+    assert crops.dtype == torch.uint8 and crops.is_contiguous(memory_format=torch.channels_last)
+    draws = generator(1)
+    scales = torch.randint(low, high + 1, (len(index),), generator=draws).tolist()
+    expected = [
+        crop_and_flip(split.subset([i]).rescaled(scale), torch.tensor([0]), 32, draws)
+        for i, scale in zip(index.tolist(), scales, strict=True)
+    ]
+    difference = (crops.int() - torch.cat(expected).int()).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
+
+
+def test_every_scale_place_and_direction_is_drawn_alike():
+    # Grey levels rise by 3 a column, so that a row of a crop tells its S, where it began, and whether it is mirrored.
+    ramp = np.broadcast_to((3 * np.arange(64, dtype=np.uint8))[None, :, None], (64, 64, 3))
+    split, scales = Split.of([ramp], [0]), range(60, 65)
+    crops = rescale_crop_and_flip(split, torch.zeros(5000, dtype=torch.long), 58, generator(0), (60, 64))
+    rows, places = [], []
+    for scale in scales:
+        whole = rescale(split.image(0), scale)[0, :, 0].int()
+        for left in range(scale - 58 + 1):
+            for row in (whole[left : left + 58], whole[left : left + 58].flip(0)):
+                rows.append(row)
+                places.append(scale)
+    matches = ((crops[:, 0, 0].int()[:, None] - torch.stack(rows)).abs() <= 1).all(2)
+    assert (matches.sum(1) == 1).all()
+    found, places = matches.sum(0), torch.tensor(places)
+    for scale in scales:
+        here = found[places == scale]
+        assert abs(int(here.sum()) - 1000) < 5 * 28.3  # a fifth of 5000; the binomial's sd is 28.3
+        expected = 1000 / len(here)  # as often at each place, mirrored or not
+        assert ((here - expected).abs() < 5 * expected**0.5).all()
+
+
+def test_jittered_draws_depend_on_the_generator_alone():
+    split, index = noise((40, 50), (64, 64)), torch.tensor([0, 1, 1])
+    first, second, other = (rescale_crop_and_flip(split, index, 32, generator(key), (32, 64)) for key in (1, 1, 2))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("scales", [(31, 64), (50, 40)])
+def test_scales_below_the_crop_or_falling_are_refused(scales):
+    with pytest.raises(ValueError, match=f"S from {scales[0]} to {scales[1]} pixels will not do for crops of 32"):
+        rescale_crop_and_flip(noise((64, 64)), torch.tensor([0]), 32, generator(0), scales)
+
+
 def test_colour_shift_has_a_tenth_of_each_component():
     components = torch.diag(torch.tensor([10.0, 50.0, 200.0]))
     shift = colour_shift(components, 20000, generator(0))
@@ -56,10 +118,14 @@ def test_colour_shift_has_a_tenth_of_each_component():
     assert shift.mean(0).abs().max() < 0.5
 
 
-def test_a_batch_is_crop_minus_mean_plus_one_shift_per_image(split):
+@pytest.mark.parametrize("scales", [None, (32, 64)])
+def test_a_batch_is_crop_minus_mean_plus_one_shift_per_image(split, scales):
     images = ImageSet("x", ("a", "b", "c"), split, split, split)
-    batch = training_batch(images, split, torch.arange(3), 32, generator(5))
-    crops = crop_and_flip(split, torch.arange(3), 32, generator(5)).float()
+    batch = training_batch(images, split, torch.arange(3), 32, generator(5), scales)
+    if scales:
+        crops = rescale_crop_and_flip(split, torch.arange(3), 32, generator(5), scales).float()
+    else:
+        crops = crop_and_flip(split, torch.arange(3), 32, generator(5)).float()
     shift = batch - crops + images.mean_rgb[:, None, None]
     assert batch.dtype == torch.float32
     torch.testing.assert_close(shift, shift[:, :, :1, :1].expand_as(shift), rtol=0, atol=1e-4)

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import split_of
+from torch import nn
 
+from vgglib import evaluate
 from vgglib.data.imageset import Split
-from vgglib.evaluate import dense_posteriors
+from vgglib.evaluate import grid, posteriors
 from vgglib.models import VGG, initialise
 
 ZERO = torch.zeros(3)
@@ -20,11 +22,92 @@ def random_split(shapes):
     return Split.of([rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes], [0] * len(shapes))
 
 
-def test_each_image_by_itself_gives_the_same_in_the_order_of_the_split(model):
-    split = random_split([(64, 96), (70, 64), (64, 96), (64, 64)])
-    together = dense_posteriors(model, split, ZERO)
+BOTH = pytest.mark.parametrize("method", ["dense", "multi-crop"])
+
+
+class LeftColumn(nn.Module):
+    """Takes crops of 2 x 2 pixels; its two scores are the mean red of their left column, and zero."""
+
+    input_size = 2
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.ModuleDict({"fc8": nn.Linear(1, 2)})
+
+    def forward(self, x):
+        assert x.shape[1:] == (3, 2, 2)
+        return self.dense(x)[:, :, 0, 0]
+
+    def dense(self, x):
+        left = x[:, :1, ::2, :-1:2] / 2 + x[:, :1, 1::2, :-1:2] / 2
+        return torch.cat([left, torch.zeros_like(left)], 1)
+
+
+# 2 x 6 pixels. Crops begin at columns 0, 1, 2, 3, 4 (five times, as there is one row of them), cells at 0, 2, 4.
+STRIP = Split.of([np.broadcast_to(np.array([0, 0, 1, 1, 4, 6], np.uint8)[None, :, None], (2, 6, 3))], [0])
+SEEN = {  # what the left column holds at each position, in the image and in its mirror image
+    "multi-crop": ([0, 0, 1, 1, 4], [0, 1, 1, 4, 6]),
+    "dense": ([0, 1, 4], [0, 1, 6]),
+}
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-np.array(x, float)))
+
+
+@BOTH
+def test_positions_are_averaged_as_scores_or_as_posteriors(method):
+    for average, expected in (
+        ("scores", [logistic(np.mean(seen)) for seen in SEEN[method]]),
+        ("posteriors", [logistic(seen).mean() for seen in SEEN[method]]),
+    ):
+        plain = posteriors(LeftColumn(), STRIP, ZERO, method, flip=False, average=average)
+        np.testing.assert_allclose(plain, [[expected[0], 1 - expected[0]]], rtol=1e-5)
+        flipped = posteriors(LeftColumn(), STRIP, ZERO, method, average=average)
+        np.testing.assert_allclose(flipped[0, 0], np.mean(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "side, crop, expected",
+    [(10, 2, [0, 2, 4, 6, 8]), (5, 5, [0] * 5), (38, 32, [0, 2, 3, 4, 6]), (341, 224, [0, 29, 58, 88, 117])],
+)
+def test_the_grid_is_regular_from_edge_to_edge(side, crop, expected):
+    assert grid(torch.tensor([[side, crop]]), crop).tolist() == [[expected, [0] * 5]]
+
+
+def test_multi_crop_is_the_average_of_a_forward_pass_per_crop(model):
+    split = random_split([(40, 52)])
+    x = split.image(0).permute(2, 0, 1)[None].float()
+    with torch.inference_mode():
+        scores = torch.cat([model(x[..., r : r + 32, c : c + 32]) for r in range(0, 9, 2) for c in range(0, 21, 5)])
+    found = posteriors(model, split, ZERO, "multi-crop", flip=False)
+    np.testing.assert_allclose(found[0], scores.mean(0).softmax(0), rtol=1e-4)
+
+
+@BOTH
+def test_an_image_of_the_size_of_the_crop_gives_one_forward_pass(model, method):
+    split = random_split([(32, 32)])
+    with torch.inference_mode():
+        expected = model(split.image(0).permute(2, 0, 1)[None].float()).softmax(1)
+    for average in ("scores", "posteriors"):
+        found = posteriors(model, split, ZERO, method, flip=False, average=average)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_dense_sees_the_neighbourhood_where_crops_are_padded(model):
+    # 64 pixels and crops of 32 in steps of 8: the four cells of the score map are crops of the grid but for padding.
+    split = random_split([(64, 64)])
+    dense, crops = (posteriors(model, split, ZERO, method, flip=False) for method in ("dense", "multi-crop"))
+    assert not np.allclose(dense, crops, rtol=1e-3)
+
+
+@BOTH
+def test_each_image_by_itself_gives_the_same_in_the_order_of_the_split(model, method, monkeypatch):
+    monkeypatch.setitem(evaluate.PIXELS_PER_BATCH, "cpu", 2 * 64 * 64)  # two images or eight crops a pass
+    split = random_split([(64, 96), (70, 64), (64, 96), (64, 64)] * 3)
+    together = posteriors(model, split, ZERO, method)
     for i in range(len(split)):
-        alone = dense_posteriors(model, split.subset([i]), ZERO)
+        alone = posteriors(model, split.subset([i]), ZERO, method)
         np.testing.assert_allclose(together[i], alone[0], rtol=1e-4)
     np.testing.assert_allclose(together.sum(1), 1, rtol=1e-5)
 
@@ -36,14 +119,15 @@ def test_scores_are_averaged_over_space_before_the_softmax(model):
         scores = model.dense(x)
         assert scores.shape == (1, 4, 2, 3)
         expected = scores[0].flatten(1).mean(1).softmax(0)
-    np.testing.assert_allclose(dense_posteriors(model, split, ZERO, flip=False)[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(posteriors(model, split, ZERO, flip=False)[0], expected, rtol=1e-4)
 
 
-def test_flip_averages_posteriors_of_image_and_mirror_image(model):
+@BOTH
+def test_flip_averages_posteriors_of_image_and_mirror_image(model, method):
     split = random_split([(64, 80)])
     mirrored = Split.of([split.image(0).flip(1).numpy()], [0])
-    plain, other = (dense_posteriors(model, s, ZERO, flip=False) for s in (split, mirrored))
-    both = [dense_posteriors(model, s, ZERO) for s in (split, mirrored)]
+    plain, other = (posteriors(model, s, ZERO, method, flip=False) for s in (split, mirrored))
+    both = [posteriors(model, s, ZERO, method) for s in (split, mirrored)]
     np.testing.assert_allclose(both[0], (plain + other) / 2, rtol=1e-5)
     np.testing.assert_allclose(both[0], both[1], rtol=1e-5)  # mirroring twice changes nothing
     assert not np.allclose(plain, other, rtol=1e-4)
@@ -52,16 +136,31 @@ def test_flip_averages_posteriors_of_image_and_mirror_image(model):
 def test_the_mean_is_subtracted(model):
     # An image of the mean colour is an image of zeros: all biases are zero, so every class scores 0.
     split = split_of([[10, 20, 30]], [0], shapes=((64, 64),))
-    posteriors = dense_posteriors(model, split, torch.tensor([10.0, 20.0, 30.0]))
-    np.testing.assert_allclose(posteriors, 0.25, rtol=1e-6)
+    found = posteriors(model, split, torch.tensor([10.0, 20.0, 30.0]))
+    np.testing.assert_allclose(found, 0.25, rtol=1e-6)
 
 
 def test_dropout_is_off(model):
     split = random_split([(64, 64)])
     model.train()
-    assert np.array_equal(dense_posteriors(model, split, ZERO), dense_posteriors(model, split, ZERO))
+    assert np.array_equal(posteriors(model, split, ZERO), posteriors(model, split, ZERO))
 
 
-def test_an_image_smaller_than_the_crop_is_refused(model):
-    with pytest.raises(ValueError, match="31 x 64 pixels is smaller than the crop of 32"):
-        dense_posteriors(model, random_split([(31, 64)]), ZERO)
+@BOTH
+def test_an_image_smaller_than_the_crop_is_refused(model, method):
+    with pytest.raises(ValueError, match="a side of 31 pixels, less than the crop of 32"):
+        posteriors(model, random_split([(64, 64), (31, 64)]), ZERO, method)
+
+
+@pytest.mark.parametrize("name, value", [("method", "center-crop"), ("average", "logits")])
+def test_an_unknown_method_or_average_is_refused(model, name, value):
+    with pytest.raises(ValueError, match=f"unknown {name} '{value}': choose "):
+        posteriors(model, random_split([(32, 32)]), ZERO, **{name: value})
+
+
+@BOTH
+def test_the_share_done_rises_to_one(model, method):
+    shares = []
+    posteriors(model, random_split([(32, 40), (40, 32)]), ZERO, method, report=shares.append)
+    passes = {"dense": 2, "multi-crop": 25}[method]
+    assert shares == [done / passes for done in range(1, passes + 1)]

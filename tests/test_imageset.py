@@ -37,6 +37,21 @@ def test_batches_hold_whole_images_of_one_shape_each_image_once():
     assert sorted(seen) == [0, 1, 2, 3]
 
 
+def test_pixels_at_places_of_images_of_any_shapes():
+    split = Split.of([gradient(4, 7), gradient(5, 3)], [0, 1])
+    rows, columns = torch.tensor([[1, 2], [4, 0], [0, 3]]), torch.tensor([[2, 1, 0], [0, 0, 2], [6, 5, 4]])
+    found = split.pixels_at(torch.tensor([0, 1, 0]), rows, columns)
+    assert found.shape == (3, 3, 2, 3) and found.is_contiguous(memory_format=torch.channels_last)
+    for place, pixels in enumerate(found):
+        assert torch.equal(pixels[0], rows[place][:, None].expand(2, 3).to(torch.uint8))
+        assert torch.equal(pixels[1], columns[place].expand(2, 3).to(torch.uint8))
+
+
+def test_the_smallest_side_and_the_largest_scale():
+    split = Split.of([gradient(4, 9), gradient(6, 5)], [0, 1])
+    assert (split.smallest_side, split.largest_scale) == (4, 5)
+
+
 @pytest.mark.parametrize("height, width, expected", [(40, 60, (32, 48)), (64, 50, (41, 32)), (20, 30, (32, 48))])
 def test_rescaling_is_isotropic_and_equals_torchvisions_antialiased_resize(height, width, expected):
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,32 +15,90 @@ from vgglib.models import VGG
 # Pixels in one forward pass: large enough to keep the cores busy, small enough for the memory of a laptop or of one
 # GPU.
 PIXELS_PER_BATCH = {"cpu": 1 << 18, "cuda": 1 << 23}
+GRID = 5  # crops in each direction: 5 x 5 with their mirror images are the paper's 50 a scale
+
+METHODS = ("dense", "multi-crop")
+AVERAGES = ("scores", "posteriors")
 
 
 @torch.inference_mode()
-def dense_posteriors(
-    model: VGG, split: Split, mean_rgb: Tensor, flip: bool = True, precision: str = "fp32"
+def posteriors(
+    model: VGG,
+    split: Split,
+    mean_rgb: Tensor,
+    method: str = "dense",
+    flip: bool = True,
+    average: str = "scores",
+    precision: str = "fp32",
+    report: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
-    """Soft-max posteriors of whole images, (N, classes) float32, in the order of the split.
+    """Soft-max posteriors of images of any shapes, (N, classes) float32, in the order of the split.
 
-    The score map is averaged over space before the soft-max; with `flip` the posteriors of image and mirror image are
-    averaged. Images may differ in shape; each must be at least as large as the net's crop (ValueError otherwise).
-    `split` must already be at the test scale, on the model's device.
+    `split` is at the test scale Q already, on the model's device. `method` says where the net looks:
+
+    - dense: at the whole image at once, its fully connected layers acting as convolutions;
+    - multi-crop: at a regular 5 x 5 grid of crops over the whole image, each a forward pass of its own.
+
+    `average` says how the positions of one image (cells of the score map, or crops) become one posterior: "scores"
+    averages their scores before the soft-max, "posteriors" their posteriors after it. With `flip` the posteriors of
+    image and mirror image are averaged. `report` is called after every pass with the share done, 0 to 1.
+    Raises ValueError for an unknown method or average, and for an image smaller than the net's crop.
     """
+    for name, value, known in (("method", method, METHODS), ("average", average, AVERAGES)):
+        if value not in known:
+            raise ValueError(f"unknown {name} {value!r}: choose {' or '.join(known)}.")
+    if split.smallest_side < model.input_size:
+        raise ValueError(
+            f"an image has a side of {split.smallest_side} pixels, less than the crop of {model.input_size}: rescale "
+            "to a larger Q."
+        )
     model.eval()
     where = split.pixels.device
     mean = mean_rgb.to(where)[:, None, None]
+    if method == "dense":
+        net, batches, passes = model.dense, _whole_images(split), 1
+    else:
+        net, batches, passes = model, _crops(split, model.input_size), GRID**2
     result = torch.empty(len(split), model.head["fc8"].out_features, device=where)
+    done = 0
     with devices.autocast(precision, where):
-        for index, pixels in split.batches(PIXELS_PER_BATCH[where.type]):
-            x = pixels - mean
-            posteriors = _posteriors(model, x)
-            if flip:
-                posteriors = (posteriors + _posteriors(model, x.flip(3))) / 2
-            result[index] = posteriors
+        for index, inputs in batches:
+            scores = []
+            for pixels in inputs:
+                x = pixels - mean
+                views = (x, x.flip(3)) if flip else (x,)
+                scores.append(torch.stack([net(view).float().view(*result[index].shape, -1) for view in views], 3))
+                done += len(index)
+                report(done / (passes * len(split)))
+            result[index] = _average(torch.cat(scores, 2), average)
     return result.cpu().numpy()
 
 
-def _posteriors(model: VGG, x: Tensor) -> Tensor:
-    scores = model.dense(x).float().mean((2, 3))  # the order is the paper's: average the scores, then soft-max
-    return scores.softmax(1)
+def _average(scores: Tensor, average: str) -> Tensor:
+    """Scores (B, classes, positions, views) -> posteriors (B, classes); the views are the image and its mirror
+    image.
+    """
+    if average == "scores":
+        return scores.mean(2).softmax(1).mean(2)
+    return scores.softmax(1).mean((2, 3))
+
+
+def _whole_images(split: Split) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
+    """Batches of images of one shape: (which images (B,), their passes through the net (B, 3, H, W)), here one pass."""
+    for index, pixels in split.batches(PIXELS_PER_BATCH[split.pixels.device.type]):
+        yield index, [pixels]
+
+
+def _crops(split: Split, size: int) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
+    """The same with a pass for each place of the grid; crops of images of any shapes have one size, so they stack."""
+    device = split.pixels.device
+    corners = grid(split.sizes, size)
+    steps = torch.arange(size, device=device)
+    for index in torch.arange(len(split), device=device).split(max(1, PIXELS_PER_BATCH[device.type] // size**2)):
+        rows, columns = (corners[index, side, :, None] + steps for side in (0, 1))
+        yield index, (split.pixels_at(index, rows[:, i], columns[:, j]) for i in range(GRID) for j in range(GRID))
+
+
+def grid(sides: Tensor, size: int) -> Tensor:
+    """Where crops of `size` pixels begin along sides (...): (..., 5), equally spaced from edge to edge, rounded."""
+    return ((sides - size)[..., None] * torch.arange(GRID, device=sides.device) / (GRID - 1)).round().long()

@@ -65,6 +65,11 @@ class Split:
         """Pixels of the smallest side of any image."""
         return int(self.sizes.min())
 
+    @cached_property
+    def largest_scale(self) -> int:
+        """Pixels of the smallest side of the image where it is largest."""
+        return int(self.sizes.amin(1).max())
+
     def image(self, i: int) -> Tensor:
         """Image i: (H, W, 3) uint8, a view."""
         height, width = self.sizes[i].tolist()
@@ -100,7 +105,17 @@ class Split:
             offsets = torch.arange(area, device=self.pixels.device)
             for index in (group == number).nonzero().flatten().split(max(1, pixels_per_batch // area)):
                 rows = (self.starts[index][:, None] + offsets).flatten()
-                yield index, self.pixels[rows].view(len(index), height, width, 3).permute(0, 3, 1, 2)
+                yield index, self.pixels.index_select(0, rows).view(len(index), height, width, 3).permute(0, 3, 1, 2)
+
+    def pixels_at(self, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Pixels of images of any shapes, one grid of places for each.
+
+        index: (B,) which images; rows: (B, h), columns: (B, w), places inside them; -> (B, 3, h, w) uint8 in
+        channels_last memory.
+        """
+        rows = self.starts[index][:, None] + rows * self.sizes[index, 1:]
+        places = rows[:, :, None] + columns[:, None, :]
+        return self.pixels.index_select(0, places.flatten()).view(*places.shape, 3).permute(0, 3, 1, 2)
 
     def update(self, digest: hashlib._Hash) -> None:
         for part in (self.labels, self.sizes, self.pixels):
