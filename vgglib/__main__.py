@@ -18,7 +18,7 @@ Preset = Annotated[str, typer.Option(help="Data and recipe: smoke, demo, tiny-im
 Table = Annotated[
     str,
     typer.Option(
-        help="Which numbers: 3, 4, 5 or 6 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
+        help="Which numbers: 3 to 7 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
         "length), starts (E from A and from random weights) or all."
     ),
 ]
@@ -182,7 +182,8 @@ def _store(folder: str | None):
 def _print_tables(rows) -> None:
     from vgglib import tables
 
-    for name in dict.fromkeys(rows["table"]):
+    names = dict.fromkeys(rows["table"])
+    for name in (*names, *(("7",) if "6" in names else ())):
         typer.echo(f"\n{tables.TITLES[name]}")
         typer.echo(tables.shown(tables.BY_NAME[name](rows)).to_string(index=False))
 

@@ -185,9 +185,9 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "demo",
-            {"name": "shapes", "train_images": 4000, "val_images": 2000, "smallest_side": 128},
+            {"name": "shapes", "train_images": 4000, "val_images": 1000, "smallest_side": 128},
             {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 32, "learning_rate": 1.5e-3, "epochs": 12, "patience": 3},
-            seeds=(0,),
+            seeds=(0, 1),
             grow=True,
         ),
         Preset(
@@ -384,8 +384,9 @@ def plan(
     Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
     """
     chosen = preset(preset_name)
-    if table not in (*TABLES, "all"):
-        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(TABLES)}, all.")
+    names = {"all": TABLES, "7": ("5", "6")}.get(table, (table,))  # Table 7 repeats rows of 5 and 6
+    if not set(names) <= set(TABLES):
+        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(sorted((*TABLES, '7')))}, all.")
     nets = tuple(TABLE_1) if nets is None else tuple(nets)
     seeds = chosen.seeds if seeds is None else tuple(seeds)
     for name, values in (("net", nets), ("seed", seeds)):
@@ -403,7 +404,7 @@ def plan(
     entries = [
         entry
         for seed in seeds
-        for name in (TABLES if table == "all" else (table,))
+        for name in names
         for entry in _Recipe(chosen, seed, changed).entries(name)
         if {run.experiment.net for run in entry.runs} <= set(nets)
         and (train_scales is None or {run.experiment.scale_text for run in entry.runs} <= set(train_scales))

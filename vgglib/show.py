@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Sequence
 
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from vgglib import claims, experiments, results, tables
+from vgglib.experiments import Entry, Experiment
 
-EFFECTS = "Effects in points of top-1 error; minus means that the first net errs less."
+EFFECTS = "Effects in points of top-1 error; minus means that what is named first errs less."
 
 
 def table(frame: pd.DataFrame, caption: str) -> None:
@@ -40,62 +42,121 @@ def picture(figure, alt: str) -> None:
     display(HTML(f'<img class="vgg-figure" src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'))
 
 
-def the_plan(runs: list[experiments.Run]) -> None:
-    """What is run: a row per net, with the settings that matter."""
-    lines = []
-    for run in runs:
+def the_plan(entries: Sequence[Entry]) -> None:
+    """What is trained for some numbers and how it is tested: a row per net and S, with the settings that matter."""
+    tests: dict[tuple, dict] = {}
+    for run in experiments.runs(entries):
         experiment = run.experiment
-        if experiment.seed != runs[0].experiment.seed:
-            continue
-        seeds = [other.experiment.seed for other in runs if other.experiment.net == experiment.net]
-        lines.append(
-            {
-                "Net": experiment.net,
-                "S": experiment.train_scale,
-                "Q": run.protocol.test_scale,
-                "Crop, px": experiment.crop,
-                "Width": f"{experiment.width:g}",
-                "Epochs, at most": experiment.epochs,
-                "Batch": experiment.batch_size,
-                "Learning rate": f"{experiment.learning_rate:g}",
-                "Start": experiment.initialisation + (", seven layers from A" if experiment.from_a else ""),
-                "Seeds": ", ".join(map(str, seeds)),
-            }
+        found = tests.setdefault(
+            (experiment.net, experiment.scale_text, experiment.start_text),
+            {"experiment": experiment, "seeds": {}, "tests": {}},
         )
-    table(pd.DataFrame(lines), f"The plan, preset {runs[0].preset}. S and Q in the paper's units.")
+        found["seeds"][experiment.seed] = None
+        found["tests"].setdefault(run.protocol.method, {})[run.protocol.test_scale] = None
+    lines = [_training(**found) for found in tests.values()]
+    preset = entries[0].preset
+    example = next(iter(tests.values()))["experiment"]
+    table(
+        pd.DataFrame(lines),
+        f"The plan, preset {preset}: width {example.width:g}, crops of {example.crop} pixels, batches of "
+        f"{example.batch_size}. S and Q in the paper's units.",
+    )
 
 
-def table3(rows: pd.DataFrame) -> None:
-    """Table 3 of the paper with ours beside it."""
-    caption = "Table 3 of the paper: a single test scale, dense evaluation. Errors in percent; "
-    caption += "'from' and 'to' are the 95 % interval of our top-1 error."
-    table(tables.shown(tables.table3(rows)), caption)
+def _training(experiment: Experiment, seeds: dict, tests: dict) -> dict:
+    if experiment.continues:
+        start = f"S = {experiment.start.scale_text}"
+    else:
+        start = experiment.initialisation + (", seven layers from A" if experiment.start else "")
+    return {
+        "Net": experiment.net,
+        "S": experiment.scale_text,
+        "Start": start,
+        "Epochs, at most": experiment.epochs,
+        "Learning rate": f"{experiment.learning_rate:g}",
+        **{
+            f"Q, {method}": " ".join(map(str, tests.get(method, ()))) or "-"
+            for method in ("dense", *(["multi-crop"] if "multi-crop" in tests else []))
+        },
+        "Seeds": ", ".join(map(str, seeds)),
+    }
 
 
-def verdicts(found: list[claims.Verdict]) -> None:
+def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
+    """A table of the paper with ours beside it; by default the one that the first row belongs to."""
+    name = name or rows["table"].iloc[0]
+    caption = f"{tables.TITLES[name]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error."
+    table(tables.shown(tables.BY_NAME[name](rows)), caption)
+    if name == "7":
+        sentence(tables.NOT_COMPARABLE)
+
+
+def verdicts(rows: pd.DataFrame, *names: str) -> None:
     """Claims with the paper's effect, ours and the verdict, then a sentence for each."""
+    found = claims.verdict(rows, *names)
     table(claims.frame(found), EFFECTS)
     for verdict in found:
         sentence(f"**{verdict.claim}: {verdict.verdict}** ({verdict.why}).")
 
 
+def details(rows: pd.DataFrame, name: str) -> None:
+    """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
+    caption = f"Behind the claim '{name}'. {EFFECTS} McNemar's p values are those of two fixed nets and not corrected."
+    table(claims.details(rows, name), caption)
+
+
 def scoreboard(preset: str = "demo") -> None:
-    """Every claim tested so far on the evidence of a preset."""
-    store = results.Store(results.default_root())
-    rows = store.rows(experiments.plan(preset, "all", seeds=store.seeds(preset) or None))
-    table(claims.frame(claims.every(rows)), f"The paper's claims on the evidence of preset {preset}. {EFFECTS}")
+    """Every claim on the evidence of a preset."""
+    rows = _evidence(preset)
+    caption = f"The paper's claims on the evidence of preset {preset}. {EFFECTS}"
+    table(claims.frame(claims.verdicts(rows)), caption)
 
 
-def head_start(preset: str = "demo", net: str = "E") -> None:
-    """A deep net with and without the start from a trained A."""
+def starts_of(preset: str = "demo") -> None:
+    """A deep net from several starts, from a preset's records."""
+    the_table(_evidence(preset, "starts"))
+
+
+def _evidence(preset: str, name: str = "all") -> pd.DataFrame:
     store = results.Store(results.default_root())
-    seed = experiments.preset(preset).seeds[0]
+    return store.rows(experiments.plan(preset, name, seeds=store.seeds(preset) or None))
+
+
+def evaluation_cost(rows: pd.DataFrame) -> None:
+    """Seconds that dense evaluation and crops took for each image, over the same three test scales (Table 5)."""
+    own = rows[(rows["table"] == "5") & (rows["status"] == "done")]
     lines = []
-    for start, from_a in (("seven layers from A", True), ("random weights", False)):
-        line = store.rows(experiments.plan(preset, "all", [net], [seed], from_a=from_a)).iloc[0]
-        error = f"{line['top1_error_percent']:.1f}" if line["status"] == "done" else "-"
-        lines.append({"Start of net " + net: start, "Seed": seed, "Top-1 error, %": error, "Status": line["status"]})
-    table(pd.DataFrame(lines), f"Net {net} of preset {preset} after the same number of epochs, from two starts.")
+    for net, group in own.groupby("net", sort=False):
+        seconds = (group["evaluation_seconds"].astype(float) / group["n_images"].astype(float)).groupby(group["method"])
+        mean = 1000 * seconds.mean()
+        if {"dense", "multi-crop"} <= set(mean.index):
+            lines.append(
+                {
+                    "Net": net,
+                    "Dense, ms an image": f"{mean['dense']:.1f}",
+                    "150 crops, ms an image": f"{mean['multi-crop']:.1f}",
+                    "Crops : dense": f"{mean['multi-crop'] / mean['dense']:.1f}",
+                    "On": ", ".join(dict.fromkeys(environment["device_name"] for environment in group["environment"])),
+                }
+            )
+    if not lines:
+        sentence("The cost is not known: Table 5 has not been run.")
+        return
+    table(pd.DataFrame(lines), "Time of evaluation over three test scales, mirror images included, mean over seeds.")
+
+
+def chance(rows: pd.DataFrame) -> None:
+    """What guessing would give, for the number of classes of these rows."""
+    known = rows["n_classes"].dropna()
+    if known.empty:
+        sentence("No run has been made, so the number of classes is not known.")
+        return
+    classes = int(known.iloc[0])
+    top1, top5 = (100 * max(0, 1 - k / classes) for k in (1, 5))
+    sentence(
+        f"With {classes} classes guessing errs {top1:.1f} % of the time, and {top5:.1f} % with five guesses; with "
+        "ImageNet's 1000 classes it is 99.9 % and 99.5 %."
+    )
 
 
 def data_summary(preset: str = "demo") -> None:
