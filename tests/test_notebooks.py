@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vgglib.experiments import plan, runs
+from vgglib.experiments import PRESETS, plan, runs
 from vgglib.notebooks import parameters
 from vgglib.results import Store
+from vgglib.tables import OURS_IN_TABLE_7
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -38,7 +39,7 @@ def test_seeds_left_open_are_those_recorded(tmp_path, monkeypatch):
         (runs / f"{name}.json").write_text("{}")
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
     assert check().seeds == (3, 7)
-    assert check(preset="demo").seeds == (0,)
+    assert check(preset="demo").seeds == PRESETS["demo"].seeds
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,16 @@ def shown(notebook):
     return re.sub(r"base64,[^\"]+", "", "\n".join(texts))
 
 
-def asked(notebook, seeds):
-    """The entries that a notebook plans with its own nets."""
+def asked(notebook, store):
+    """The rows that a notebook plans with its own nets, and shows."""
     source = "\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code")
     nets = ast.literal_eval(re.search(r"^nets: list = (.*?)  #", source, re.MULTILINE)[1])
     tables = re.findall(r'p\.plan\("(\w+)"\)', source)
-    assert tables
-    return [entry for table in tables for entry in plan("smoke", table, nets, seeds)]
+    rows = store.rows([entry for table in tables for entry in plan("smoke", table, nets)])
+    if tables == ["7"]:  # which shows three rows of Tables 5 and 6
+        rows = rows[[key in OURS_IN_TABLE_7.values() for key in zip(rows.table, rows.net, rows.method, strict=True)]]
+    assert len(rows) >= 2
+    return rows
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +120,13 @@ def test_a_misspelt_parameter_stops_papermill_at_once(tmp_path):
 def test_every_notebook_shows_the_records(notebook, store, executed):
     done, out = executed[notebook.name]
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = store.rows(asked(notebook, [0]))
+    rows = asked(notebook, store)
     assert (rows["status"] == "done").all()
     text = shown(out)
     for error in rows["top1_error_percent"]:
         assert f"{error:.1f}" in text
     assert re.search("reproduced|opposite|undecided|not tested", text)
-    assert not re.search(r"\bnan\b", text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -136,7 +140,7 @@ def test_a_notebook_trains_what_is_missing(tmp_path):
     store = Store(tmp_path / "results")
     done = papermill(NOTEBOOKS[0], tmp_path, store, "-p", "preset", "smoke", "-p", "train_missing", "True")
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = store.rows(asked(NOTEBOOKS[0], [0]))
+    rows = asked(NOTEBOOKS[0], store)
     assert list(rows["status"]) == ["done", "done"]
     text = shown(tmp_path / NOTEBOOKS[0].name)
     for error in rows["top1_error_percent"]:
@@ -158,7 +162,7 @@ def displayed(notebook, capsys):
 def test_without_records_every_notebook_says_so(notebook, capsys):
     text = displayed(notebook, capsys)
     assert "not run" in text
-    assert not re.search(r"\bnan\b", text)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

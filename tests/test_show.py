@@ -30,6 +30,8 @@ def test_the_plan_names_every_training_once_with_its_tests(shown):
     jitter = next(line for line in cells(shown[0]) if "256-512" in line)
     assert jitter == ["D", "256-512", "S = 384", "4", "0.00015", "256 384 512", "256 384 512", "0, 1"]
     assert "he-fan-out, seven layers from A" in shown[0] and "width 0.125" in shown[0]
+    show.the_plan(plan("demo", "6", seeds=[0]))  # only D and E see crops
+    assert "NaN" not in shown[1] and "<th>Q, dense</th>\n      <th>Q, multi-crop</th>" in shown[1]
 
 
 def test_a_table_names_the_papers(shown):
@@ -37,6 +39,13 @@ def test_a_table_names_the_papers(shown):
     assert "Table 5" in shown[0] and "12.5" in shown[0] and 'role="region"' in shown[0]
     show.the_table(frame(row()), "7")
     assert "Table 7" in shown[1] and "may be compared" in shown[2]
+
+
+def test_a_table_leaves_out_nets_that_were_not_asked_for(shown):
+    show.the_table(frame(row("A", top1=12.5), row("C", top1=None, status="not run")))
+    assert [line[0] for line in cells(shown[0]) if line] == ["A", "C", "C", "C"]
+    show.the_table(frame(row("E", table="5")), "3")
+    assert [line[0] for line in cells(shown[1]) if line] == ["E", "E", "E"]
 
 
 def test_verdicts_are_a_table_and_sentences(shown):

@@ -53,7 +53,8 @@ def the_plan(entries: Sequence[Entry]) -> None:
         )
         found["seeds"][experiment.seed] = None
         found["tests"].setdefault(run.protocol.method, {})[run.protocol.test_scale] = None
-    lines = [_training(**found) for found in tests.values()]
+    methods = sorted({run.protocol.method for run in experiments.runs(entries)})  # dense first
+    lines = [_training(**found, methods=methods) for found in tests.values()]
     preset = entries[0].preset
     example = next(iter(tests.values()))["experiment"]
     table(
@@ -63,7 +64,7 @@ def the_plan(entries: Sequence[Entry]) -> None:
     )
 
 
-def _training(experiment: Experiment, seeds: dict, tests: dict) -> dict:
+def _training(experiment: Experiment, seeds: dict, tests: dict, methods: Sequence[str]) -> dict:
     if experiment.continues:
         start = f"S = {experiment.start.scale_text}"
     else:
@@ -74,19 +75,21 @@ def _training(experiment: Experiment, seeds: dict, tests: dict) -> dict:
         "Start": start,
         "Epochs, at most": experiment.epochs,
         "Learning rate": f"{experiment.learning_rate:g}",
-        **{
-            f"Q, {method}": " ".join(map(str, tests.get(method, ()))) or "-"
-            for method in ("dense", *(["multi-crop"] if "multi-crop" in tests else []))
-        },
+        **{f"Q, {method}": " ".join(map(str, tests.get(method, ()))) or "-" for method in methods},
         "Seeds": ", ".join(map(str, seeds)),
     }
 
 
 def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
-    """A table of the paper with ours beside it; by default the one that the first row belongs to."""
+    """A table of the paper with ours beside it; by default the one that the first row belongs to. Lines of nets that
+    no row is about are left out, since "not run" would be wrong of them.
+    """
     name = name or rows["table"].iloc[0]
     caption = f"{tables.TITLES[name]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error."
-    table(tables.shown(tables.BY_NAME[name](rows)), caption)
+    found = tables.BY_NAME[name](rows)
+    if "net" in found:
+        found = found[found["net"].isin(rows["net"])]
+    table(tables.shown(found), caption)
     if name == "7":
         sentence(tables.NOT_COMPARABLE)
 
@@ -101,8 +104,10 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
-    caption = f"Behind the claim '{name}'. {EFFECTS} McNemar's p values are those of two fixed nets and not corrected."
-    table(claims.details(rows, name), caption)
+    found = claims.details(rows, name)
+    statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
+    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets and not corrected."
+    table(found, caption)
 
 
 def scoreboard(preset: str = "demo") -> None:
