@@ -228,7 +228,7 @@ def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
             lines[net] = _cost(group)
     columns = [*methods, "ratio", "seeds", "on"]
     found = pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("net").reset_index()
-    return found.astype(dict.fromkeys([*methods, "ratio"], float))
+    return found.astype(dict.fromkeys([*methods, "ratio"], float) | {"seeds": "Int64"}).fillna({"seeds": 0})
 
 
 def _cost(group: pd.DataFrame) -> dict:
