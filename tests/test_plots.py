@@ -1,71 +1,194 @@
+import io
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
-from test_tables import frame, row
+from test_tables import best, fused, row, seeds
 
 from vgglib import plots
+from vgglib.experiments import plan
+
+NOTHING = pd.DataFrame()
 
 
 @pytest.fixture(autouse=True)
-def closed():
-    plots.style()
-    yield
-    plt.close("all")
+def closed_figures():
+    with plt.rc_context():
+        plots.style()
+        yield
+        plt.close("all")
 
 
-def history(*errors):
-    return [{"epoch": i, "minival_top1_error_percent": error} for i, error in enumerate(errors, 1)]
+def drawn(axes):
+    """Series -> (x, y) of its dots."""
+    containers = {container.get_label(): container[0] for container in axes.containers}
+    return {label: (line.get_xdata().tolist(), line.get_ydata().tolist()) for label, line in containers.items()}
 
 
-ROWS = frame(
-    row("A", top1=30.0, history=history(90, 30)),
-    row("A", seed=1, top1=34.0, history=history(90, 34)),
-    row("E", top1=None, status="failed", history=history(95)),
-    row("C", top1=22.0, history=history(80, 22)),
-    row("C", top1=20.0, table="4", test_scales="224 256 288", history=history(80, 22)),
-)
+def panels(axes):
+    return axes.figure.axes[:2]
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda rows: plots.error_by_depth(rows, ["A", "B", "E"]),
-        plots.error_by_train_scale,
-        plots.methods,
-        plots.members_and_ensembles,
-        plots.one_and_several_scales,
-        lambda rows: plots.effects(rows, ["lrn", "jitter", "cheaper-dense"]),
-        lambda _: plots.state_of_the_art(),
-        plots.training_curves,
-    ],
-    ids=lambda draw: getattr(draw, "__name__", "drawn"),
-)
-@pytest.mark.parametrize("rows", [ROWS, ROWS.iloc[2:3], ROWS.iloc[:1]], ids=["some", "failed", "one"])
-def test_every_figure_is_drawn_whatever_was_run(draw, rows):
-    axes = draw(rows.reset_index(drop=True))
-    axes.figure.draw_without_rendering()
-    assert axes.get_xlabel() or axes.get_ylabel()
+def ticks(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_error_by_depth_shows_the_means_and_the_papers_numbers():
-    axes = plots.error_by_depth(ROWS, ["A", "E"])
-    ours = axes.lines[0]
-    assert ours.get_ydata().tolist() == [32.0] and ours.get_xdata().tolist() == [0]  # E failed
-    right = axes.figure.axes[1]
-    assert right.lines[0].get_ydata().tolist() == [29.6, 27.3]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["A\n11", "E\n19"]
+def curve(errors, **changes):
+    history = [{"epoch": epoch, "minival_top1_error_percent": error} for epoch, error in enumerate(errors, start=1)]
+    return row(history=history, **changes)
 
 
-def test_one_and_several_scales_shows_differences():
-    axes = plots.one_and_several_scales(ROWS)
-    ours = dict(zip([label.get_text() for label in axes.get_yticklabels()], axes.lines[0].get_xdata(), strict=True))
-    assert ours["C, S = 256"] == -2.0 and pd.isna(ours["D, S = 256"])
-    theirs = axes.lines[1].get_xdata()
-    assert theirs[0] == pytest.approx(28.2 - 28.7)  # net B
+def every_row(status="done", count=2):
+    entries = plan("demo", "all", seeds=range(count))
+    made = [row(e.table, e.net, e.train_scale, e.test_scales, e.method, start=e.start, seed=e.seed) for e in entries]
+    rows = pd.DataFrame(made)
+    if status == "done":
+        return rows
+    return pd.DataFrame([row(**line | {"status": status, "top1_error_percent": None}) for line in made])
 
 
-def test_training_curves_have_a_line_per_training():
-    axes = plots.training_curves(ROWS)
-    assert len(axes.lines) == 4  # the second test of C has the same training
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "E", "C"]
-    assert plots.training_curves(ROWS.iloc[:0]).get_legend() is None
+FIGURES = {
+    "depth": plots.error_by_depth,
+    "train scale": plots.error_by_train_scale,
+    "test scales": plots.one_and_several_scales,
+    "methods": plots.methods,
+    "ensembles": plots.members_and_ensembles,
+    "curves": plots.training_curves,
+    "effects": lambda rows: plots.effects(rows, ["depth", "jitter-control"]),
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_can_be_drawn_whatever_is_missing(figure):
+    many = every_row()
+    for rows in (NOTHING, many, every_row(count=1), every_row("not run"), every_row("failed"), many.iloc[:1]):
+        FIGURES[figure](rows).figure.savefig(io.BytesIO(), format="png", dpi=30)
+        plt.close("all")
+
+
+def test_depth_takes_table_3_at_s_256_alone():
+    rows = [*seeds(40.0, 42.0), *seeds(20.0, net="E"), *seeds(1.0, net="A-LRN")]
+    rows += [*seeds(10.0, net="E", train_scale="384", test_scales="384"), *seeds(2.0, net="E", table="starts")]
+    axes = plots.error_by_depth(pd.DataFrame(rows), ["A-LRN", "E", "A"])
+    ours, theirs = panels(axes)
+    assert axes is ours and (ours.get_title(), theirs.get_title()) == ("ours, 95 % interval", "paper (ImageNet)")
+    assert drawn(ours) == {"all": ([0, 1], [41, 20])} and drawn(theirs) == {"all": ([0, 1], [29.6, 27.3])}
+    assert ticks(theirs.xaxis) == ["A\n11", "E\n19"]
+
+
+def test_intervals_are_those_of_the_table():
+    axes = plots.error_by_depth(pd.DataFrame(seeds(40.0, 42.0)), ["A"])
+    (segments,) = [bars.get_segments() for bars in axes.containers[0][2]]
+    assert segments[0][:, 1].tolist() == pytest.approx([41 - 12.706, 41 + 12.706], abs=1e-3)
+    # Wilson's interval of no errors begins at 0; rounding must not turn that into a negative length.
+    assert plots._reach([0.0], [1e-18], [2.0]).tolist() == [[0], [2]]
+
+
+def test_jitter_has_a_line_per_net_over_three_trainings():
+    rows = [
+        row("jitter", "D", scale, "384", top1_error_percent=error) for scale, error in (("384", 30), ("256-512", 20))
+    ]
+    ours, theirs = panels(plots.error_by_train_scale(pd.DataFrame(rows)))
+    assert drawn(ours)["D"] == ([0, 2], [30, 20]) and drawn(ours)["C"] == ([], [])
+    assert drawn(theirs)["D"][1] == [26.8, 25.6]
+    assert ticks(theirs.xaxis) == ["384", "384+384", "256-512"]
+
+
+def test_one_scale_is_joined_with_three_of_the_same_net():
+    rows = [row(net="D", train_scale="384", test_scales="384", top1_error_percent=30.0)]
+    rows += [row("4", "D", "384", "352 384 416", top1_error_percent=29.0), row(net="A", top1_error_percent=50.0)]
+    ours, theirs = panels(plots.one_and_several_scales(pd.DataFrame(rows)))
+    assert drawn(ours)["D, S = 384"] == ([0, 1], [30, 29])
+    assert drawn(theirs)["D, S = 384"] == ([0, 1], [26.8, 26.5])
+    assert len(drawn(theirs)) == 10  # A and A-LRN are not in Table 4
+
+
+def test_methods_are_in_the_order_of_table_5():
+    rows = [best("E", method, top1_error_percent=error) for method, error in (("multi-crop", 19), ("dense", 20))]
+    ours, theirs = panels(plots.methods(pd.DataFrame(rows)))
+    assert drawn(ours)["E"][1] == [20, 19] and drawn(theirs)["E"][1] == [24.8, 24.6, 24.4]
+    assert ticks(theirs.xaxis) == ["dense", "multi-crop", "multi-crop & dense"]
+
+
+def test_ensembles_stand_below_their_members():
+    rows = [row("4", "C", "256-512", "256 384 512"), row("4", "E", "256", "224 256 288", top1_error_percent=30.0)]
+    rows += [
+        fused("post-submission (2 nets)", top1_error_percent=20.0),
+        fused("post-submission (2 nets)", "multi-crop"),
+    ]
+    ours, theirs = panels(plots.members_and_ensembles(pd.DataFrame(rows)))
+    assert ticks(ours.yaxis)[-3:] == ["E, S = 256-512", "ILSVRC submission (7 nets)", "post-submission (2 nets)"]
+    assert "C, S = 256-512" not in ticks(ours.yaxis)  # is a member of neither
+    assert drawn(ours) == {"one net": ([30], [5]), "ensemble": ([20], [9])}
+    assert drawn(theirs)["ensemble"] == ([24.7, 24.0], [8, 9])
+    assert ours.yaxis_inverted()
+
+
+def test_a_forest_has_ours_with_an_interval_and_the_papers():
+    frame = pd.DataFrame(
+        [("C - B", -1.0, -3.0, 1.0, -0.6), ("one seed", 2.0, None, None, None), ("not run", None, None, None, -1.1)],
+        columns=["label", "ours", "low", "high", "paper"],
+    )
+    axes = plots.forest(frame)
+    (ours, theirs) = [container[0] for container in axes.containers]
+    assert ours.get_xdata().tolist() == [-1, 2] and ours.get_ydata().tolist() == [0, 1]
+    assert theirs.get_xdata().tolist() == [-0.6, -1.1] and theirs.get_ydata().tolist() == [0.2, 2.2]
+    bars = axes.containers[0][2][0].get_segments()
+    assert [segment[:, 0].tolist() for segment in bars] == [[-3, 1], [2, 2]]
+    assert ticks(axes.yaxis) == ["C - B", "one seed", "not run"]
+    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)  # no effect
+
+
+def test_effects_are_those_of_the_claims():
+    rows = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 32.0, 31.0, net="E")])
+    axes = plots.effects(rows, ["depth", "lrn"])
+    ours, theirs = [container[0].get_xdata().tolist() for container in axes.containers]
+    assert ours == [-10] and theirs == pytest.approx([27.3 - 29.6, 29.7 - 29.6])
+    for name in ("cheaper-dense", "weights"):
+        with pytest.raises(ValueError, match=f"the claim '{name}' is not about errors"):
+            plots.effects(rows, [name])
+
+
+def test_a_later_stage_begins_where_the_one_before_ended():
+    stages = {"256": [90.0, 80.0, 70.0], "384": [75.0, 60.0], "256-512": [65.0]}
+    rows = [
+        curve(errors, net="D", train_scale=scale, seed=seed)
+        for seed in (0, 1)
+        for scale, errors in stages.items()
+        if (seed, scale) != (1, "256")
+    ]
+    axes = plots.training_curves(pd.DataFrame(rows[::-1]), by="train_scale")
+    lines = [line.get_xdata().tolist() for line in axes.lines]
+    assert lines[::-1] == [[1, 2, 3], [4, 5], [6], [1, 2], [3]]  # of seed 1 the first stage is not given
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["256-512", "384", "256"]
+
+
+def test_a_training_is_drawn_once_and_ends_where_it_failed():
+    rows = [curve([90.0, 80.0]), curve([90.0, 80.0], table="4"), curve([99.0], net="B", status="failed"), row(net="C")]
+    axes = plots.training_curves(pd.DataFrame(rows))
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[90, 80], [99]]
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 2
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "B"]
+
+
+def test_starts_have_a_line_each():
+    rows = [curve([90.0 - number], net="E", start=start) for number, start in enumerate(("A", "glorot"))]
+    axes = plots.training_curves(pd.DataFrame(rows), by="start")
+    assert axes.get_legend().get_title().get_text() == "start" and len(axes.lines) == 2
+
+
+def test_state_of_the_art_holds_the_published_test_errors():
+    axes = plots.state_of_the_art()
+    places = {place: error for line in axes.lines for error, place in zip(*line.get_data(), strict=True)}
+    labels = ticks(axes.yaxis)
+    assert len(labels) == len(places) == 13
+    assert places[labels.index("GoogLeNet (1 net)")] == 7.9
+    assert places[labels.index("VGG (1 net, multi-crop & dense)")] == 7.0
+    assert "OverFeat (1 net)" not in labels  # the paper has no test error of it
+
+
+def test_figures_can_be_told_apart_without_colour():
+    looks = [plots._look(number) for number in range(7)]
+    assert len({look["marker"] for look in looks}) == 7
+    assert np.unique([look["color"] for look in looks], axis=0).shape[0] == 7

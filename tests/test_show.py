@@ -1,81 +1,127 @@
-import re
-
-import numpy as np
+import pandas as pd
 import pytest
-from test_tables import frame, row
+from test_tables import best, row, seeds
 
-from vgglib import show
+from vgglib import results, show, tables
 from vgglib.experiments import plan
 
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What was displayed, as HTML or Markdown."""
+    """All that is displayed, in order: (caption, table) or text."""
     found = []
-
-    def display(thing, raw=False):
-        found.append(thing["text/html"] if raw else getattr(thing, "data", str(thing)))
-
-    monkeypatch.setattr(show, "display", display)
+    monkeypatch.setattr(show, "table", lambda frame, caption: found.append((caption, frame)))
+    monkeypatch.setattr(show, "sentence", found.append)
     return found
 
 
-def cells(html):
-    return [re.findall(r"<td>(.*?)</td>", line) for line in html.split("<tr>")[1:]]
+def test_a_table_has_a_caption_for_every_reader(capsys):
+    show.table(pd.DataFrame({"Net": ["A", "B & C"]}), "Nets <of> Table 1")
+    text = capsys.readouterr().out
+    assert "<caption>Nets &lt;of&gt; Table 1</caption>" in text and "<td>B &amp; C</td>" in text
 
 
-def test_the_plan_names_every_training_once_with_its_tests(shown):
-    show.the_plan(plan("demo", "5", ["D"], [0, 1]) + plan("demo", "3", ["D"], [0, 1]))
-    assert shown[0].count("<tr>") == 3  # D at 256, 384 and with jitter; the head has a style
-    jitter = next(line for line in cells(shown[0]) if "256-512" in line)
-    assert jitter == ["D", "256-512", "S = 384", "4", "0.00015", "256 384 512", "256 384 512", "0, 1"]
-    assert "he-fan-out, seven layers from A" in shown[0] and "width 0.125" in shown[0]
-    show.the_plan(plan("demo", "6", seeds=[0]))  # only D and E see crops
-    assert "NaN" not in shown[1] and "<th>Q, dense</th>\n      <th>Q, multi-crop</th>" in shown[1]
+def test_the_plan_has_a_line_per_net_and_scale(shown):
+    show.the_plan(plan("demo", "3", ["A", "D"], [0, 2]))
+    ((caption, table),) = shown
+    assert "preset demo" in caption and "width 0.125" in caption and "56 pixels" in caption
+    assert table["Net"].tolist() == ["A", "D", "D", "D"]
+    assert table["S"].tolist() == ["256", "256", "384", "256-512"]
+    assert table["Start"].tolist() == ["he-fan-out", "seven layers from A", "S = 256", "S = 384"]
+    assert table["Epochs, at most"].tolist() == [12, 12, 4, 4]
+    assert table["Learning rate"].tolist() == ["0.0015", "0.0015", "0.00015", "0.00015"]
+    assert table["Q"].tolist() == ["256", "256", "384", "384"]
+    assert table["Seeds"].tolist() == ["0, 2"] * 4
 
 
-def test_a_table_names_the_papers(shown):
-    show.the_table(frame(row("E", table="5", method="multi-crop", top1=12.5)))
-    assert "Table 5" in shown[0] and "12.5" in shown[0] and 'role="region"' in shown[0]
-    show.the_table(frame(row()), "7")
-    assert "Table 7" in shown[1] and "may be compared" in shown[2]
+def test_the_plan_counts_each_training_once_with_all_its_tests(shown):
+    show.the_plan([*plan("demo", "3", ["E"]), *plan("demo", "5", ["E"]), *plan("demo", "jitter", ["E"])])
+    table = shown[0][1].set_index("S")
+    assert table.index.tolist() == ["256", "384", "256-512", "384+384"]
+    assert table.loc["256-512", "Q"] == "256, 384, 512"
+    assert table.loc["256-512", "Evaluation"] == "dense, multi-crop"
+    assert table.loc["384+384", "Start"] == "S = 384"
 
 
-def test_a_table_leaves_out_nets_that_were_not_asked_for(shown):
-    show.the_table(frame(row("A", top1=12.5), row("C", top1=None, status="not run")))
-    assert [line[0] for line in cells(shown[0]) if line] == ["A", "C", "C", "C"]
-    show.the_table(frame(row("E", table="5")), "3")
-    assert [line[0] for line in cells(shown[1]) if line] == ["E", "E", "E"]
+def test_the_plan_tells_starts_apart_and_stays_short(shown):
+    show.the_plan(plan("demo", "starts"))
+    show.the_plan(plan("demo", "all"))
+    assert shown[0][1]["Start"].tolist() == ["seven layers from A", "he-fan-out", "glorot"]
+    assert len(shown[1][1]) == 18
 
 
-def test_verdicts_are_a_table_and_sentences(shown):
-    show.verdicts(frame(row("A"), row("A-LRN")), "lrn", "weights")
-    assert "undecided" in shown[0] and "reproduced" in shown[0]
-    assert shown[1].startswith("**Local response normalisation does not help: undecided**")
-    show.details(frame(row("A", wrong=np.array([True, False])), row("A-LRN", wrong=np.array([False, False]))), "lrn")
-    assert "McNemar" in shown[-1]
+def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
+    show.the_table(pd.DataFrame(seeds(40.0, 42.0, table="4", net="B", test_scales="224 256 288")))
+    show.the_table(pd.DataFrame(), "7")
+    (fourth, table), (seventh, _), sentence = shown
+    assert fourth.startswith(tables.TITLES["4"]) and "ours - the paper's" in fourth
+    assert table["Top-1, ours"].tolist()[0] == "41.0" and len(table) == 10
+    assert seventh.startswith("Table 7 of the paper") and "ours - the paper's" not in seventh
+    assert sentence == tables.NOT_COMPARABLE
 
 
-def test_the_cost_of_evaluation_by_hand(shown):
-    rows = [
-        row("D", seed, table="5", method=method, evaluation_seconds=s, environment={"device_name": "a machine"})
-        for method, seconds in (("dense", (2.0, 4.0)), ("multi-crop", (14.0, 16.0)))
-        for seed, s in enumerate(seconds)
-    ]
-    show.evaluation_cost(frame(*rows))
-    assert ["D", "15.0", "75.0", "5.0", "a machine"] in cells(shown[0])  # 200 images
-    show.evaluation_cost(frame(*rows[:2]))
-    assert shown[1] == "The cost is not known: Table 5 has not been run."
+@pytest.mark.parametrize(
+    "rows, name, message",
+    [
+        (pd.DataFrame(), None, "the table is None: name one of 3, 4"),
+        (pd.DataFrame([row(), row("4")]), None, "the table is 3 or 4: name one"),
+        (pd.DataFrame([row()]), "8", "the table is 8"),
+    ],
+)
+def test_a_table_that_is_not_clear_is_refused(rows, name, message):
+    with pytest.raises(ValueError, match=message):
+        show.the_table(rows, name)
 
 
-def test_chance(shown):
-    show.chance(frame(row(n_classes=20)))
-    assert "95.0 %" in shown[0] and "75.0 %" in shown[0]
-    show.chance(frame(row(n_classes=None)))
-    assert "not known" in shown[1]
+def test_a_verdict_is_a_line_and_a_sentence(shown):
+    rows = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 31.5, 31.0, net="E")])
+    show.verdicts(rows, "depth", "epochs")
+    (caption, table), depth, epochs = shown
+    assert caption == show.EFFECTS and table["Verdict"].tolist() == ["reproduced", "not tested"]
+    assert depth.startswith(
+        "**The error falls with depth, from 11 layers to 19: reproduced** (the interval lies below 0"
+    )
+    assert "not tested** (it needs Krizhevsky's net" in epochs
+    show.details(rows, "depth")
+    assert "'depth'" in shown[3][0] and len(shown[3][1]) == 4
 
 
-def test_what_reads_records_works_without_any(shown):
-    show.scoreboard("smoke")
+def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
     show.starts_of("smoke")
-    assert shown[0].count("not run") >= 10 and shown[1].count("not run") == 3
+    show.scoreboard("smoke")
+    (starts, lines), (scores, claims) = shown
+    assert starts.startswith(tables.TITLES["starts"]) and lines["Status"].tolist() == ["not run"] * 3
+    assert "preset smoke" in scores and "reproduced" in set(claims["Verdict"])  # the count of weights needs no run
+    assert not list(tmp_path.iterdir())
+
+
+def test_pages_take_the_recorded_seeds(shown, monkeypatch):
+    monkeypatch.setattr(results.Store, "seeds", lambda store, preset: (3, 5))
+    monkeypatch.setattr(
+        results.Store,
+        "rows",
+        lambda store, entries: pd.DataFrame(
+            [row(entry.table, entry.net, start=entry.start, seed=entry.seed) for entry in entries]
+        ),
+    )
+    show.starts_of("smoke")
+    assert shown[0][1]["Seeds"].tolist() == ["2", "2", "2"]
+
+
+def test_cost_is_shown_in_milliseconds_and_as_a_ratio(shown):
+    rows = [best("D", "dense", evaluation_seconds=2.0), best("D", "multi-crop", evaluation_seconds=20.0)]
+    show.evaluation_cost(pd.DataFrame(rows))
+    show.evaluation_cost(pd.DataFrame())
+    table = shown[0][1]
+    assert table.iloc[0].tolist() == ["D", "10", "100", "10", "1", "a CPU"]
+    assert table.iloc[1].tolist() == ["E", "-", "-", "-", "0", "not run"]
+    assert shown[1][1]["Dense, ms"].tolist() == ["-", "-"]
+
+
+def test_chance_depends_on_the_number_of_classes(shown):
+    show.chance(pd.DataFrame([row(status="not run"), row(net="B", n_classes=50)]))
+    assert "With 50 classes guessing has a top-1 error of 98.0 % and a top-5 error of 90.0 %" in shown[0]
+    show.chance(pd.DataFrame([row(status="not run")]))
+    show.chance(pd.DataFrame())
+    assert shown[1] == shown[2] and "not run" in shown[1]

@@ -2,20 +2,42 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vgglib import paper
+from vgglib import experiments, paper, tables
 from vgglib.metrics import interval_percent
-from vgglib.tables import BY_NAME, KEYS, OURS_IN_TABLE_7, TITLES, beside_paper, mean_interval, shown, summary, table7
+from vgglib.tables import mean_interval, shown, summary
+
+NOTHING = pd.DataFrame()
 
 
-def row(net="A", seed=0, top1=40.0, status="done", table="3", train_scale="256", test_scales="256", **changes):
-    usual = {"table": table, "preset": "demo", "net": net, "train_scale": train_scale, "test_scales": test_scales}
-    usual |= {"method": "dense", "start": "he-fan-out", "seed": seed, "status": status, "n_images": 200}
-    usual |= {"top1_error_percent": top1, "top5_error_percent": top1 and top1 / 2, "history": [], "environment": {}}
+def row(table="3", net="A", train_scale="256", test_scales="256", method="dense", **changes):
+    """One number of one table, as `results.Store.rows` gives it."""
+    usual = {
+        **{"table": table, "preset": "demo", "net": net, "train_scale": train_scale, "test_scales": test_scales},
+        **{"method": method, "start": "he-fan-out", "seed": 0, "status": "done", "error": None},
+        **{"n_images": 200, "n_classes": 24, "top1_error_percent": 40.0, "top5_error_percent": 20.0},
+        **{"wrong": np.arange(200) < 80, "evaluation_seconds": 2.0, "history": []},
+        **{"environment": {"device_name": "a CPU"}},
+    }
+    if changes.get("status", "done") != "done":
+        measured = ("n_images", "n_classes", "top1_error_percent", "top5_error_percent", "wrong", "evaluation_seconds")
+        usual |= dict.fromkeys(measured) | {"environment": {}}
     return usual | changes
 
 
-def frame(*rows):
-    return pd.DataFrame(rows)
+def seeds(*top1, **settings):
+    """Rows of one number for seeds 0, 1, ... with these top-1 errors; None for one that is not run."""
+    return [
+        row(seed=seed, **settings, **({"status": "not run"} if error is None else {"top1_error_percent": error}))
+        for seed, error in enumerate(top1)
+    ]
+
+
+def fused(net, method="dense", **changes):
+    return row("6", net, "", "", method, **changes)
+
+
+def best(net, method, **changes):
+    return row("5", net, "256-512", "256 384 512", method, **changes)
 
 
 def test_t_interval_by_hand():
@@ -24,82 +46,153 @@ def test_t_interval_by_hand():
 
 
 def test_several_seeds_have_a_t_interval_and_one_seed_wilsons():
-    rows = frame(row(seed=0, top1=40.0), row(seed=1, top1=42.0), row("B", 0, 30.0), row("B", 1, None, "not run"))
-    a, b = summary(rows).to_dict("records")
-    assert (a["top1"], a["seeds"], a["status"]) == (41, 2, "done")
+    a, b = summary(pd.DataFrame([*seeds(40.0, 42.0), *seeds(30.0, None, net="B")])).to_dict("records")
+    assert (a["net"], a["top1"], a["seeds"], a["status"]) == ("A", 41, 2, "done")
     assert (a["top1_low"], a["top1_high"]) == pytest.approx((41 - 12.706, 41 + 12.706), abs=1e-3)
-    assert (b["top1"], b["seeds"], b["status"]) == (30, 1, "1 not run")
+    assert (b["net"], b["top1"], b["seeds"], b["status"]) == ("B", 30, 1, "1 not run")
     assert (b["top1_low"], b["top1_high"]) == interval_percent(30.0, 200)
 
 
-def test_failed_runs_are_counted_and_shown():
-    rows = frame(row(seed=0), row(seed=1, top1=None, status="failed"), row(seed=2, top1=None, status="not run"))
-    assert summary(rows).iloc[0][["seeds", "status"]].tolist() == [1, "1 failed, 1 not run"]
-    only = summary(frame(row(top1=None, status="failed"))).iloc[0]
-    assert only["status"] == "1 failed" and np.isnan(only["top1"])
-
-
 @pytest.mark.parametrize(
-    "name, lines", [("3", 12), ("4", 10), ("5", 6), ("6", 4), ("5x5", 2), ("jitter", 9), ("starts", 3)]
+    "statuses, text",
+    [
+        (["done", "done", "done"], "done"),
+        (["not run", "not run", "not run"], "not run"),
+        (["failed", "failed", "failed"], "3 failed"),
+        (["done", "failed", "not run"], "1 failed, 1 not run"),
+        (["not run", "failed", "not run"], "1 failed, 2 not run"),
+    ],
 )
-def test_a_table_has_all_its_rows_whatever_was_run(name, lines):
-    for rows in (pd.DataFrame(), frame(row(table="none"))):
-        table = beside_paper(name, rows)
-        assert len(table) == lines
-        assert set(table["status"]) == {"not run"} and table["top1"].isna().all() and (table["seeds"] == 0).all()
-        assert not table.duplicated(KEYS[name]).any()
-        assert name in TITLES and len(shown(table)) == lines
+def test_status_says_what_is_missing(statuses, text):
+    found = summary(pd.DataFrame([row(seed=seed, status=status) for seed, status in enumerate(statuses)]))
+    assert found["status"].tolist() == [text]
+    assert found["seeds"].tolist() == [statuses.count("done")]
+    assert found["top1"].isna().tolist() == ["done" not in statuses]
 
 
-def test_table_3_sets_ours_beside_the_papers():
-    table = beside_paper("3", frame(row(top1=40.0), row("E", top1=35.0), row("C", table="4", top1=1.0)))
-    by_net = table[table["train_scale"] == "256"].set_index("net")
-    assert by_net.loc["A", "top1_difference"] == pytest.approx(40.0 - 29.6)
-    assert by_net.loc["E", "status"] == "done" and by_net.loc["C", "status"] == "not run"
-    assert (table[table["train_scale"] != "256"]["status"] == "not run").all()
+def test_tables_and_starts_are_kept_apart():
+    rows = [row(top1_error_percent=40.0), row("4", top1_error_percent=30.0), row(start="A", top1_error_percent=20.0)]
+    assert summary(pd.DataFrame(rows))["top1"].tolist() == [40, 30, 20]
 
 
-def test_table_6_goes_by_ensemble_and_method():
-    two = "post-submission (2 nets)"
-    rows = frame(row(two, table="6", train_scale="", test_scales="", method="multi-crop", top1=20.0))
-    table = beside_paper("6", rows).set_index(["net", "method"])
-    assert table.loc[(two, "multi-crop"), ["top1", "top1_val"]].tolist() == [20.0, 23.9]
-    assert table.loc[(two, "dense"), "status"] == "not run"
+def test_a_number_given_twice_counts_once_and_two_numbers_are_refused():
+    twice = pd.DataFrame([*seeds(40.0, 42.0), *seeds(40.0, 42.0)])
+    assert summary(twice).equals(summary(pd.DataFrame(seeds(40.0, 42.0))))
+    with pytest.raises(ValueError, match="table 3, net A has two different results for seed 0"):
+        summary(pd.DataFrame([row(), row(top1_error_percent=39.0)]))
+    with pytest.raises(ValueError, match="two different results"):
+        summary(pd.DataFrame([row(), row(status="not run")]))
 
 
-def test_the_control_of_jitter_has_no_number_of_the_papers():
-    table = beside_paper("jitter", frame(row("C", table="jitter", train_scale="384+384", test_scales="384", top1=20.0)))
-    by_scale = table[table["net"] == "C"].set_index("train_scale")
-    assert by_scale.loc["384", "top1_val"] == 28.1 and by_scale.loc["256-512", "top1_val"] == 27.3
-    assert np.isnan(by_scale.loc["384+384", "top1_val"]) and by_scale.loc["384+384", "top1"] == 20.0
+@pytest.mark.parametrize("name", ["3", "4", "5"])
+def test_tables_3_to_5_have_the_papers_rows_and_numbers_in_its_order(name):
+    theirs = paper.numbers()
+    theirs = theirs[theirs["table"] == int(name)].reset_index(drop=True)
+    columns = ["net", "train_scale", "test_scales", "method", "top1_val", "top5_val"]
+    pd.testing.assert_frame_equal(tables.BY_NAME[name](NOTHING)[columns], theirs[columns], check_dtype=False)
 
 
-def test_the_starts_differ_by_start_alone():
-    rows = frame(row("E", table="starts", start="A", top1=10.0), row("E", table="starts", start="glorot", top1=30.0))
-    table = beside_paper("starts", rows)
-    assert table["start"].tolist() == ["A", "he-fan-out", "glorot"]
-    assert table["top1"].fillna(-1).tolist() == [10.0, -1, 30.0]
+@pytest.mark.parametrize("name", tables.BY_NAME)
+def test_without_rows_every_line_says_not_run(name):
+    elsewhere = pd.DataFrame([row("another")])
+    for rows in (NOTHING, elsewhere, elsewhere.iloc[:0]):
+        table = tables.BY_NAME[name](rows)
+        assert set(table["status"]) - {"the paper's number"} == {"not run"}
+        assert table["top1"].isna().all() and table["seeds"].fillna(0).eq(0).all()
 
 
-def test_table_7_places_ours_in_the_three_rows_that_can_be_repeated():
-    assert set(OURS_IN_TABLE_7) <= set(paper.numbers("state_of_the_art")["method"])
-    rows = frame(
-        row("E", table="5", train_scale="256-512", test_scales="256 384 512", method="multi-crop & dense", top1=12.0),
-        row("E", table="5", train_scale="256-512", test_scales="256 384 512", method="dense", top1=99.0),
-        row("ILSVRC submission (7 nets)", table="6", train_scale="", test_scales="", top1=8.0),
-    )
-    table = table7(rows).set_index("method")
-    assert table["top1"].dropna().to_dict() == {
-        "VGG (1 net, multi-crop & dense)": 12.0,
-        "VGG (ILSVRC submission, 7 nets, dense)": 8.0,
-    }
-    assert table.loc["VGG (2 nets, multi-crop & dense)", "status"] == "not run"
-    assert table.loc["GoogLeNet (1 net)", "status"] == "another group's" and len(table) == 15
-    assert shown(BY_NAME["7"](rows)).shape[0] == 15
+@pytest.mark.parametrize("name", experiments.TABLES)
+def test_every_entry_of_a_plan_has_its_line(name):
+    entries = experiments.plan("demo", name, seeds=[0, 1])
+    lines = [row(name, e.net, e.train_scale, e.test_scales, e.method, start=e.start, seed=e.seed) for e in entries]
+    table = tables.BY_NAME[name](pd.DataFrame(lines))
+    assert len(table) * 2 == len(entries)
+    assert set(table["status"]) == {"done"} and set(table["seeds"]) == {2} and set(table["top1"]) == {40}
+
+
+def test_a_row_stands_in_its_own_line_and_its_own_table():
+    rows = [row(top1_error_percent=40.0), row(net="C", train_scale="256-512", test_scales="384", start="A")]
+    rows = pd.DataFrame([*rows, row(net="C", status="failed"), row("4", "C", "384", "352 384 416")])
+    table = tables.table3(rows).set_index(["net", "train_scale"])
+    assert len(table) == 12
+    assert table.loc[("A", "256"), "top1_difference"] == pytest.approx(40.0 - 29.6)
+    assert table.loc[("C", "256-512"), "top1_difference"] == pytest.approx(40.0 - 27.3)
+    assert table.loc["C"]["status"].tolist() == ["1 failed", "not run", "done"]
+    assert (tables.table4(rows)["status"] == "done").tolist() == [False, False, True, *[False] * 7]
+
+
+def test_table_6_is_keyed_by_ensemble_and_method():
+    rows = [fused("post-submission (2 nets)", "multi-crop", top1_error_percent=20.0)]
+    table = tables.table6(pd.DataFrame(rows))
+    assert table["ensemble"].tolist() == ["ILSVRC submission (7 nets)", *["post-submission (2 nets)"] * 3]
+    assert table["method"].tolist() == ["dense", "dense", "multi-crop", "multi-crop & dense"]
+    assert table["top1_val"].tolist() == [24.7, 24.0, 23.9, 23.7]
+    assert table["top1"].fillna(0).tolist() == [0, 0, 20, 0]
+    assert table["top1_difference"][2] == pytest.approx(20 - 23.9)
+
+
+def test_table_7_places_ours_among_the_papers():
+    both = "multi-crop & dense"
+    rows = [fused("post-submission (2 nets)", both, top1_error_percent=10.0), fused("post-submission (2 nets)")]
+    rows += [best("E", both, top1_error_percent=12.0), best("D", both), best("E", "dense"), row("4", "E", method=both)]
+    rows += [fused("ILSVRC submission (7 nets)", status="failed")]
+    table = tables.table7(pd.DataFrame(rows))
+    assert len(table) == 15 and table["system"].tolist() == list(paper.numbers("state_of_the_art")["method"])
+    assert table["top1"][:2].tolist() == [10, 12] and table["top1"][2:].isna().all()
+    assert table["status"].tolist() == ["done", "done", "1 failed", *["the paper's number"] * 12]
+    assert table["top5_test"][:3].tolist() == [6.8, 7.0, 7.3]
+    assert "top1_difference" not in table  # other images: see NOT_COMPARABLE
+
+
+def test_jitter_has_the_papers_number_where_it_has_one():
+    table = tables.jitter(pd.DataFrame([row("jitter", "D", "384+384", "384", top1_error_percent=30.0)]))
+    assert [*zip(table["net"], table["train_scale"], strict=True)] == [
+        (net, scale) for net in "CDE" for scale in ("384", "384+384", "256-512")
+    ]
+    assert table["top1_val"].fillna(0).tolist() == [28.1, 0, 27.3, 26.8, 0, 25.6, 26.9, 0, 25.5]
+    assert table["top1"].fillna(0).tolist() == [0, 0, 0, 0, 30, 0, 0, 0, 0]
+
+
+def test_starts_are_lines_and_have_no_number_of_the_paper():
+    rows = [row("starts", "E", start=start, top1_error_percent=error) for start, error in (("glorot", 50), ("A", 30))]
+    table = tables.starts(pd.DataFrame(rows))
+    assert [*zip(table["start"], table["top1"].fillna(0), strict=True)] == [
+        ("A", 30),
+        ("he-fan-out", 0),
+        ("glorot", 50),
+    ]
+    assert "top1_val" not in table and "top1_val" not in tables.small_filters(NOTHING)
+
+
+def test_every_table_has_a_title():
+    assert list(tables.TITLES) == list(tables.BY_NAME)
+    assert set(experiments.TABLES) == set(tables.BY_NAME) - {"7"}
 
 
 def test_shown_tables_have_readable_heads_and_no_gaps():
-    text = shown(beside_paper("3", frame(row(top1=40.0))))
-    first = text.iloc[0]
-    assert (first["Top-1, paper"], first["Top-1, ours"], first["Difference"]) == ("29.6", "40.0", "+10.4")
-    assert text.iloc[1]["Top-1, ours"] == "-" and not text.isna().any().any()
+    text = shown(tables.table3(pd.DataFrame([row(net="A-LRN", top1_error_percent=28.7)])))
+    assert list(text)[:5] == ["Net", "S", "Q", "Top-1, paper", "Top-1, ours"]  # the method is dense on every line
+    first, second = text.iloc[0], text.iloc[1]
+    assert (first["Top-1, ours"], first["Seeds"], first["Status"]) == ("-", "0", "not run")
+    assert (second["Top-1, paper"], second["Top-1, ours"], second["Difference"]) == ("29.7", "28.7", "-1.0")
+    assert list(shown(tables.table5(NOTHING)))[:2] == ["Net", "Evaluation"]
+    assert list(shown(tables.starts(NOTHING)))[:2] == ["Start", "Top-1, ours"]
+    seventh = shown(tables.table7(NOTHING)).iloc[3]
+    assert (seventh["Net or ensemble"], seventh["Seeds"]) == ("GoogLeNet (1 net)", "-")
+    for table in tables.BY_NAME.values():
+        assert not shown(table(NOTHING)).isin(["nan", "None", "<NA>"]).any().any()
+
+
+def test_cost_is_the_mean_over_seeds_with_both_methods():
+    rows = [best("D", "dense", evaluation_seconds=2.0), best("D", "multi-crop", evaluation_seconds=20.0)]
+    rows += [
+        best("D", "dense", seed=1, evaluation_seconds=4.0),
+        best("D", "multi-crop", seed=1, evaluation_seconds=28.0),
+    ]
+    rows += [best("D", "dense", seed=2, evaluation_seconds=99.0), best("D", "multi-crop", seed=2, status="failed")]
+    rows += [best("E", "dense"), best("E", "multi-crop & dense", evaluation_seconds=1.0)]
+    d, e = tables.evaluation_cost(pd.DataFrame(rows)).to_dict("records")
+    assert (d["net"], d["seeds"], d["on"]) == ("D", 2, "a CPU")
+    assert (d["dense"], d["multi-crop"], d["ratio"]) == pytest.approx((3 / 200, 24 / 200, 8))
+    assert (e["net"], e["seeds"]) == ("E", 0) and np.isnan(e["ratio"])
+    assert tables.evaluation_cost(NOTHING)["dense"].isna().all()

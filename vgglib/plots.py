@@ -1,20 +1,29 @@
 """Rows of numbers -> Axes. Colours are safe for colour-blind readers, and every series also has a marker or a line
-style.
+style. Ours and the paper's errors have a panel and a scale each: the tasks differ.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vgglib import claims, paper, tables
+from vgglib.comparisons import ERROR
 from vgglib.configs import config
 
 LINE_STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DEPTHS = ("A", "B", "C", "D", "E")  # each deeper than, or as deep as, the one before; A-LRN is no step of depth
+STAGE_BEFORE = {"384": "256", "384+384": "384", "256-512": "384"}  # S -> S of the stage it begins with (Sect. 3.1)
+PANELS = {"top1": "ours, 95 % interval", "top1_val": "paper (ImageNet)"}
 
 
 def style() -> None:
@@ -28,157 +37,229 @@ def style() -> None:
     }
 
 
-def _ours_and_papers(table: pd.DataFrame, labels: Sequence[str], axes: Axes | None, line: bool) -> Axes:
-    """Top-1 errors of a table's rows, ours with intervals and the paper's, which has an axis of its own: the tasks
-    differ.
+def error_by_depth(rows: pd.DataFrame, nets: Sequence[str] = DEPTHS) -> Axes:
+    """Top-1 error at S = Q = 256 (Table 3) against the number of weight layers, for those of `nets` in A to E."""
+    table = tables.table3(rows)
+    table = table[(table["train_scale"] == "256") & table["net"].isin(set(nets) & set(DEPTHS))]
+    places = [f"{net}\n{config(net).weight_layers}" for net in table["net"]]
+    return _curves(table.assign(place=places, series="all"), "net, and its number of weight layers")
+
+
+def error_by_train_scale(rows: pd.DataFrame) -> Axes:
+    """Top-1 error of C, D and E at Q = 384: before the jitter stage, after one as long without jitter, and after it."""
+    table = tables.jitter(rows)
+    return _curves(table.assign(place=table["train_scale"], series=table["net"]), "training scale S", "net")
+
+
+def methods(rows: pd.DataFrame) -> Axes:
+    """Top-1 error of D and E with dense evaluation, multi-crop, and both (Table 5)."""
+    table = tables.table5(rows)
+    return _curves(table.assign(place=table["method"], series=table["net"]), "evaluation", "net")
+
+
+def one_and_several_scales(rows: pd.DataFrame) -> Axes:
+    """A line from each net's top-1 error at one test scale (Table 3) to that at three (Table 4).
+
+    Without intervals: those of the errors say nothing of the gain, which is taken within one net.
     """
-    axes = axes or plt.subplots()[1]
-    blue, orange = sns.color_palette("colorblind")[:2]
-    ours, theirs = table[table["top1"].notna()], table[table["top1_val"].notna()]
-    axes.errorbar(
-        [table.index.get_loc(i) for i in ours.index],
-        ours["top1"],
-        yerr=[ours["top1"] - ours["top1_low"], ours["top1_high"] - ours["top1"]],
-        fmt="o-" if line else "o",
-        capsize=4,
-        color=blue,
-        label="ours, 95 % interval",
-    )
-    right = axes.twinx()
-    places = [table.index.get_loc(i) for i in theirs.index]
-    right.plot(places, theirs["top1_val"], "s--" if line else "s", color=orange, label="paper (ImageNet)")
-    right.grid(False)
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set_xlim(-0.5, len(labels) - 0.5)
-    axes.set_ylabel("top-1 error, ours (%)", color=blue)
-    right.set_ylabel("top-1 error, paper (%)", color=orange)
-    handles = axes.get_legend_handles_labels()[0] + right.get_legend_handles_labels()[0]
-    axes.legend(handles, [handle.get_label() for handle in handles], loc="best", fontsize="small")
-    return axes
+    places = {"one Q": tables.table3(rows), "three Q": tables.table4(rows)}
+    both = pd.concat([table.assign(place=place) for place, table in places.items()], ignore_index=True)
+    both["series"] = both["net"] + ", S = " + both["train_scale"]
+    both = both[both.duplicated("series", keep=False)].assign(top1_low=both["top1"], top1_high=both["top1"])
+    figure, panels = plt.subplots(1, 2, figsize=(7, 5.4), layout="constrained")
+    nets, scales = (list(dict.fromkeys(both[column])) for column in ("net", "train_scale"))
+    looks = {
+        line.series: _look(nets.index(line.net)) | {"linestyle": LINE_STYLES[scales.index(line.train_scale)]}
+        for line in both.itertuples()
+    }
+    for axes, (column, title) in zip(panels, {**PANELS, "top1": "ours"}.items(), strict=True):
+        _panel(axes, both, column, title, looks, nudge=0)
+    panels[0].set_ylabel("top-1 error (%)")
+    _legend(figure, panels, "net and training scale", columns=3)
+    return panels[0]
 
 
-def error_by_depth(rows: pd.DataFrame, nets: Sequence[str], axes: Axes | None = None) -> Axes:
-    """Top-1 error at S = 256 against the number of weight layers, for those of `nets` in A, B, C, D, E."""
-    table = tables.beside_paper("3", rows)
-    nets = [net for net in ("A", "B", "C", "D", "E") if net in nets]
-    table = table[table["train_scale"] == "256"].set_index("net").reindex(nets).reset_index()
-    axes = _ours_and_papers(table, [f"{net}\n{config(net).weight_layers}" for net in nets], axes, line=True)
-    axes.set_xlabel("net, and its number of weight layers")
-    return axes
-
-
-def error_by_train_scale(rows: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Top-1 error at Q = 384 of nets after S = 384, after its continuation, and after jitter."""
-    table = tables.beside_paper("jitter", rows)
-    labels = [f"{line.net}\n{line.train_scale}" for line in table.itertuples()]
-    axes = _ours_and_papers(table, labels, axes, line=False)
-    axes.tick_params(axis="x", labelsize="small")
-    axes.set_xlabel("net and training scale S")
-    return axes
-
-
-def methods(rows: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Top-1 error of D and E with dense evaluation, many crops, and both."""
-    table = tables.beside_paper("5", rows)
-    labels = [f"{line.net}\n{line.method}".replace(" & ", " &\n") for line in table.itertuples()]
-    axes = _ours_and_papers(table, labels, axes, line=False)
-    axes.tick_params(axis="x", labelsize="small")
-    return axes
-
-
-def members_and_ensembles(rows: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Top-1 error, dense at three scales, of the single nets of Table 4 and of the ensembles of Table 6."""
-    single, fused = tables.beside_paper("4", rows), tables.beside_paper("6", rows)
-    single = single[single["net"] != "B"]
+def members_and_ensembles(rows: pd.DataFrame) -> Axes:
+    """Top-1 error, dense at three scales, of the nets (Table 4) that are members of an ensemble, and of the ensembles
+    (Table 6).
+    """
+    single, fused = tables.table4(rows), tables.table6(rows)
+    members = set("; ".join(paper.numbers("fusion")["members"]).split("; "))
+    single = single[(single["net"] + "/" + single["train_scale"] + "/" + single["test_scales"]).isin(members)]
     fused = fused[fused["method"] == "dense"]
-    table = pd.concat([single, fused], ignore_index=True)
-    labels = [f"{line.net}\n{line.train_scale.replace('-', '-' + chr(10))}" for line in single.itertuples()]
-    labels += [net.split("(")[1].rstrip(")").replace(" ", "\n") for net in fused["net"]]
-    axes = _ours_and_papers(table, labels, axes, line=False)
-    axes.tick_params(axis="x", labelsize="small")
-    axes.set_xlabel("net and training scale S, then ensembles")
-    return axes
+    single = single.assign(place=single["net"] + ", S = " + single["train_scale"], series="one net")
+    both = pd.concat([single, fused.assign(place=fused["ensemble"], series="ensemble")])
+    figure, panels = plt.subplots(1, 2, sharey=True, figsize=(7, 4.8), layout="constrained")
+    looks = {"one net": _look(0) | {"linestyle": ""}, "ensemble": _look(1) | {"linestyle": ""}}
+    for axes, (column, title) in zip(panels, PANELS.items(), strict=True):
+        _panel(axes, both, column, title, looks, nudge=0, upright=False)
+        axes.set_xlabel("top-1 error (%)")
+    panels[0].invert_yaxis()
+    _legend(figure, panels)
+    return panels[0]
 
 
-def one_and_several_scales(rows: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """What three test scales change against one: top-1 points for each net and S, ours and the paper's."""
-    one = tables.beside_paper("3", rows).set_index(["net", "train_scale"])
-    several = tables.beside_paper("4", rows).set_index(["net", "train_scale"])
-    one = one.reindex(several.index)
-    axes = axes or plt.subplots()[1]
-    blue, orange = sns.color_palette("colorblind")[:2]
-    for column, marker, colour, label in (("top1", "o", blue, "ours"), ("top1_val", "s", orange, "paper (ImageNet)")):
-        axes.plot(several[column] - one[column], range(len(several)), marker, color=colour, label=label)
-    axes.axvline(0, color="0.3", linewidth=1)
-    axes.set_yticks(range(len(several)), [f"{net}, S = {scale}" for net, scale in several.index])
-    axes.invert_yaxis()
-    axes.set_xlabel("top-1 points, three test scales - one")
-    axes.legend(fontsize="small")
-    return axes
+def _curves(points: pd.DataFrame, xlabel: str, legend: str | None = None) -> Axes:
+    """Two panels, ours above the paper's, with a line for each `series` over each `place`, both columns of `points`
+    beside those of `tables`; returns the upper one.
+    """
+    figure, panels = plt.subplots(2, 1, sharex=True, figsize=(6.2, 5.4), layout="constrained")
+    looks = {series: _look(number) for number, series in enumerate(dict.fromkeys(points["series"]))}
+    for axes, (column, title) in zip(panels, PANELS.items(), strict=True):
+        _panel(axes, points, column, title, looks)
+        axes.set_ylabel("top-1 error (%)")
+    panels[1].set_xlabel(xlabel)
+    if legend:
+        _legend(figure, panels, legend)
+    return panels[0]
+
+
+def _look(number: int) -> dict:
+    return {
+        "color": sns.color_palette("colorblind")[number % 10],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+    }
+
+
+def _panel(
+    axes: Axes,
+    points: pd.DataFrame,
+    column: str,
+    title: str,
+    looks: dict[str, dict],
+    nudge: float = 0.08,
+    upright: bool = True,
+) -> None:
+    """Draw `column` of `points` over their places, which lie along x, or along y when not `upright`.
+
+    nudge: how far series stand apart, so that one interval does not hide another.
+    """
+    places = list(dict.fromkeys(points["place"]))
+    for number, (series, look) in enumerate(looks.items()):
+        own = points[(points["series"] == series) & points[column].notna()]
+        at = [places.index(place) + nudge * (number - (len(looks) - 1) / 2) for place in own["place"]]
+        ends = ("top1_low", "top1_high") if column == "top1" else (column, column)
+        reach = _reach(own[column], *(own[end] for end in ends))
+        if upright:
+            axes.errorbar(at, own[column], yerr=reach, capsize=3, label=series, **look)
+        else:
+            axes.errorbar(own[column], at, xerr=reach, capsize=3, label=series, **look)
+    axes.set_title(title)
+    names, values = (axes.xaxis, axes.yaxis) if upright else (axes.yaxis, axes.xaxis)
+    names.set_ticks(range(len(places)), places)
+    (axes.set_xlim if upright else axes.set_ylim)(-0.5, max(len(places), 1) - 0.5)
+    get_limits, set_limits = (axes.get_ylim, axes.set_ylim) if upright else (axes.get_xlim, axes.set_xlim)
+    set_limits(max(0, get_limits()[0]))  # an interval over two seeds may reach below any error
+    if points[column].isna().all():
+        _not_run(axes)
+        values.set_ticks([])
+
+
+def _not_run(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center")
+
+
+def _reach(values, low, high) -> np.ndarray:
+    """(2, n) distances from values to the ends of their intervals; rounding may put an end on the wrong side."""
+    return np.maximum([np.subtract(values, low), np.subtract(high, values)], 0)
+
+
+def _legend(figure: Figure, panels: Sequence[Axes], title: str | None = None, columns: int = 4) -> None:
+    """Beside the panels, where it hides nothing."""
+    handles, labels = panels[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, title=title, loc="outside lower center", ncols=columns, fontsize="small")
 
 
 def effects(rows: pd.DataFrame, names: Sequence[str], axes: Axes | None = None) -> Axes:
-    """Effects of some claims with their 95 % intervals, and the paper's; points of top-1 error, minus is better."""
-    found = claims.verdict(rows, *names)
-    axes = axes or plt.subplots(figsize=(7, 1.2 + 0.7 * len(found)))[1]
-    blue, orange = sns.color_palette("colorblind")[:2]
-    for place, verdict in enumerate(found):
-        if verdict.effect is not None:
-            reach = None if verdict.low is None else [[verdict.effect - verdict.low], [verdict.high - verdict.effect]]
-            axes.errorbar(verdict.effect, place, xerr=reach, fmt="o", capsize=4, color=blue)
-        if verdict.paper is not None:
-            axes.plot(verdict.paper, place, "s", color=orange)
-    axes.errorbar([], [], fmt="o", color=blue, label="ours, 95 % interval")
-    axes.plot([], [], "s", color=orange, label="paper (ImageNet)")
+    """Forest plot of claims about errors: ours on these rows, and the paper's.
+
+    Raises ValueError for a claim that is not about errors.
+    """
+    for verdict in (found := claims.verdict(rows, *names)):
+        if (claims.KINDS[verdict.kind] or [None])[0] != ERROR:
+            raise ValueError(f"the claim {verdict.name!r} is not about errors: its effect is not in points.")
+    columns = {"label": "comparison", "ours": "effect", "low": "low", "high": "high", "paper": "paper"}
+    frame = pd.DataFrame([{key: getattr(verdict, name) for key, name in columns.items()} for verdict in found])
+    return forest(frame, axes)
+
+
+def forest(effects: pd.DataFrame, axes: Axes | None = None) -> Axes:
+    """Effects in points of top-1 error, one line each: ours with an interval, the paper's as a second marker.
+
+    effects: `label` (text), `ours`, `low`, `high`, `paper` (points, minus is better; missing where not known).
+    """
+    axes = axes or plt.subplots(figsize=(7, 1.6 + 0.7 * len(effects)), layout="constrained")[1]
+    effects = effects.astype(dict.fromkeys(["ours", "low", "high", "paper"], float)).reset_index(drop=True)
+    ours, theirs = effects[effects["ours"].notna()], effects[effects["paper"].notna()]
+    reach = np.nan_to_num(_reach(ours["ours"], ours["low"], ours["high"]))  # one seed has an effect and no interval
     axes.axvline(0, color="0.3", linewidth=1)
-    axes.set_yticks(range(len(found)), [verdict.comparison for verdict in found])
-    axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_xlabel("top-1 points; minus: the first errs less")
-    axes.legend(fontsize="small")
+    dots = [
+        axes.errorbar(ours["ours"], ours.index, xerr=reach, capsize=4, **_look(0) | {"linestyle": ""}),
+        axes.errorbar(theirs["paper"], theirs.index + 0.2, **_look(1) | {"linestyle": ""}),
+    ]
+    axes.set_yticks(range(len(effects)), [textwrap.fill(label, 28) for label in effects["label"]])
+    axes.set_ylim(max(len(effects), 1) - 0.5, -0.5)
+    axes.margins(x=0.1)
+    axes.set_xlabel("points of top-1 error, minus is better")
+    axes.figure.legend(dots, PANELS.values(), loc="outside lower center", ncols=2, fontsize="small")
     return axes
 
 
 def state_of_the_art(axes: Axes | None = None) -> Axes:
-    """The paper's Table 7: top-5 errors on ImageNet's test images, single nets apart from ensembles."""
-    numbers = paper.numbers("state_of_the_art").dropna(subset="top5_test")
+    """The paper's Table 7: top-5 errors on ImageNet's test images where it has them, VGG's in another colour."""
+    numbers = paper.numbers("state_of_the_art").dropna(subset="top5_test").reset_index(drop=True)
     axes = axes or plt.subplots(figsize=(7, 5))[1]
-    single = numbers["method"].str.contains("1 net")
-    for place, (line, alone) in enumerate(zip(numbers.itertuples(), single, strict=True)):
-        colour = sns.color_palette("colorblind")[0 if "VGG" in line.method else 7]
-        axes.plot(line.top5_test, place, "o" if alone else "D", color=colour)
-    for marker, label in (("o", "single net"), ("D", "ensemble")):
-        axes.plot([], [], marker, color="0.4", label=label)
+    blue, grey = (sns.color_palette("colorblind")[number] for number in (0, 7))
+    single, vgg = numbers["method"].str.contains("1 net"), numbers["method"].str.startswith("VGG")
+    for whose, mine, colour in (("VGG", vgg, blue), ("others", ~vgg, grey)):
+        for marker, what, kind in (("o", "one net", single), ("D", "ensemble", ~single)):
+            own = numbers[mine & kind]
+            axes.plot(own["top5_test"], own.index, marker, color=colour, label=f"{whose}, {what}")
     axes.set_yticks(range(len(numbers)), numbers["method"])
     axes.invert_yaxis()
     axes.set_xlabel("top-5 error on ImageNet's test images (%)")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper right")
     return axes
 
 
 def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = None) -> Axes:
-    """Minival top-1 error after every epoch, a line per training and a colour per value of the column `by`; a failed
-    run's line ends where it failed.
+    """Minival top-1 error after every epoch, a line per training and a look per value of the column `by`.
+
+    A later stage begins where the rows' earlier one of the same net and seed ended. A failed run's line ends where it
+    failed.
     """
     axes = axes or plt.subplots()[1]
-    groups = list(dict.fromkeys(rows[by]))
-    colours = dict(zip(groups, sns.color_palette("colorblind", len(groups)), strict=True))
+    # Several tests of one training share its history; those of ensembles have none.
+    trainings = rows.drop_duplicates(["net", "train_scale", "start", "seed"]) if len(rows) else rows
+    trainings = {(row.net, row.seed, row.start, row.train_scale): row for row in trainings.itertuples()}
+    trainings = {key: row for key, row in trainings.items() if row.history}
+    groups = list(dict.fromkeys(getattr(row, by) for row in trainings.values()))
     labelled = set()
-    # Several tests of one training share its history.
-    for _, row in rows.drop_duplicates(["net", "train_scale", "start", "seed"]).iterrows():
-        history = pd.DataFrame(row["history"])
-        if history.empty:
-            continue
-        group = row[by]
+    for (*own, scale), row in trainings.items():
+        history, group = pd.DataFrame(row.history), getattr(row, by)
         axes.plot(
-            history["epoch"],
+            history["epoch"] + _epochs_before(trainings, own, scale),
             history["minival_top1_error_percent"],
-            linestyle=LINE_STYLES[groups.index(group) % len(LINE_STYLES)],
-            color=colours[group],
-            label=group if group not in labelled else None,
+            **_look(groups.index(group)),
+            markersize=4,
+            markevery=max(1, len(history) // 6),
+            label=None if group in labelled else group,
         )
         labelled.add(group)
     axes.set_xlabel("epoch")
     axes.set_ylabel("top-1 error on minival (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if labelled:
         axes.legend(title={"train_scale": "S"}.get(by, by))
+    else:
+        _not_run(axes)
     return axes
+
+
+def _epochs_before(trainings: dict, own: list, scale: str) -> int:
+    before = STAGE_BEFORE.get(scale)
+    if (*own, before) not in trainings:
+        return 0
+    return len(trainings[*own, before].history) + _epochs_before(trainings, own, before)

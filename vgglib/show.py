@@ -13,7 +13,10 @@ from IPython.display import HTML, Markdown, display
 from vgglib import claims, experiments, results, tables
 from vgglib.experiments import Entry, Experiment
 
-EFFECTS = "Effects in points of top-1 error; minus means that what is named first errs less."
+EFFECTS = (
+    "Effects in points of top-1 error, minus means that what is named first errs less; of costs a ratio, of counts "
+    "millions of weights."
+)
 
 
 def table(frame: pd.DataFrame, caption: str) -> None:
@@ -43,124 +46,122 @@ def picture(figure, alt: str) -> None:
 
 
 def the_plan(entries: Sequence[Entry]) -> None:
-    """What is trained for some numbers and how it is tested: a row per net and S, with the settings that matter."""
-    tests: dict[tuple, dict] = {}
-    for run in experiments.runs(entries):
-        experiment = run.experiment
-        found = tests.setdefault(
-            (experiment.net, experiment.scale_text, experiment.start_text),
-            {"experiment": experiment, "seeds": {}, "tests": {}},
-        )
-        found["seeds"][experiment.seed] = None
-        found["tests"].setdefault(run.protocol.method, {})[run.protocol.test_scale] = None
-    methods = sorted({run.protocol.method for run in experiments.runs(entries)})  # dense first
-    lines = [_training(**found, methods=methods) for found in tests.values()]
-    preset = entries[0].preset
-    example = next(iter(tests.values()))["experiment"]
-    table(
-        pd.DataFrame(lines),
-        f"The plan, preset {preset}: width {example.width:g}, crops of {example.crop} pixels, batches of "
-        f"{example.batch_size}. S and Q in the paper's units.",
-    )
+    """The trainings behind some numbers, a line per net and S, and how each net is tested."""
+    tests = [
+        {
+            **_training(run.experiment),
+            "Q": run.protocol.test_scale,
+            "Evaluation": run.protocol.method,
+            "Seeds": run.experiment.seed,
+        }
+        for run in experiments.runs(entries)
+    ]
+    example = entries[0].runs[0].experiment
+    trainings = list(_training(example))
+    listed = pd.DataFrame(tests).groupby(trainings, sort=False, as_index=False).agg(_listed)
+    caption = f"The plan, preset {entries[0].preset}: width {example.width:g}, crops of {example.crop} pixels, batches "
+    caption += f"of {example.batch_size}. S and Q are in the paper's units. A start that has no line is trained first."
+    table(listed, caption)
 
 
-def _training(experiment: Experiment, seeds: dict, tests: dict, methods: Sequence[str]) -> dict:
-    if experiment.continues:
-        start = f"S = {experiment.start.scale_text}"
-    else:
-        start = experiment.initialisation + (", seven layers from A" if experiment.start else "")
+def _training(experiment: Experiment) -> dict:
+    start = experiment.initialisation
+    if experiment.start:
+        again = experiment.start.net == experiment.net
+        start = f"S = {experiment.start.scale_text}" if again else f"seven layers from {experiment.start.net}"
     return {
         "Net": experiment.net,
         "S": experiment.scale_text,
         "Start": start,
         "Epochs, at most": experiment.epochs,
         "Learning rate": f"{experiment.learning_rate:g}",
-        **{f"Q, {method}": " ".join(map(str, tests.get(method, ()))) or "-" for method in methods},
-        "Seeds": ", ".join(map(str, seeds)),
     }
 
 
+def _listed(values: pd.Series) -> str:
+    return ", ".join(map(str, sorted(set(values))))
+
+
 def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
-    """A table of the paper with ours beside it; by default the one that the first row belongs to. Lines of nets that
-    no row is about are left out, since "not run" would be wrong of them.
+    """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to.
+
+    Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
     """
-    name = name or rows["table"].iloc[0]
-    caption = f"{tables.TITLES[name]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error."
-    found = tables.BY_NAME[name](rows)
-    if "net" in found:
-        found = found[found["net"].isin(rows["net"])]
+    own = list(rows["table"].unique()) if name is None and len(rows) else [name]
+    if len(own) != 1 or own[0] not in tables.BY_NAME:
+        raise ValueError(
+            f"the table is {' or '.join(map(str, own))}: name one of {', '.join(tables.BY_NAME)} after the rows."
+        )
+    found = tables.BY_NAME[own[0]](rows)
+    caption = f"{tables.TITLES[own[0]]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
+    caption += "; difference: ours - the paper's." if "top1_difference" in found else "."
     table(tables.shown(found), caption)
-    if name == "7":
+    if own[0] == "7":
         sentence(tables.NOT_COMPARABLE)
 
 
 def verdicts(rows: pd.DataFrame, *names: str) -> None:
-    """Claims with the paper's effect, ours and the verdict, then a sentence for each."""
+    """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each."""
     found = claims.verdict(rows, *names)
-    table(claims.frame(found), EFFECTS)
+    table(claims.frame(found).drop(columns="Why"), EFFECTS)
     for verdict in found:
         sentence(f"**{verdict.claim}: {verdict.verdict}** ({verdict.why}).")
 
 
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
-    found = claims.details(rows, name)
-    statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
-    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets and not corrected."
-    table(found, caption)
+    caption = f"Behind the claim '{name}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not "
+    caption += "corrected and decide nothing."
+    table(claims.details(rows, name), caption)
 
 
 def scoreboard(preset: str = "demo") -> None:
-    """Every claim on the evidence of a preset."""
-    rows = _evidence(preset)
+    """Every claim on the evidence of a preset's records."""
     caption = f"The paper's claims on the evidence of preset {preset}. {EFFECTS}"
-    table(claims.frame(claims.verdicts(rows)), caption)
+    table(claims.frame(claims.verdicts(_evidence(preset, "all"))), caption)
 
 
 def starts_of(preset: str = "demo") -> None:
-    """A deep net from several starts, from a preset's records."""
-    the_table(_evidence(preset, "starts"))
+    """Net E from several starts, from a preset's records."""
+    the_table(_evidence(preset, "starts"), "starts")
 
 
-def _evidence(preset: str, name: str = "all") -> pd.DataFrame:
+def _evidence(preset: str, name: str) -> pd.DataFrame:
     store = results.Store(results.default_root())
     return store.rows(experiments.plan(preset, name, seeds=store.seeds(preset) or None))
 
 
 def evaluation_cost(rows: pd.DataFrame) -> None:
-    """Seconds that dense evaluation and crops took for each image, over the same three test scales (Table 5)."""
-    own = rows[(rows["table"] == "5") & (rows["status"] == "done")]
-    lines = []
-    for net, group in own.groupby("net", sort=False):
-        seconds = (group["evaluation_seconds"].astype(float) / group["n_images"].astype(float)).groupby(group["method"])
-        mean = 1000 * seconds.mean()
-        if {"dense", "multi-crop"} <= set(mean.index):
-            lines.append(
-                {
-                    "Net": net,
-                    "Dense, ms an image": f"{mean['dense']:.1f}",
-                    "150 crops, ms an image": f"{mean['multi-crop']:.1f}",
-                    "Crops : dense": f"{mean['multi-crop'] / mean['dense']:.1f}",
-                    "On": ", ".join(dict.fromkeys(environment["device_name"] for environment in group["environment"])),
-                }
-            )
-    if not lines:
-        sentence("The cost is not known: Table 5 has not been run.")
-        return
-    table(pd.DataFrame(lines), "Time of evaluation over three test scales, mirror images included, mean over seeds.")
+    """What an image costs with dense evaluation and with crops, over the same three test scales (Table 5)."""
+    cost = tables.evaluation_cost(rows)
+    text = {
+        "Net": cost["net"],
+        "Dense, ms": [_number(1000 * value) for value in cost["dense"]],
+        "150 crops, ms": [_number(1000 * value) for value in cost["multi-crop"]],
+        "Crops : dense": [_number(value) for value in cost["ratio"]],
+        "Seeds": cost["seeds"].astype(str),
+        "On": cost["on"].fillna("not run"),
+    }
+    caption = "Time of evaluation for each image, three test scales with mirror images: mean over the seeds of which "
+    caption += "both are done. Crops share no computation; dense evaluation looks at every part of the image once."
+    table(pd.DataFrame(text), caption)
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def chance(rows: pd.DataFrame) -> None:
-    """What guessing would give, for the number of classes of these rows."""
-    known = rows["n_classes"].dropna()
-    if known.empty:
-        sentence("No run has been made, so the number of classes is not known.")
+    """What guessing would achieve with these rows' number of classes, in a sentence."""
+    known = [] if rows.empty else rows["n_classes"].dropna().unique()
+    if not len(known):
+        sentence("These numbers are not run, so the number of classes is not known here.")
         return
-    classes = int(known.iloc[0])
+    classes = int(known[0])
     top1, top5 = (100 * max(0, 1 - k / classes) for k in (1, 5))
     sentence(
-        f"With {classes} classes guessing errs {top1:.1f} % of the time, and {top5:.1f} % with five guesses; with "
-        "ImageNet's 1000 classes it is 99.9 % and 99.5 %."
+        f"With {classes} classes guessing has a top-1 error of {top1:.1f} % and a top-5 error of {top5:.1f} %; with "
+        "ImageNet's 1000 classes they are 99.9 % and 99.5 %."
     )
 
 

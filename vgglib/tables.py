@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,33 +12,19 @@ from scipy import stats
 from vgglib import experiments, paper
 from vgglib.metrics import interval_percent
 
-TITLES = {
-    "3": "Table 3: a single test scale, dense evaluation",
-    "4": "Table 4: several test scales, dense evaluation",
-    "5": "Table 5: dense evaluation, many crops, and both",
-    "6": "Table 6: ensembles",
-    "7": "Table 7: the state of the art of its time",
-    "5x5": "Small filters against large ones (Sect. 4.1)",
-    "jitter": "Scale jitter with a control of equal length, tested at Q = 384",
-    "starts": "Net E from three starts, at S = Q = 256",
-}
-KEY = ["net", "train_scale", "test_scales", "method", "start"]
-# What tells the rows of a table apart.
-KEYS = {
-    "3": ["net", "train_scale", "test_scales"],
-    "4": ["net", "train_scale", "test_scales"],
-    "5": ["net", "method"],
-    "6": ["net", "method"],
-    "5x5": ["net"],
-    "jitter": ["net", "train_scale"],
-    "starts": ["start"],
-}
-COLUMNS = {
+KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
+OURS = ["top1", "top1_low", "top1_high", "top5"]
+# What identifies a line of a table; shown where it differs between lines.
+LABELS = {
+    "system": "Net or ensemble",
+    "ensemble": "Ensemble",
     "net": "Net",
+    "start": "Start",
     "train_scale": "S",
     "test_scales": "Q",
-    "start": "Start",
-    "method": "Method",
+    "method": "Evaluation",
+}
+NUMBERS = {
     "top1_val": "Top-1, paper",
     "top1": "Top-1, ours",
     "top1_low": "from",
@@ -51,49 +36,72 @@ COLUMNS = {
     "seeds": "Seeds",
     "status": "Status",
 }
-# Rows of Table 7 that are ours to fill: the table, net and method that they repeat.
+TITLES = {
+    "3": "Table 3 of the paper: a single test scale, dense evaluation",
+    "4": "Table 4 of the paper: three test scales, dense evaluation",
+    "5": "Table 5 of the paper: dense evaluation, multi-crop and both, at S = [256; 512] and Q = 256, 384, 512",
+    "6": "Table 6 of the paper: ensembles",
+    "7": "Table 7 of the paper: the state of the art of its time, top-1 and top-5 on validation images unless said",
+    "5x5": "Sect. 4.1 of the paper: B against the shallow B-5x5, S = Q = 256, dense evaluation",
+    "jitter": "Scale jitter and a control of equal length (384+384), Q = 384, dense evaluation",
+    "starts": "Net E from seven layers of a trained A and from random weights, S = Q = 256, dense evaluation",
+}
+# The lines of Table 7 that are the authors' own: table, net and method of the rows that repeat them.
 OURS_IN_TABLE_7 = {
     "VGG (2 nets, multi-crop & dense)": ("6", "post-submission (2 nets)", "multi-crop & dense"),
     "VGG (1 net, multi-crop & dense)": ("5", "E", "multi-crop & dense"),
     "VGG (ILSVRC submission, 7 nets, dense)": ("6", "ILSVRC submission (7 nets)", "dense"),
 }
 NOT_COMPARABLE = (
-    "The paper's numbers are errors on ImageNet's images, and ours on those of the preset: they may be compared down a "
-    "column, not across. The other groups' nets were not trained here, so on this evidence nothing can be said of them."
+    "Our lines may be compared with each other, and the paper's with each other within a column. Ours may not be "
+    "compared with the paper's, whose images and classes are ImageNet's, and say nothing of other groups' nets, none "
+    "of which was trained here."
 )
 
 
-def summary(rows: pd.DataFrame, key: list[str] = KEY) -> pd.DataFrame:
-    """One row per group of `key`: mean errors in percent over seeds, a 95 % interval, how many seeds, and a status.
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per table, net, protocol and start: mean errors in percent over seeds, a 95 % interval of the top-1
+    error, the number of seeds done, and a status: "done", "not run", or what is missing, such as "1 failed, 1 not run".
 
     rows: as `results.Store.rows` gives them. The interval is Student's t over seeds where there are at least
     two, which speaks of the configuration, and Wilson's over images where there is one, which speaks of that one net.
+    Raises ValueError where two rows disagree about one seed.
     """
+    lines = [
+        {**dict(zip(KEY, key, strict=True)), **_group(group)} for key, group in _once(rows).groupby(KEY, sort=False)
+    ]
+    found = pd.DataFrame(lines, columns=[*KEY, *OURS, "seeds", "status"])
+    return found.astype(dict.fromkeys(OURS, float))
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each number once, where plans that overlap were joined."""
     if rows.empty:
-        return pd.DataFrame(columns=[*key, *_group(rows)])
-    return pd.DataFrame(
-        [{**dict(zip(key, values, strict=True)), **_group(group)} for values, group in rows.groupby(key, sort=False)]
-    )
+        return rows.reindex(columns=[*KEY, "seed", "status"])
+    again = rows.duplicated([*KEY, "seed"])
+    for row in rows[again & ~rows.duplicated([*KEY, "seed", "status", "top1_error_percent"])].itertuples():
+        raise ValueError(
+            f"table {row.table}, net {row.net} has two different results for seed {row.seed}: give the rows of one "
+            "preset and recipe."
+        )
+    return rows[~again]
 
 
 def _group(group: pd.DataFrame) -> dict:
-    done = group if group.empty else group[group["status"] == "done"]
-    found = {"seeds": len(done), "status": "not run" if group.empty else _status(group["status"])}
-    found |= dict.fromkeys(("top1", "top1_low", "top1_high", "top5"), np.nan)
-    if len(done):
-        top1 = done["top1_error_percent"].astype(float)
-        low, high = (
-            mean_interval(top1) if len(done) > 1 else interval_percent(top1.iloc[0], int(done["n_images"].iloc[0]))
-        )
-        top5 = float(done["top5_error_percent"].astype(float).mean())
-        found |= {"top1": float(top1.mean()), "top1_low": low, "top1_high": high, "top5": top5}
-    return found
+    done = group[group["status"] == "done"]
+    found = {"seeds": len(done), "status": _status(group["status"])}
+    if done.empty:
+        return found
+    top1 = done["top1_error_percent"].astype(float)
+    low, high = mean_interval(top1) if len(done) > 1 else interval_percent(top1.iloc[0], int(done["n_images"].iloc[0]))
+    top5 = done["top5_error_percent"].astype(float).mean()
+    return found | {"top1": top1.mean(), "top1_low": low, "top1_high": high, "top5": top5}
 
 
 def _status(statuses: pd.Series) -> str:
-    counts = statuses.value_counts()
-    if set(counts.index) == {"not run"}:
+    if (statuses == "not run").all():
         return "not run"
+    counts = statuses.value_counts()
     return ", ".join(f"{counts[name]} {name}" for name in ("failed", "not run") if name in counts) or "done"
 
 
@@ -106,70 +114,147 @@ def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
     return tuple(float(end) for end in stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=error))
 
 
-def beside_paper(name: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """The table called `name` (a key of `KEYS`): every row that it should have, in order, with the paper's errors and
-    ours in percent, and `top1_difference` in points (ours - paper).
+def table3(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 3, a single test scale: every line of the paper in its order, with ours beside it.
 
-    rows: as `results.Store.rows` gives them, of any tables. Rows that were never planned or run say "not run".
+    As in all tables here, `top1_difference` is ours - the paper's in points, and lines that were not planned or not
+    run say "not run". rows: as `results.Store.rows` gives them, of any tables, or none.
     """
-    key = KEYS[name]
-    own = rows[rows["table"] == name] if len(rows) else rows
-    found = _lines(name).merge(summary(own, key), on=key, how="left")
-    found["seeds"] = found["seeds"].fillna(0).astype(int)
-    found["status"] = found["status"].fillna("not run")
-    for column in ("top1", "top1_low", "top1_high", "top5"):
-        found[column] = found[column].astype(float)
-    found["top1_difference"] = found["top1"] - found["top1_val"]
-    return found[[*key, *(column for column in COLUMNS if column in found and column not in KEY)]]
+    return _beside_paper("3", rows)
 
 
-def _lines(name: str) -> pd.DataFrame:
-    """The rows of a table with the paper's numbers."""
-    entries = experiments.plan("smoke", name, seeds=[0])
-    lines = pd.DataFrame([{column: getattr(entry, column) for column in KEY} for entry in entries])
-    if name == "starts":
-        return lines.assign(top1_val=np.nan, top5_val=np.nan)
-    if name == "6":
-        theirs, key = paper.numbers("fusion").rename(columns={"ensemble": "net"}), ["net", "method"]
-    else:
-        theirs, key = paper.numbers(), ["net", "train_scale", "test_scales", "method"]
-        theirs = theirs[theirs["table"].astype(str) == (name if name in ("3", "4", "5") else "3")]
-    return lines.merge(theirs[[*key, "top1_val", "top5_val"]], on=key, how="left")
+def table4(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 4, three test scales."""
+    return _beside_paper("4", rows)
+
+
+def table5(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 5: dense evaluation, multi-crop, and the mean of both."""
+    return _beside_paper("5", rows)
+
+
+def table6(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 6: ensembles of nets."""
+    return _beside_paper("6", rows).rename(columns={"net": "ensemble"})
 
 
 def table7(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 7: the paper's rows in its order, with our errors in those that can be repeated (`OURS_IN_TABLE_7`)."""
-    theirs = paper.numbers("state_of_the_art")[["method", "top1_val", "top5_val", "top5_test"]]
-    ours = {name: beside_paper(name, rows) for name in ("5", "6")}
-    lines = []
-    for line in theirs.to_dict("records"):
-        if line["method"] in OURS_IN_TABLE_7:
-            name, net, method = OURS_IN_TABLE_7[line["method"]]
-            table = ours[name]
-            own = table[(table["net"] == net) & (table["method"] == method)].iloc[0]
-            line |= {column: own[column] for column in ("top1", "top1_low", "top1_high", "top5", "seeds", "status")}
-        else:
-            line |= dict.fromkeys(("top1", "top1_low", "top1_high", "top5"), np.nan)
-            line |= {"seeds": 0, "status": "another group's"}
-        lines.append(line)
-    return pd.DataFrame(lines)
+    """Table 7: the paper's lines in its order, with our errors in those of `OURS_IN_TABLE_7` (see `NOT_COMPARABLE`)."""
+    theirs = paper.numbers("state_of_the_art").rename(columns={"method": "system"}).drop(columns=["table", "note"])
+    repeated = [(system, *key) for system, key in OURS_IN_TABLE_7.items()]
+    own = pd.DataFrame(repeated, columns=["system", "table", "net", "method"])
+    joined = _complete(theirs.merge(own, how="left").merge(summary(rows), how="left"))
+    others = ~joined["system"].isin(OURS_IN_TABLE_7)
+    joined.loc[others, "status"] = "the paper's number"
+    joined.loc[others, "seeds"] = pd.NA
+    return joined[["system", *(column for column in NUMBERS if column in joined)]]
+
+
+def small_filters(rows: pd.DataFrame) -> pd.DataFrame:
+    """B against B-5x5 (Sect. 4.1); the paper gives no errors for this pair, which it tested on centre crops."""
+    return _beside_paper("5x5", rows)
+
+
+def jitter(rows: pd.DataFrame) -> pd.DataFrame:
+    """C, D and E at Q = 384: before the jitter stage, after it, and after a stage as long without jitter."""
+    return _beside_paper("jitter", rows)
+
+
+def starts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Net E from three starts (Sect. 3.1); the paper gives no errors."""
+    return _beside_paper("starts", rows)
 
 
 BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    **{name: partial(beside_paper, name) for name in KEYS},
+    "3": table3,
+    "4": table4,
+    "5": table5,
+    "6": table6,
     "7": table7,
+    "5x5": small_filters,
+    "jitter": jitter,
+    "starts": starts,
 }
 
 
+def _beside_paper(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    lines = _lines(name)
+    theirs = _paper_errors(name)
+    if theirs is not None:
+        lines = lines.merge(theirs, how="left")
+    joined = _complete(lines.merge(summary(rows), how="left"))
+    if theirs is not None:
+        joined["top1_difference"] = joined["top1"] - joined["top1_val"]
+    labels = [column for column in KEY if column in lines and column != "table"]
+    return joined[[*labels, *(column for column in NUMBERS if column in joined)]]
+
+
+def _lines(name: str) -> pd.DataFrame:
+    """What identifies the lines of a table, in its order; they are the same in every preset."""
+    entries = experiments.plan("smoke", name, seeds=[0])
+    key = KEY if name == "starts" else [column for column in KEY if column != "start"]
+    return pd.DataFrame([{column: getattr(entry, column) for column in key} for entry in entries])
+
+
+def _paper_errors(name: str) -> pd.DataFrame | None:
+    """The paper's validation errors for a table's lines, None where it has none."""
+    if name == "6":
+        fusions = paper.numbers("fusion").rename(columns={"ensemble": "net"})
+        return fusions[["net", "method", "top1_val", "top5_val"]]
+    source = {"3": 3, "4": 4, "5": 5, "jitter": 3}.get(name)
+    numbers = paper.numbers()
+    columns = ["net", "train_scale", "test_scales", "method", "top1_val", "top5_val"]
+    return None if source is None else numbers.loc[numbers["table"] == source, columns]
+
+
+def _complete(joined: pd.DataFrame) -> pd.DataFrame:
+    """Seeds and a status also for lines without rows."""
+    joined["seeds"] = joined["seeds"].astype("Int64").fillna(0)
+    joined["status"] = joined["status"].fillna("not run")
+    return joined
+
+
+def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
+    """Measured seconds per image over three test scales, mirror images included, mean over the seeds with both: dense
+    evaluation, multi-crop (150 crops), their `ratio`, the number of `seeds`, and the devices they ran `on`.
+
+    rows: as `results.Store.rows` gives them, of any tables, or none; one line for each net of Table 5.
+    """
+    methods = ["dense", "multi-crop"]
+    lines = {net: {} for net in _lines("5")["net"]}
+    if not rows.empty:
+        rows = rows[(rows["table"] == "5") & rows["method"].isin(methods) & rows["evaluation_seconds"].notna()]
+        for net, group in rows.groupby("net", sort=False):
+            lines[net] = _cost(group)
+    columns = [*methods, "ratio", "seeds", "on"]
+    found = pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("net").reset_index()
+    return found.astype(dict.fromkeys([*methods, "ratio"], float) | {"seeds": "Int64"}).fillna({"seeds": 0})
+
+
+def _cost(group: pd.DataFrame) -> dict:
+    seconds = (group["evaluation_seconds"] / group["n_images"]).astype(float)
+    both = group.assign(seconds=seconds).pivot_table(index="seed", columns="method", values="seconds").dropna()
+    if both.shape[1] < 2 or both.empty:
+        return {}
+    devices = sorted({environment["device_name"] for environment in group["environment"]})
+    dense, crops = both["dense"].mean(), both["multi-crop"].mean()
+    return {"dense": dense, "multi-crop": crops, "ratio": crops / dense, "seeds": len(both), "on": ", ".join(devices)}
+
+
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with the heads and the decimals a reader expects; text only, "-" where there is no number."""
-    columns = {key: head for key, head in COLUMNS.items() if key in table}
-    formats = {"top1_difference": "{:+.1f}"}
-    text = pd.DataFrame(index=table.index)
-    for key, head in columns.items():
-        if table[key].dtype.kind == "f":
-            form = formats.get(key, "{:.1f}")
-            text[head] = [("-" if pd.isna(value) else form.format(value)) for value in table[key]]
-        else:
-            text[head] = table[key].astype(str)
-    return text
+    """A table with the heads and the decimals a reader expects; text only, "-" where there is no number.
+
+    What is the same on every line, such as the method in Table 3, is left to the title.
+    """
+    labels = [column for column in LABELS if column in table and table[column].nunique() > 1]
+    columns = [*labels, *(column for column in NUMBERS if column in table)]
+    text = {column: [_text(column, value) for value in table[column]] for column in columns}
+    return pd.DataFrame(text, index=table.index).rename(columns=LABELS | NUMBERS)
+
+
+def _text(column: str, value) -> str:
+    if pd.isna(value):
+        return "-"
+    if column == "top1_difference":
+        return f"{value:+.1f}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
