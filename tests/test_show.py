@@ -55,9 +55,17 @@ def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
     show.the_table(pd.DataFrame(), "7")
     (fourth, table), (seventh, _), sentence = shown
     assert fourth.startswith(tables.TITLES["4"]) and "ours - the paper's" in fourth
-    assert table["Top-1, ours"].tolist()[0] == "41.0" and len(table) == 10
+    assert table["Top-1, ours"].tolist() == ["41.0"] and table["Net"].tolist() == ["B"]
     assert seventh.startswith("Table 7 of the paper") and "ours - the paper's" not in seventh
     assert sentence == tables.NOT_COMPARABLE
+
+
+def test_a_table_leaves_out_nets_that_no_row_is_about(shown):
+    missing = row(net="C", status="not run")
+    show.the_table(pd.DataFrame([row(net="A"), missing]))
+    show.the_table(pd.DataFrame([missing]), "4")
+    assert shown[0][1][["Net", "S"]].values.tolist() == [["A", "256"], ["C", "256"], ["C", "384"], ["C", "256-512"]]
+    assert shown[1][1]["Net"].tolist() == ["C"] * 3
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_a_verdict_is_a_line_and_a_sentence(shown):
     )
     assert "not tested** (it needs Krizhevsky's net" in epochs
     show.details(rows, "depth")
-    assert "'depth'" in shown[3][0] and len(shown[3][1]) == 4
+    assert "'The error falls with depth" in shown[3][0] and len(shown[3][1]) == 4
 
 
 def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):

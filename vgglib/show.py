@@ -85,6 +85,7 @@ def _listed(values: pd.Series) -> str:
 def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
     """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to.
 
+    Lines of nets and ensembles that no row is about are left out: the page did not ask whether they have been run.
     Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
     """
     own = list(rows["table"].unique()) if name is None and len(rows) else [name]
@@ -95,7 +96,10 @@ def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
     found = tables.BY_NAME[own[0]](rows)
     caption = f"{tables.TITLES[own[0]]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
     caption += "; difference: ours - the paper's." if "top1_difference" in found else "."
-    table(tables.shown(found), caption)
+    text = tables.shown(found)
+    for column in found.columns.intersection(["net", "ensemble"]):
+        text = text[found[column].isin(rows["net"])] if len(rows) else text
+    table(text, caption)
     if own[0] == "7":
         sentence(tables.NOT_COMPARABLE)
 
@@ -110,9 +114,11 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
-    caption = f"Behind the claim '{name}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not "
+    found = claims.details(rows, name)
+    statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
+    caption = f"Behind the claim '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not "
     caption += "corrected and decide nothing."
-    table(claims.details(rows, name), caption)
+    table(found, caption)
 
 
 def scoreboard(preset: str = "demo") -> None:
