@@ -140,3 +140,33 @@ def test_a_net_that_does_not_fit_is_refused_and_nothing_is_copied(net, donor):
     with pytest.raises(ValueError, match=f"net {net} cannot start from net A: "):
         grow(model, small(**donor))
     assert torch.equal(model.weighted["conv1_1"].weight, before)
+
+
+@torch.no_grad()
+def copied(model, donor, identity):
+    """`model` with the donor's weights where a layer has the same name, and the identity in the layers `identity`."""
+    ours, theirs = model.weighted, donor.weighted
+    for name, layer in ours.items():
+        if name in identity:
+            nn.init.dirac_(layer.weight)
+            layer.bias.zero_()
+        else:
+            layer.load_state_dict(theirs[name].state_dict())
+    return model
+
+
+def test_c_with_its_one_by_one_layers_as_identity_is_b():
+    b, x = small("B"), torch.randn(2, 3, 40, 48) * 50
+    extra = [name for name, layer in small("C").weighted.items() if getattr(layer, "kernel_size", None) == (1, 1)]
+    assert extra == ["conv3_3", "conv4_3", "conv5_3"]
+    c = copied(small("C"), b, extra)
+    # What they receive has been rectified already, so the identity and another rectification change nothing.
+    assert torch.equal(c.dense(x), b.dense(x)) and b.dense(x).std() > 0
+
+
+def test_e_grown_from_a_with_dirac_kernels_between_is_a():
+    a, x = small("A"), torch.randn(2, 3, 40, 48) * 50
+    extra = [name for name in small("E").weighted if name not in a.weighted]
+    assert len(extra) == 8  # 19 layers and 11
+    e = copied(grow(small("E"), a), a, extra)
+    assert torch.equal(e.dense(x), a.dense(x)) and a.dense(x).std() > 0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from vgglib import checkpoints, runner
+from vgglib import checkpoints, evaluate, runner
 from vgglib.experiments import Protocol, plan
 from vgglib.metrics import error_percent
 from vgglib.progress import Log, Progress, Silent, Terminal, minutes
@@ -82,6 +82,37 @@ def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path,
         patched.setattr("time.monotonic", lambda: 61.0 if checkpoint.exists() else 0.0)
         assert run(small(), results=tmp_path, max_minutes=1)["status"].tolist() == ["not run"]
     assert checkpoint.exists()
+    assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
+
+
+def test_scores_that_are_no_numbers_fail_their_own_protocol_only(images, tmp_path, monkeypatch):
+    def posteriors(model, split, *arguments, **settings):
+        found = evaluate.posteriors(model, split, *arguments, **settings)
+        return found * np.nan if split.smallest_side == round(288 / 7) else found
+
+    monkeypatch.setattr(runner, "posteriors", posteriors)
+    (entry,) = small(("B",), "4")
+    assert run([entry], results=tmp_path)["status"].tolist() == ["failed"]
+    records = [Store(tmp_path).read(single) for single in entry.runs]
+    assert [record["status"] for record in records] == ["done", "done", "failed"]
+    assert records[2]["error"] == "B_S256_seed0: the scores of the trained net are not numbers"
+
+
+def test_a_time_budget_stops_an_evaluation_too(images, tmp_path, monkeypatch):
+    run(small(), results=tmp_path)
+    record = Store(tmp_path).record_path(small()[0].runs[0])
+    record.unlink()
+    evaluating = []
+
+    def posteriors(*arguments, **settings):
+        evaluating.append(True)
+        return evaluate.posteriors(*arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "posteriors", posteriors)
+        patched.setattr("time.monotonic", lambda: 61.0 if evaluating else 0.0)
+        assert run(small(), results=tmp_path, max_minutes=1)["status"].tolist() == ["not run"]
+    assert evaluating and not record.exists()
     assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
 
 

@@ -49,10 +49,10 @@ def run(
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave
     most of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU
-    always takes them in turn. A failed run counts as an outcome and is not repeated unless `retry_failed`. After
-    `max_minutes` no epoch begins that would end later. Several callers may share a results folder: what one is at, the
-    others leave to it. Raises ValueError or OSError, before any training, for a data or results folder that will not
-    do.
+    always takes them in turn. A failed run counts as an outcome and is not repeated unless `retry_failed`. No epoch
+    begins that would end after `max_minutes`, and an evaluation stops there; the next call goes on. Several callers may
+    share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
+    for a data or results folder that will not do.
     """
     store = Store(Path(results) if results else default_root())
     where = devices.device(device)
@@ -227,6 +227,7 @@ class _Worker:
             send(Event(task.name, "stopped"))
             return
         send(Event(task.name, "started"))
+        evaluated: list[float] = []
         record = _Record(task.run, self.images, where)
         work = _work(_Task(task.run, tuple(missing)), self.images)
 
@@ -244,13 +245,9 @@ class _Worker:
                 report,
                 self.stop_at,
             )
-            evaluated = []
             for number, run in enumerate(missing):
-
-                def looked(share: float, number: int = number, run: Run = run) -> None:
-                    done = sum(work[: number + 1]) + share * work[number + 1]
-                    send(Event(task.name, "evaluating", share=done / sum(work), text=run.protocol.name))
-
+                done = sum(work[: number + 1]) / sum(work)
+                looked = self._looked(task.name, run, send, done, work[number + 1] / sum(work))
                 content = record.evaluated(run, trained, looked)
                 self.store.write(run, *content)
                 evaluated.append(content[0]["top1_error_percent"])
@@ -259,9 +256,24 @@ class _Worker:
             send(Event(task.name, "stopped"))  # it stays "not run"
         except Diverged as failure:
             self.store.checkpoint_path(task.run).unlink(missing_ok=True)  # a retry begins anew
-            for run in missing:
+            for run in missing[len(evaluated) :]:
                 self.store.write(run, record.failed(run, failure))
             send(Event(task.name, "failed"))
+
+    def _looked(self, name: str, run: Run, send: Callable[[Event], None], done: float, own: float):
+        """What an evaluation reports to: tells the display about once a second, and ends it when time is up."""
+        told = 0.0
+
+        def looked(share: float) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now > self.stop_at:
+                raise OutOfTime
+            if now - told > 1:
+                told = now
+                send(Event(name, "evaluating", share=done + share * own, text=run.protocol.name))
+
+        return looked
 
     def _donor(self, run: Run, where: torch.device) -> VGG:
         """The net whose weights a training begins with, from its checkpoint; _NoDonor where there is none."""
