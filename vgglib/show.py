@@ -85,6 +85,7 @@ def _listed(values: pd.Series) -> str:
 def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
     """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to.
 
+    Lines of nets that no row is about are left out, since they may well have been run: they were not asked for.
     Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
     """
     own = list(rows["table"].unique()) if name is None and len(rows) else [name]
@@ -95,7 +96,9 @@ def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
     found = tables.BY_NAME[own[0]](rows)
     caption = f"{tables.TITLES[own[0]]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
     caption += "; difference: ours - the paper's." if "top1_difference" in found else "."
-    table(tables.shown(found), caption)
+    text = tables.shown(found)
+    net = next((column for column in ("net", "ensemble") if column in found), None)
+    table(text[found[net].isin(rows["net"])] if net and len(rows) else text, caption)
     if own[0] == "7":
         sentence(tables.NOT_COMPARABLE)
 
@@ -110,9 +113,11 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
-    caption = f"Behind the claim '{name}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not "
-    caption += "corrected and decide nothing."
-    table(claims.details(rows, name), caption)
+    found = claims.details(rows, name)
+    statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
+    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not corrected "
+    caption += "and decide nothing."
+    table(found, caption)
 
 
 def scoreboard(preset: str = "demo") -> None:
