@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from test_tables import best, row, seeds
+from test_tables import best, fused, row, seeds
 
 from vgglib import results, show, tables
 from vgglib.experiments import plan
@@ -53,19 +53,21 @@ def test_the_plan_tells_starts_apart_and_stays_short(shown):
 def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
     show.the_table(pd.DataFrame(seeds(40.0, 42.0, table="4", net="B", test_scales="224 256 288")))
     show.the_table(pd.DataFrame(), "7")
-    (fourth, table), (seventh, _), sentence = shown
+    (fourth, table), (seventh, lines), sentence = shown
     assert fourth.startswith(tables.TITLES["4"]) and "ours - the paper's" in fourth
-    assert table["Top-1, ours"].tolist() == ["41.0"] and table["Net"].tolist() == ["B"]
+    assert table["Top-1, ours"].tolist() == ["41.0"] and len(lines) == 15
     assert seventh.startswith("Table 7 of the paper") and "ours - the paper's" not in seventh
     assert sentence == tables.NOT_COMPARABLE
 
 
 def test_a_table_leaves_out_nets_that_no_row_is_about(shown):
-    missing = row(net="C", status="not run")
-    show.the_table(pd.DataFrame([row(net="A"), missing]))
-    show.the_table(pd.DataFrame([missing]), "4")
-    assert shown[0][1][["Net", "S"]].values.tolist() == [["A", "256"], ["C", "256"], ["C", "384"], ["C", "256-512"]]
-    assert shown[1][1]["Net"].tolist() == ["C"] * 3
+    show.the_table(pd.DataFrame([row(), row(net="C", status="not run")]))
+    show.the_table(pd.DataFrame([fused("post-submission (2 nets)")]))
+    show.the_table(pd.DataFrame(), "3")
+    (_, third), (_, sixth), (_, every) = shown
+    assert third["Net"].tolist() == ["A", "C", "C", "C"] and third["S"].tolist() == ["256", "256", "384", "256-512"]
+    assert sixth["Evaluation"].tolist() == ["dense", "multi-crop", "multi-crop & dense"]
+    assert len(every) == 12
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_a_verdict_is_a_line_and_a_sentence(shown):
     )
     assert "not tested** (it needs Krizhevsky's net" in epochs
     show.details(rows, "depth")
-    assert "'The error falls with depth" in shown[3][0] and len(shown[3][1]) == 4
+    assert shown[3][0].startswith("Behind 'The error falls with depth") and len(shown[3][1]) == 4
 
 
 def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):

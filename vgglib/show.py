@@ -85,7 +85,7 @@ def _listed(values: pd.Series) -> str:
 def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
     """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to.
 
-    Lines of nets and ensembles that no row is about are left out: the page did not ask whether they have been run.
+    Lines of nets that no row is about are left out, since they may well have been run: they were not asked for.
     Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
     """
     own = list(rows["table"].unique()) if name is None and len(rows) else [name]
@@ -97,9 +97,8 @@ def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
     caption = f"{tables.TITLES[own[0]]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
     caption += "; difference: ours - the paper's." if "top1_difference" in found else "."
     text = tables.shown(found)
-    for column in found.columns.intersection(["net", "ensemble"]):
-        text = text[found[column].isin(rows["net"])] if len(rows) else text
-    table(text, caption)
+    net = next((column for column in ("net", "ensemble") if column in found), None)
+    table(text[found[net].isin(rows["net"])] if net and len(rows) else text, caption)
     if own[0] == "7":
         sentence(tables.NOT_COMPARABLE)
 
@@ -116,8 +115,8 @@ def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found = claims.details(rows, name)
     statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
-    caption = f"Behind the claim '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not "
-    caption += "corrected and decide nothing."
+    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets; they are not corrected "
+    caption += "and decide nothing."
     table(found, caption)
 
 
