@@ -6,11 +6,13 @@ import math
 import multiprocessing
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -168,32 +170,47 @@ def _execute_all(tasks: list[_Task], worker: _Worker, jobs: int, shown: Silent) 
         return
     import joblib  # a machine that trains on its GPU needs none
 
-    # Computed once here: they travel with the images, which joblib lets the workers share.
+    # Computed once here: they travel with the images.
     _ = worker.images.digest, worker.images.mean_rgb, worker.images.rgb_components
-    with multiprocessing.Manager() as manager:
+    with multiprocessing.Manager() as manager, tempfile.TemporaryDirectory(prefix="vgglib-") as folder:
+        shared = joblib.dump(worker.images, Path(folder) / "images.joblib")[0]
+        remote = joblib.delayed(_in_another_process)
+        worker_alone = replace(worker, images=None)
         events = manager.Queue()
         listener = threading.Thread(
             target=lambda: [shown.event(event) for event in iter(events.get, None)], daemon=True
         )
         listener.start()
-        parallel = joblib.Parallel(n_jobs=jobs, backend="loky", mmap_mode="c", batch_size=1, pre_dispatch=jobs)
+        parallel = joblib.Parallel(n_jobs=jobs, backend="loky", max_nbytes=None, batch_size=1, pre_dispatch=jobs)
         try:
             # What needs the weights of another training waits for the wave before.
             for depth in range(max(task.depth for task in tasks) + 1):
                 wave = sorted((task for task in tasks if task.depth == depth), key=longest_first)
                 for wait in (False, True):
-                    busy = parallel(joblib.delayed(worker)(task, events.put, wait) for task in wave)
+                    busy = parallel(remote(worker_alone, shared, task, events.put, wait) for task in wave)
                     wave = [task for task, later in zip(wave, busy, strict=True) if later]
         finally:
             events.put(None)
             listener.join(timeout=5)
 
 
+def _in_another_process(worker: _Worker, shared: str, *arguments) -> bool:
+    return replace(worker, images=_images_of(shared))(*arguments)
+
+
+@lru_cache(maxsize=1)
+def _images_of(shared: str) -> data.ImageSet:
+    """The images that the first process has written, as memory that all processes share."""
+    import joblib
+
+    return joblib.load(shared, mmap_mode="c")
+
+
 @dataclass(frozen=True)
 class _Worker:
     """Trains and evaluates one task after another, in this process or in one of joblib's."""
 
-    images: data.ImageSet
+    images: data.ImageSet | None  # None on the way to another process
     device: str
     threads: int
     store: Store

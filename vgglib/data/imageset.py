@@ -43,13 +43,9 @@ class Split:
             torch.from_numpy(labels.astype(np.int64)),
         )
 
-    @cached_property
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return tuple(part.cpu().numpy() for part in (self.pixels, self.sizes, self.labels))
-
     def __reduce__(self):
-        # As numpy arrays, which joblib shares between worker processes; always the same ones, so that it does so once.
-        return Split.from_numpy, self._arrays
+        # As numpy arrays, which joblib can map into the memory of several processes.
+        return Split.from_numpy, tuple(part.cpu().numpy() for part in (self.pixels, self.sizes, self.labels))
 
     def __len__(self) -> int:
         return len(self.labels)
