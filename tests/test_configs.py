@@ -1,10 +1,9 @@
-import pandas as pd
 import pytest
 import torch
 
+from vgglib import paper
 from vgglib.configs import TABLE_1, config
 from vgglib.models import VGG
-from vgglib.results import PAPER
 
 
 @pytest.mark.parametrize("net", TABLE_1)
@@ -16,8 +15,7 @@ def test_pools_and_widths_follow_table_1(net):
 
 
 def test_table_2_of_the_paper():
-    paper = pd.read_csv(PAPER / "parameters.csv").set_index("net")
-    for net, row in paper.iterrows():
+    for net, row in paper.numbers("parameters").set_index("net").iterrows():
         with torch.device("meta"):
             count = sum(weight.numel() for weight in VGG(net).parameters())
         assert round(count / 1e6) == row["parameters_millions"], net
