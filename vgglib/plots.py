@@ -252,7 +252,8 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
     axes.set_ylabel("top-1 error on minival (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if labelled:
-        axes.legend(title={"train_scale": "S"}.get(by, by))
+        title = {"train_scale": "S"}.get(by, by)
+        axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.01, 1))  # beside the lines, not over them
     else:
         _not_run(axes)
     return axes

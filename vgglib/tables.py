@@ -64,7 +64,8 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     error, the number of seeds done, and a status: "done", "not run", or what is missing, such as "1 failed, 1 not run".
 
     rows: as `results.Store.rows` gives them. The interval is Student's t over seeds where there are at least
-    two, which speaks of the configuration, and Wilson's over images where there is one, which speaks of that one net.
+    two, which speaks of the configuration, and Wilson's over images where there is one, which speaks of that one net;
+    what lies beyond 0 or 100 % is cut off.
     Raises ValueError where two rows disagree about one seed.
     """
     lines = [
@@ -94,6 +95,7 @@ def _group(group: pd.DataFrame) -> dict:
         return found
     top1 = done["top1_error_percent"].astype(float)
     low, high = mean_interval(top1) if len(done) > 1 else interval_percent(top1.iloc[0], int(done["n_images"].iloc[0]))
+    low, high = max(low, 0.0), min(high, 100.0)  # an error cannot be outside
     top5 = done["top5_error_percent"].astype(float).mean()
     return found | {"top1": top1.mean(), "top1_low": low, "top1_high": high, "top5": top5}
 
