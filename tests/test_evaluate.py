@@ -4,7 +4,7 @@ import torch
 from conftest import split_of
 from torch import nn
 
-from vgglib import evaluate
+from vgglib import devices, evaluate
 from vgglib.data.imageset import Split
 from vgglib.evaluate import grid, posteriors
 from vgglib.models import VGG, initialise
@@ -164,3 +164,16 @@ def test_the_share_done_rises_to_one(model, method):
     posteriors(model, random_split([(32, 40), (40, 32)]), ZERO, method, report=shares.append)
     passes = {"dense": 2, "multi-crop": 25}[method]
     assert shares == [done / passes for done in range(1, passes + 1)]
+
+
+@BOTH
+@pytest.mark.skipif(not devices.compiles(torch.device("cpu")), reason="no C++ compiler or no headers of Python")
+def test_compiled_passes_give_the_same_posteriors(model, method, monkeypatch):
+    monkeypatch.setattr(evaluate, "COMPILE_AFTER", 1)
+    compiled = []
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda net, **how: compiled.append(how) or original(net, **how))
+    split = random_split([(40, 40)] * 3)
+    plain, fast = (posteriors(model, split, ZERO, method, compiled=yes) for yes in (False, True))
+    assert len(compiled) == 1
+    np.testing.assert_allclose(fast, plain, rtol=1e-4)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
-from vgglib import checkpoints, evaluate, runner
+from vgglib import checkpoints, devices, evaluate, runner
 from vgglib.experiments import Protocol, plan
 from vgglib.metrics import error_percent
 from vgglib.progress import Log, Progress, Silent, Terminal, minutes
@@ -50,6 +51,25 @@ def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_
     assert 0 < environment["evaluation_seconds"] < environment["seconds"]
     assert len(record["weights_sha256"]) == 64
     assert store.checkpoint_path(runs[0]).exists()
+
+
+@pytest.mark.skipif(not devices.compiles(torch.device("cpu")), reason="no C++ compiler or no headers of Python")
+def test_a_long_test_is_compiled_and_says_so(images, tmp_path, monkeypatch):
+    asked = []
+
+    def posteriors(*arguments, compiled, **settings):
+        asked.append(compiled)
+        return evaluate.posteriors(*arguments, **settings)
+
+    monkeypatch.setattr(runner, "posteriors", posteriors)
+    (run_,) = small()[0].runs
+    (task,) = runner._tasks([run_], Store(tmp_path), False)
+    work = runner._work(task, images)[1]
+    for number, (limit, compiled) in enumerate(((work, True), (work + 1, False))):
+        monkeypatch.setattr(runner, "COMPILE_FROM", limit)
+        run(small(), results=tmp_path / str(number))
+        assert Store(tmp_path / str(number)).read(run_)["environment"]["compiled"] is compiled
+    assert asked == [True, False]
 
 
 def test_records_that_exist_are_reused(images, tmp_path, monkeypatch):

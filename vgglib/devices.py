@@ -6,7 +6,10 @@ import contextlib
 import ctypes
 import os
 import platform
+import shutil
 import sys
+import sysconfig
+from pathlib import Path
 
 import torch
 
@@ -59,6 +62,12 @@ def exact(where: torch.device) -> None:
 def autocast(resolved: str, where: torch.device):
     """The context in which the nets run: bf16 autocast, or none for fp32."""
     return torch.autocast(where.type, torch.bfloat16) if resolved == "bf16" else contextlib.nullcontext()
+
+
+def compiles(where: torch.device) -> bool:
+    """Whether `torch.compile` can build code for this CPU: it takes a C++ compiler and Python's headers."""
+    compiler = any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++"))))
+    return where.type == "cpu" and compiler and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def prepare(threads: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -16,6 +17,7 @@ from vgglib.models import VGG
 # GPU.
 PIXELS_PER_BATCH = {"cpu": 1 << 18, "cuda": 1 << 23}
 GRID = 5  # crops in each direction: 5 x 5 with their mirror images are the paper's 50 a scale
+COMPILE_AFTER = 64  # passes of one shape: what comes less often is not worth some seconds of compilation
 
 METHODS = ("dense", "multi-crop")
 AVERAGES = ("scores", "posteriors")
@@ -31,6 +33,7 @@ def posteriors(
     average: str = "scores",
     precision: str = "fp32",
     report: Callable[[float], None] = lambda share: None,
+    compiled: bool = False,
 ) -> np.ndarray:
     """Soft-max posteriors of images of any shapes, (N, classes) float32, in the order of the split.
 
@@ -41,7 +44,8 @@ def posteriors(
 
     `average` says how the positions of one image (cells of the score map, or crops) become one posterior: "scores"
     averages their scores before the soft-max, "posteriors" their posteriors after it. With `flip` the posteriors of
-    image and mirror image are averaged. `report` is called after every pass with the share done, 0 to 1.
+    image and mirror image are averaged. `report` is called after every pass with the share done, 0 to 1. With
+    `compiled` shapes of input that keep coming go through `torch.compile`: the same posteriors, to rounding.
     Raises ValueError for an unknown method or average, and for an image smaller than the net's crop.
     """
     for name, value, known in (("method", method, METHODS), ("average", average, AVERAGES)):
@@ -59,6 +63,8 @@ def posteriors(
         net, batches, passes = model.dense, _whole_images(split), 1
     else:
         net, batches, passes = model, _crops(split, model.input_size), GRID**2
+    if compiled:
+        net = _compiled(net)
     result = torch.empty(len(split), model.head["fc8"].out_features, device=where)
     done = 0
     with devices.autocast(precision, where):
@@ -72,6 +78,18 @@ def posteriors(
                 report(done / (passes * len(split)))
             result[index] = _average(torch.cat(scores, 2), average)
     return result.cpu().numpy()
+
+
+def _compiled(net: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`net`, compiled for each shape of input from its `COMPILE_AFTER`th pass on, weights taken as constants."""
+    fast = torch.compile(net, dynamic=False, options={"freezing": True})
+    passes: Counter[torch.Size] = Counter()
+
+    def call(x: Tensor) -> Tensor:
+        passes[x.shape] += 1
+        return (fast if passes[x.shape] > COMPILE_AFTER else net)(x)
+
+    return call
 
 
 def _average(scores: Tensor, average: str) -> Tensor:

@@ -32,6 +32,9 @@ from vgglib.train import Diverged, OutOfTime, Progress, train
 
 TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
 MULTI_CROP = 25  # crops an image and side: the 5 x 5 grid (Sect. 3.2)
+# Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
+# of two cores, of which compiled passes save a tenth (AVX-512) to a half (AMX).
+COMPILE_FROM = 2e13
 
 
 def run(
@@ -263,9 +266,9 @@ class _Worker:
                 self.stop_at,
             )
             for number, run in enumerate(missing):
-                done = sum(work[: number + 1]) / sum(work)
-                looked = self._looked(task.name, run, send, done, work[number + 1] / sum(work))
-                content = record.evaluated(run, trained, looked)
+                done, own = sum(work[: number + 1]) / sum(work), work[number + 1]
+                looked = self._looked(task.name, run, send, done, own / sum(work))
+                content = record.evaluated(run, trained, looked, own)
                 self.store.write(run, *content)
                 evaluated.append(content[0]["top1_error_percent"])
             send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
@@ -314,14 +317,17 @@ class _Record:
         self.precision = devices.precision(run.experiment.precision, where)
         self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), _commit()
 
-    def evaluated(self, run: Run, trained, report) -> tuple[dict, np.ndarray, np.ndarray]:
-        """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol.
+    def evaluated(self, run: Run, trained, report, work: float) -> tuple[dict, np.ndarray, np.ndarray]:
+        """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol, which
+        takes `work` multiply-adds.
 
         Raises Diverged when the posteriors are not numbers.
         """
         begun = time.perf_counter()
         protocol = run.protocol
         split = self.images.val.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
+        shapes = len(split.sizes.unique(dim=0)) if protocol.method == "dense" else 1
+        compiled = devices.compiles(self.where) and work / shapes >= COMPILE_FROM
         found = posteriors(
             trained.model,
             split,
@@ -331,6 +337,7 @@ class _Record:
             average=protocol.average,
             precision=self.precision,
             report=report,
+            compiled=compiled,
         )
         if not np.isfinite(found).all():
             raise Diverged(f"{self.experiment.name}: the scores of the trained net are not numbers", trained.history)
@@ -345,7 +352,7 @@ class _Record:
             "initial_signal": trained.initial_signal,
             "weights_sha256": digest_of(*(weight.detach().cpu().numpy() for weight in trained.model.parameters())),
         }
-        record["environment"]["evaluation_seconds"] = time.perf_counter() - begun
+        record["environment"] |= {"evaluation_seconds": time.perf_counter() - begun, "compiled": compiled}
         return record, found, labels
 
     def failed(self, run: Run, failure: Diverged) -> dict:
