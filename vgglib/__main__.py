@@ -1,4 +1,4 @@
-"""The command line: `vgg plan`, `vgg run`, `vgg table`, `vgg data`."""
+"""The command line: `vgg plan`, `vgg run`, `vgg table`, `vgg keep`, `vgg data`."""
 
 from __future__ import annotations
 
@@ -154,6 +154,22 @@ def table(
         learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
     _print_tables(_store(results).rows(entries))
+
+
+@app.command()
+def keep(
+    preset: Preset = "demo",
+    nets: Nets = None,
+    seeds: Seeds = None,
+    train_scales: TrainScales = "256",
+    results: Results = None,
+) -> None:
+    """Keep trained weights beside the records: pages and readers can then look into these nets."""
+    from vgglib import experiments, weights
+
+    entries = _plan(preset, "3", nets, seeds, train_scales)
+    for run in experiments.runs(entries):
+        typer.echo(weights.keep(_store(results), run))
 
 
 @app.command()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pandas as pd
 
 from vgglib import experiments, results
-from vgglib.configs import TABLE_1
+from vgglib.configs import TABLE_1, config
 from vgglib.experiments import Entry
 
 # papermill writes its parameters into a cell that begins with this line.
@@ -46,39 +48,90 @@ class Parameters:
 
 
 def parameters(namespace: dict) -> Parameters:
-    """Check the notebook's globals, after its cell of parameters: `p = notebooks.parameters(globals())`.
+    """Check the globals of a notebook about an experiment, after its cell of parameters:
+    `p = notebooks.parameters(globals())`.
 
-    seeds and nets are lists, or text such as "0,1" and "A,E". None takes all nets, and the seeds that
-    have records, else the preset's. Raises ValueError, naming
-    the parameter, for a name the notebook does not have, a value of the wrong type, or an unknown preset, net or
-    folder.
+    seeds and nets are lists, or text such as "0,1" and "A,E". None takes all nets, and the seeds that have records,
+    else the preset's. Raises ValueError, naming the parameter, for a name the notebook does not have, a value of the
+    wrong type, or an unknown preset, net or folder.
     """
-    known = tuple(Parameters.__dataclass_fields__)
+    given = settings(namespace, *Parameters.__dataclass_fields__)
+    recorded = results.Store(results.default_root()).seeds(given.preset)
+    given.seeds = given.seeds or recorded or experiments.preset(given.preset).seeds
+    checked = Parameters(**vars(given))
+    checked.plan("all")  # refuses negative seeds
+    return checked
+
+
+def settings(namespace: dict, *names: str) -> SimpleNamespace:
+    """Check the parameters called `names` of any notebook; returns them as attributes, lists as tuples.
+
+    The checks of each are in `CHECKS`. Raises ValueError, naming the parameter, for a name that papermill was given and
+    the notebook does not have, and for a value that will not do.
+    """
     for cell in namespace.get("In", ()):
         if cell.startswith(_INJECTED):
-            unknown = [name for name in _assigned(cell) if name not in known]
+            unknown = [name for name in _assigned(cell) if name not in names]
             if unknown:
-                raise ValueError(f"unknown parameter {unknown[0]!r}: this notebook takes {', '.join(known)}.")
-    given = {name: namespace[name] for name in known}
-    if not isinstance(given["preset"], str):
-        raise ValueError(f"preset is {given['preset']!r}: it must be a name such as 'demo'.")
-    chosen = experiments.preset(given["preset"])
-    if not isinstance(given["train_missing"], bool):
+                raise ValueError(f"unknown parameter {unknown[0]!r}: this notebook takes {', '.join(names)}.")
+    return SimpleNamespace(**{name: CHECKS[name](name, namespace[name]) for name in names})
+
+
+def _preset(name: str, value) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}: it must be a name such as 'demo'.")
+    return experiments.preset(value).name
+
+
+def _yes_or_no(name: str, value) -> bool:
+    if not isinstance(value, bool):
         raise ValueError(
-            f"train_missing is {given['train_missing']!r}, not True or False: on papermill's command line write "
-            "-p train_missing True, with a capital."
+            f"{name} is {value!r}, not True or False: on papermill's command line write -p {name} True, with a capital."
         )
-    for name in ("data_dir", "device"):
-        if given[name] is not None and not isinstance(given[name], str):
-            raise ValueError(f"{name} is {given[name]!r}: it must be text, or None.")
-    recorded = results.Store(results.default_root()).seeds(chosen.name)
-    seeds = _listed("seeds", given["seeds"], int, recorded or chosen.seeds)
-    nets = _listed("nets", given["nets"], str, tuple(TABLE_1))
-    checked = Parameters(
-        chosen.name, seeds, nets, given["train_missing"], given["data_dir"] or None, given["device"] or None
-    )
-    checked.plan("all")  # refuses unknown nets and negative seeds
-    return checked
+    return value
+
+
+def _text(name: str, value) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}: it must be text, or None.")
+    return value or None
+
+
+def _nets(name: str, value) -> tuple[str, ...]:
+    nets = _listed(name, value, str, tuple(TABLE_1))
+    for net in nets:
+        config(net)
+    return nets
+
+
+def _seeds(name: str, value) -> tuple[int, ...]:
+    return _listed(name, value, int, ())
+
+
+def _number(name: str, value, kind: type, least: int) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | kind) or not least <= value < math.inf:
+        raise ValueError(f"{name} is {value!r}: it must be a{' whole' * (kind is int)} number of at least {least}.")
+    return value
+
+
+def _whole(least: int) -> Callable[[str, object], int]:
+    return lambda name, value: _number(name, value, int, least)
+
+
+# What each parameter of a notebook must be: (its name, the value given) -> the value to use.
+CHECKS: dict[str, Callable[[str, object], object]] = {
+    "preset": _preset,
+    "seeds": _seeds,
+    "nets": _nets,
+    "train_missing": _yes_or_no,
+    "data_dir": _text,
+    "device": _text,
+    "seed": _whole(0),
+    "image_size": _whole(32),
+    "num_classes": _whole(1),
+    "batch_size": _whole(1),
+    "watts": lambda name, value: _number(name, value, float, 0),
+}
 
 
 def _assigned(cell: str) -> list[str]:

@@ -70,6 +70,9 @@ class Store:
     def checkpoint_path(self, run: Run) -> Path:
         return self.root / run.preset / "checkpoints" / f"{run.experiment_id}.safetensors"
 
+    def weights_path(self, run: Run) -> Path:
+        return self.root / run.preset / "weights" / f"{run.experiment_id}.safetensors"
+
     def check_writable(self, preset: str) -> None:
         """OSError when a record could not be written, before any work is done for it."""
         try:

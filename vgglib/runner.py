@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vgglib import data, devices
+from vgglib import data, devices, weights
 from vgglib.configs import config
 from vgglib.cost import macs
 from vgglib.evaluate import posteriors
@@ -27,7 +27,7 @@ from vgglib.experiments import CROP, Entry, Run, as_dict, preset, runs
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
 from vgglib.progress import Event, Silent, fitting
-from vgglib.results import REPOSITORY, SCHEMA, Store, default_root, digest_of
+from vgglib.results import REPOSITORY, SCHEMA, Store, default_root
 from vgglib.train import Diverged, OutOfTime, Progress, train
 
 TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
@@ -350,7 +350,7 @@ class _Record:
             "top1_error_percent": error_percent(found, labels, 1),
             "top5_error_percent": error_percent(found, labels, 5),
             "initial_signal": trained.initial_signal,
-            "weights_sha256": digest_of(*(weight.detach().cpu().numpy() for weight in trained.model.parameters())),
+            "weights_sha256": weights.digest(trained.model),
         }
         record["environment"] |= {"evaluation_seconds": time.perf_counter() - begun, "compiled": compiled}
         return record, found, labels

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+from test_runner import images, run, small  # noqa: F401  (a fixture)
+
+from vgglib import checkpoints, weights
+from vgglib.evaluate import posteriors
+from vgglib.results import Store
+
+
+@pytest.fixture
+def trained(images, tmp_path):  # noqa: F811
+    """A store with one trained net, and the run that shows it."""
+    run(small(), results=tmp_path)
+    return Store(tmp_path), small()[0].runs[0]
+
+
+def test_a_loaded_net_gives_the_recorded_posteriors(trained, images):  # noqa: F811
+    store, tested = trained
+    model = weights.load(store, tested)
+    split = images.val.rescaled(tested.experiment.pixels(256))
+    found = posteriors(model.to(memory_format=torch.channels_last), split, images.mean_rgb)
+    assert np.array_equal(found.astype(np.float16), store.posteriors(tested)[0])
+
+
+def test_kept_weights_outlive_the_checkpoint(trained):
+    store, tested = trained
+    path = weights.keep(store, tested)
+    assert path == str(store.weights_path(tested))
+    before = weights.load(store, tested).state_dict()
+    store.checkpoint_path(tested).unlink()
+    after = weights.load(store, tested).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_net_without_weights_or_record_is_named(trained):
+    store, tested = trained
+    checkpoint = store.checkpoint_path(tested)
+    kept = checkpoint.read_bytes()
+    checkpoint.unlink()
+    with pytest.raises(ValueError, match=f"no trained net {tested.experiment_id} of preset smoke"):
+        weights.load(store, tested)
+    checkpoint.write_bytes(kept)
+    store.record_path(tested).unlink()
+    with pytest.raises(ValueError, match="train it with `vgg run`"):
+        weights.load(store, tested)
+
+
+def test_weights_of_another_training_or_net_are_refused(trained):
+    store, tested = trained
+    path = store.checkpoint_path(tested)
+    tensors, state = checkpoints.read(path)
+    name = "model.head.fc8.bias"
+    for changed in ({**tensors, name: tensors[name] + 1}, {name: tensors[name]}):
+        checkpoints.write(path, changed, state)
+        with pytest.raises(ValueError, match=f"{path.name} are not those of the record"):
+            weights.load(store, tested)

@@ -1,0 +1,57 @@
+"""Trained nets to look at: weights kept beside the records, or the checkpoint of a training that has ended here."""
+
+from __future__ import annotations
+
+from vgglib import checkpoints
+from vgglib.experiments import Run
+from vgglib.models import VGG
+from vgglib.results import Store, digest_of
+
+
+def digest(model: VGG) -> str:
+    """SHA-256 over the weights and biases of a net, in the order of its layers; stands in every record."""
+    return digest_of(*(weight.detach().cpu().numpy() for weight in model.parameters()))
+
+
+def load(store: Store, run: Run) -> VGG:
+    """The net that a run tested, on the CPU and ready to be tested again.
+
+    Kept weights come first, then the checkpoint. Raises ValueError where there are neither, or no finished record that
+    vouches for them, and where they are not the record's.
+    """
+    record = store.read(run)
+    paths = [path for path in (store.weights_path(run), store.checkpoint_path(run)) if path.exists()]
+    if record is None or record["status"] != "done" or not paths:
+        raise ValueError(
+            f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root}: "
+            "train it with `vgg run`."
+        )
+    tensors, _ = checkpoints.read(paths[0])
+    experiment = run.experiment
+    model = VGG(experiment.net, record["n_classes"], experiment.width, experiment.crop, experiment.dropout)
+    try:
+        model.load_state_dict(_of_model(tensors))
+        same = digest(model) == record["weights_sha256"]
+    except RuntimeError:  # other layers, or other shapes
+        same = False
+    if not same:
+        raise ValueError(f"the weights {paths[0]} are not those of the record {run.run_id}: delete them.")
+    return model.eval()
+
+
+def keep(store: Store, run: Run) -> str:
+    """Copy a trained net's weights from its checkpoint to `<root>/<preset>/weights`; returns the file's path.
+
+    Raises ValueError as `load` does.
+    """
+    model = load(store, run)
+    path = store.weights_path(run)
+    tensors = {f"model.{name}": weight for name, weight in model.state_dict().items()}
+    checkpoints.write(path, tensors, {"weights_sha256": digest(model)})
+    return str(path)
+
+
+def _of_model(tensors: dict) -> dict:
+    """A checkpoint's weights under the model's own names, without the momentum."""
+    prefix = "model."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
