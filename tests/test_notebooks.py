@@ -11,17 +11,44 @@ import nbformat
 import pytest
 
 from vgglib.experiments import PRESETS, plan, runs
-from vgglib.notebooks import parameters
+from vgglib.notebooks import parameters, settings
 from vgglib.results import Store
 from vgglib.tables import OURS_IN_TABLE_7
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXPERIMENTS = [path for path in NOTEBOOKS if "train_missing" in path.read_text()]
 USUAL = {"preset": "smoke", "seeds": None, "nets": None, "train_missing": False, "data_dir": None, "device": None}
 
 
 def check(injected="", **changes):
     return parameters({**USUAL, **changes, "In": ["", "preset: str = 'demo'", f"# Parameters\n{injected}\n"]})
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("image_size", 31, "image_size is 31: it must be a whole number of at least 32"),
+        ("image_size", 224.5, "image_size is 224.5"),
+        ("batch_size", True, "batch_size is True"),
+        ("watts", "200", "watts is '200': it must be a number of at least 0"),
+        ("watts", float("inf"), "watts is inf"),
+        ("seed", -1, "seed is -1"),
+        ("num_classes", 0, "num_classes is 0"),
+        ("nets", "A,F", "unknown net 'F'"),
+    ],
+)
+def test_a_wrong_setting_of_a_chapter_is_named(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        settings({name: value}, name)
+
+
+def test_settings_take_text_as_papermill_gives_it():
+    given = {"nets": "A, E", "watts": 65, "image_size": 56, "device": None, "In": ["# Parameters\nnets = 'A, E'\n"]}
+    p = settings(given, "nets", "watts", "image_size", "device")
+    assert (p.nets, p.watts, p.image_size, p.device) == (("A", "E"), 65, 56, None)
+    with pytest.raises(ValueError, match="unknown parameter 'net': this notebook takes nets"):
+        settings({"nets": "A", "In": ["# Parameters\nnet = 'A'\n"]}, "nets")
 
 
 def test_lists_and_text_mean_the_same():
@@ -72,6 +99,11 @@ def papermill(notebook, folder, store, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+def asking_for_smoke(notebook):
+    """The arguments for papermill; the chapter on configurations knows no preset."""
+    return ("-p", "preset", "smoke") if "preset: str" in notebook.read_text() else ()
+
+
 def shown(notebook):
     """All that an executed notebook displays, as text; pictures without their pixels."""
     outputs = [output for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", [])]
@@ -108,17 +140,17 @@ def executed(store, tmp_path_factory):
     """Every notebook run by papermill on these records, from another folder: name -> (finished process, output)."""
     folder = tmp_path_factory.mktemp("elsewhere")
     with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda path: papermill(path, folder, store, "-p", "preset", "smoke"), NOTEBOOKS))
+        runs = list(pool.map(lambda path: papermill(path, folder, store, *asking_for_smoke(path)), NOTEBOOKS))
     return {path.name: (done, folder / path.name) for path, done in zip(NOTEBOOKS, runs, strict=True)}
 
 
 def test_a_misspelt_parameter_stops_papermill_at_once(tmp_path):
-    done = papermill(NOTEBOOKS[0], tmp_path, Store(tmp_path), "-p", "preset", "smoke", "-p", "trian_missing", "True")
+    done = papermill(EXPERIMENTS[0], tmp_path, Store(tmp_path), "-p", "preset", "smoke", "-p", "trian_missing", "True")
     assert done.returncode != 0
     assert "unknown parameter 'trian_missing'" in done.stderr
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_notebook_shows_the_records(notebook, store, executed):
     done, out = executed[notebook.name]
     assert done.returncode == 0, done.stderr[-3000:]
@@ -140,11 +172,11 @@ def test_every_figure_has_a_text_for_those_who_cannot_see_it(notebook, executed)
 
 def test_a_notebook_trains_what_is_missing(tmp_path):
     store = Store(tmp_path / "results")
-    done = papermill(NOTEBOOKS[0], tmp_path, store, "-p", "preset", "smoke", "-p", "train_missing", "True")
+    done = papermill(EXPERIMENTS[0], tmp_path, store, "-p", "preset", "smoke", "-p", "train_missing", "True")
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = asked(NOTEBOOKS[0], store)
+    rows = asked(EXPERIMENTS[0], store)
     assert list(rows["status"]) == ["done", "done"]
-    text = shown(tmp_path / NOTEBOOKS[0].name)
+    text = shown(tmp_path / EXPERIMENTS[0].name)
     for error in rows["top1_error_percent"]:
         assert f"{error:.1f}" in text
 
@@ -160,14 +192,14 @@ def displayed(notebook, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
 def test_without_records_every_notebook_says_so(notebook, capsys):
     text = displayed(notebook, capsys)
     assert "not run" in text
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
 def test_failed_and_missing_runs_are_shown(notebook, store, tmp_path, monkeypatch, capsys):
     kept = Store(tmp_path / "kept")
     shutil.copytree(store.root / "smoke", kept.root / "smoke", ignore=shutil.ignore_patterns("D_*", "checkpoints"))

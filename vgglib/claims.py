@@ -10,6 +10,8 @@ import pandas as pd
 
 from vgglib import paper
 from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison, Evidence, checked, paper_effect
+from vgglib.configs import config
+from vgglib.cost import parameters
 from vgglib.statistics import LEVEL, Decision, bootstrap_interval, holm, lower, mcnemar_p, no_better
 
 OVERFEAT_MILLIONS = 144  # weights of Sermanet et al.'s net, as Sect. 2.3 quotes them; in none of the paper's tables
@@ -100,12 +102,7 @@ def _started(start: str) -> Arm:
 
 def _millions(net: str) -> float:
     """Weights and biases of a net of Table 1 at the paper's width and 1000 classes, in millions."""
-    import torch  # seconds to import, for one claim
-
-    from vgglib.models import VGG
-
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in VGG(net).parameters()) / 1e6
+    return parameters(config(net)) / 1e6
 
 
 def _paper_millions(net: str) -> float:

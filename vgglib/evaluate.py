@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vgglib import devices
 from vgglib.data.imageset import Split
+from vgglib.experiments import GRID
 from vgglib.models import VGG
 
 # Pixels in one forward pass: large enough to keep the cores busy, small enough for the memory of a laptop or of one
 # GPU.
 PIXELS_PER_BATCH = {"cpu": 1 << 18, "cuda": 1 << 23}
-GRID = 5  # crops in each direction: 5 x 5 with their mirror images are the paper's 50 a scale
 COMPILE_AFTER = 64  # passes of one shape: what comes less often is not worth some seconds of compilation
 
 METHODS = ("dense", "multi-crop")

@@ -10,6 +10,7 @@ from vgglib import paper
 from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
+GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 
@@ -162,6 +163,7 @@ class Preset:
     needs_folder: bool = False
     stage_epochs: float = 1 / 3  # length of each later stage (S = 384, jitter) over the first one's; not in the paper
     grow: bool = False  # start B, C, D and E from a trained A, as the authors did at first
+    images: tuple[int, int] | None = None  # in train, less minival, and in val; None where only the folder knows
 
 
 # Pilots on small sets: this start leaves chance two to four times sooner than Glorot at 1e-2 and starts deep nets as
@@ -182,6 +184,7 @@ PRESETS: dict[str, Preset] = {
             {"name": "shapes", "train_images": 240, "val_images": 120, "smallest_side": 64},
             {**SMALL_RECIPE, "width": 1 / 64, "batch_size": 32, "epochs": 2},
             seeds=(0,),
+            images=(216, 120),
         ),
         Preset(
             "demo",
@@ -189,6 +192,7 @@ PRESETS: dict[str, Preset] = {
             {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 32, "learning_rate": 1.5e-3, "epochs": 12, "patience": 3},
             seeds=(0, 1),
             grow=True,
+            images=(3600, 1000),
         ),
         Preset(
             "tiny-imagenet",
@@ -196,6 +200,7 @@ PRESETS: dict[str, Preset] = {
             {**SMALL_RECIPE},
             seeds=(0,),
             needs_folder=True,
+            images=(90_000, 10_000),
         ),
         Preset(
             "tiny-imagenet-50",
@@ -203,6 +208,7 @@ PRESETS: dict[str, Preset] = {
             {**SMALL_RECIPE, "width": 1 / 4, "batch_size": 128, "epochs": 40},
             seeds=(0,),
             needs_folder=True,
+            images=(22_500, 2_500),
         ),
         Preset(
             "folder",

@@ -79,14 +79,14 @@ def fields(net: Config, input_size: int = 224) -> Iterator[tuple[Layer, Field, i
 
     Raises ValueError for an image of which nothing is left after the last pool.
     """
+    if input_size < net.stride:
+        raise ValueError(f"an image of {input_size} pixels leaves nothing after the last pool: take {net.stride}.")
     field, side = IMAGE, input_size
     for layer in net.layers:
         if layer.kind == "pool":
             side //= layer.stride
         field = field.through(layer)
         yield layer, field, side
-    if side < 1:
-        raise ValueError(f"an image of {input_size} pixels leaves nothing after the last pool: take {net.stride}.")
     # The later layers of the head look at one place each and see what the first does.
     for name, kernel in (("fc6", side), ("fc7", 1), ("fc8", 1)):
         layer = Layer(name, "fc", 0, kernel)

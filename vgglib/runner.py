@@ -20,18 +20,15 @@ import pandas as pd
 import torch
 
 from vgglib import data, devices, weights
-from vgglib.configs import config
-from vgglib.cost import macs
 from vgglib.evaluate import posteriors
-from vgglib.experiments import CROP, Entry, Run, as_dict, preset, runs
+from vgglib.experiments import Entry, Run, as_dict, preset, runs
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
+from vgglib.planner import testing_macs, training_macs
 from vgglib.progress import Event, Silent, fitting
 from vgglib.results import REPOSITORY, SCHEMA, Store, default_root
 from vgglib.train import Diverged, OutOfTime, Progress, train
 
-TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
-MULTI_CROP = 25  # crops an image and side: the 5 x 5 grid (Sect. 3.2)
 # Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
 # of two cores, of which compiled passes save a tenth (AVX-512) to a half (AMX).
 COMPILE_FROM = 2e13
@@ -151,15 +148,7 @@ def load_images(preset_name: str, data_dir: str | Path | None = None, skip_bad_i
 
 def _work(task: _Task, images: data.ImageSet) -> tuple[float, ...]:
     """Multiply-adds of a task, about: of its training, then of each evaluation."""
-    experiment = task.run.experiment
-    crop = macs(config(experiment.net).scaled(experiment.width), experiment.crop)
-    tests = [
-        MULTI_CROP if run.protocol.method == "multi-crop" else (run.protocol.test_scale / CROP) ** 2
-        for run in task.missing
-    ]
-    sides = [2 if run.protocol.flip else 1 for run in task.missing]
-    training = TRAINING_PASSES * experiment.epochs * len(images.train) * crop
-    return training, *(n * side * len(images.val) * crop for n, side in zip(tests, sides, strict=True))
+    return training_macs(task.run, len(images.train)), *(testing_macs(run, len(images.val)) for run in task.missing)
 
 
 def _execute_all(tasks: list[_Task], worker: _Worker, jobs: int, shown: Silent) -> None:

@@ -19,10 +19,10 @@ EFFECTS = (
 )
 
 
-def table(frame: pd.DataFrame, caption: str) -> None:
-    """A table with a caption; `frame` is displayed as it stands, without its index."""
+def table(frame: pd.DataFrame, caption: str, escape: bool = True) -> None:
+    """A table with a caption; `frame` is displayed as it stands, without its index. Without `escape` cells are HTML."""
     label = html.escape(caption)
-    body = frame.to_html(index=False, border=0, classes="table vgg-table", justify="left")
+    body = frame.to_html(index=False, border=0, classes="table vgg-table", justify="left", escape=escape)
     body = body.replace(">", f"><caption>{label}</caption>", 1)
     # Wide tables scroll within themselves on a narrow screen, by keyboard too.
     region = f'<div class="vgg-scroll" tabindex="0" role="region" aria-label="{label}">{body}</div>'
@@ -43,6 +43,29 @@ def picture(figure, alt: str) -> None:
     plt.close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
     display(HTML(f'<img class="vgg-figure" src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'))
+
+
+def explorer(markup: str) -> None:
+    """One of `explore`'s interactive pieces of HTML."""
+    display(HTML(markup))
+
+
+def data_uri(image, kind: str = "png") -> str:
+    """An (H, W, 3) uint8 array as a picture that stands in the page itself."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format=kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def sample_picture(side: int = 224) -> str:
+    """A square picture of the `shapes` set, `side` pixels wide, to draw on."""
+    from vgglib.data import shapes
+
+    image = next(drawn.image for drawn in shapes.draw([9] * 8, range(8), side) if drawn.image.shape[0] == side)
+    left = (image.shape[1] - side) // 2
+    return data_uri(image[:, left : left + side], "jpeg")
 
 
 def the_plan(entries: Sequence[Entry]) -> None:

@@ -1,0 +1,52 @@
+import pandas as pd
+import pytest
+
+from vgglib import planner
+from vgglib.configs import config
+from vgglib.cost import macs
+from vgglib.data import load
+from vgglib.experiments import PRESETS, plan
+
+CROP = macs(config("A").scaled(1 / 64), 56)
+
+
+def test_the_work_of_one_run_by_hand():
+    (run,) = plan("smoke", "3", ["A"], [0])[0].runs
+    assert planner.training_macs(run, 10) == 3 * 2 * 10 * CROP  # forward and backward, two epochs
+    assert planner.testing_macs(run, 10) == 10 * 2 * CROP * (256 / 224) ** 2  # with the mirror image
+    crops = plan("smoke", "5", ["D"], [0])[1].runs[0]
+    assert crops.protocol.method == "multi-crop"
+    assert planner.testing_macs(crops, 10) == 10 * 50 * macs(config("D").scaled(1 / 64), 56)
+
+
+def test_hours_and_energy_by_hand():
+    entries = plan("smoke", "3", ["A"], [0])
+    (run,) = entries[0].runs
+    speed = {"training": planner.training_macs(run, 10) / 7200, "testing": planner.testing_macs(run, 5) / 1800}
+    table = planner.estimate(entries, 10, 5, lambda run, kind: speed[kind], watts=100)
+    assert table["table"].tolist() == ["3", "together"]
+    assert table.loc[1, ["trainings", "tests"]].tolist() == [1, 1]
+    assert table.loc[1, ["training_hours", "testing_hours", "kwh"]].tolist() == pytest.approx([2, 0.5, 0.25])
+    assert planner.estimate(entries, 10, 5, lambda run, kind: 1.0)["kwh"].isna().all()
+
+
+def test_trainings_that_others_start_from_count_once():
+    entries = [entry for entry in plan("demo", "3", ["D"], [0])]
+    table = planner.estimate(entries, 10, 5, lambda run, kind: 1.0).set_index("table")
+    assert table.loc["3", "trainings"] == 4  # A, and three stages of D
+    assert table.loc["3", "tests"] == 3
+    both = planner.estimate([*entries, *plan("demo", "4", ["D"], [0])], 10, 5, lambda run, kind: 1.0).set_index("table")
+    assert both.loc["together", "trainings"] == 4
+    assert both.loc["together", "training_hours"] == table.loc["3", "training_hours"]
+
+
+def test_measured_speeds_are_asked_by_net_and_kind():
+    speeds = pd.DataFrame({"net": ["A", "D"], "training_macs": [1.0, 2.0], "testing_macs": [3.0, 4.0]})
+    (run,) = plan("smoke", "3", ["D"], [0], ["256"])[0].runs
+    assert [planner.measured(speeds)(run, kind) for kind in ("training", "testing")] == [2.0, 4.0]
+
+
+def test_a_preset_says_how_many_images_it_has():
+    for preset in ("smoke", "demo"):
+        images = load(**PRESETS[preset].data)
+        assert PRESETS[preset].images == (len(images.train), len(images.val))

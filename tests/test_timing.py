@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from vgglib import timing
+from vgglib.configs import TABLE_1, config
+from vgglib.cost import counts
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(timing, "REPEATS", 1)
+    monkeypatch.setitem(timing.MATRIX, "cpu", 64)
+    monkeypatch.setitem(timing.COPY, "cpu", 1 << 12)
+
+
+def test_seconds_is_the_median_after_a_warm_up(monkeypatch):
+    calls = []
+    clock = iter([0, 100, 0, 1, 0, 5, 0, 2])  # the warm-up takes 100
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    assert timing.seconds(lambda: calls.append(1), CPU, repeats=3) == 2
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("net", ["A-LRN", "C"])
+def test_every_layer_is_timed_with_its_counts(net):
+    model = timing.net(net, 1 / 64, 32, 10)
+    table = timing.layer_times(model, 2, CPU, "fp32")
+    expected = {count.layer.name: count for count in counts(config(net).scaled(1 / 64), 32, 10)}
+    assert table["layer"].tolist() == list(expected) and (table["seconds_per_image"] > 0).all()
+    by_name = table.set_index("layer")
+    assert by_name.loc["conv1_1", "operations"] == 2 * 32**2 * 27 and by_name.loc["pool1", "operations"] == 16**2 * 3
+    assert by_name.loc["fc8", "bytes"] == 4 * (64 + 10 + (640 + 10) / 2)
+
+
+def test_a_step_changes_weights_and_a_test_does_not():
+    model = timing.net("A", 1 / 64, 32, 10)
+    found = timing.step_seconds(model, 4, CPU, "fp32")
+    assert set(found) == {"training", "testing"} and min(found.values()) > 0
+
+
+def test_speeds_of_every_net_at_the_presets_size():
+    table = timing.speeds("smoke", 2, CPU, "fp32")
+    assert table["net"].tolist() == list(TABLE_1)
+    ratio = table["training_macs"] / table["training_images"] / (table["testing_macs"] / table["testing_images"])
+    assert ratio.tolist() == pytest.approx([3] * len(table))
+
+
+def test_peaks_are_positive():
+    assert min(timing.peaks(CPU, "fp32").values()) > 0 and min(timing.peaks(CPU, "bf16").values()) > 0
