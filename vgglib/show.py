@@ -11,6 +11,7 @@ import pandas as pd
 from IPython.display import HTML, Markdown, display
 
 from vgglib import claims, experiments, results, tables
+from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 
 EFFECTS = (
