@@ -1,5 +1,9 @@
+import base64
+import io
+
 import pandas as pd
 import pytest
+from PIL import Image
 from test_tables import best, fused, row, seeds
 
 from vgglib import results, show, tables
@@ -123,10 +127,21 @@ def test_cost_is_shown_in_milliseconds_and_as_a_ratio(shown):
     rows = [best("D", "dense", evaluation_seconds=2.0), best("D", "multi-crop", evaluation_seconds=20.0)]
     show.evaluation_cost(pd.DataFrame(rows))
     show.evaluation_cost(pd.DataFrame())
-    table = shown[0][1]
+    (_, table), counted, (_, empty), _ = shown
     assert table.iloc[0].tolist() == ["D", "10", "100", "10", "1", "a CPU"]
     assert table.iloc[1].tolist() == ["E", "-", "-", "-", "0", "not run"]
-    assert shown[1][1]["Dense, ms"].tolist() == ["-", "-"]
+    assert "150 crops are 7.9 times" in counted and "5.9 times for images of 4:3" in counted
+    assert empty["Dense, ms"].tolist() == ["-", "-"]
+
+
+def test_a_picture_stands_in_the_page_itself(capsys):
+    uri = show.sample_picture(64)
+    assert uri.startswith("data:image/jpeg;base64,")
+    decoded = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+    assert decoded.size == (64, 64)
+    show.explorer("<p>pick</p>")
+    show.table(pd.DataFrame({"Net": ["<b>A</b>"]}), "Nets", escape=False)
+    assert "<td><b>A</b></td>" in capsys.readouterr().out
 
 
 def test_chance_depends_on_the_number_of_classes(shown):
