@@ -176,8 +176,8 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
     table(pd.DataFrame(text), caption)
     square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))
     sentence(
-        f"Counted in pixels, 150 crops are {square:.1f} times the three dense passes and their mirror images for square "
-        f"images, and {wide:.1f} times for images of 4:3, which dense evaluation sees whole."
+        f"Counted in pixels, 150 crops are {square:.1f} times the three dense passes and their mirror images for "
+        f"square images, and {wide:.1f} times for images of 4:3, which dense evaluation sees whole."
     )
 
 
