@@ -189,6 +189,6 @@ def test_state_of_the_art_holds_the_published_test_errors():
 
 
 def test_figures_can_be_told_apart_without_colour():
-    looks = [plots._look(number) for number in range(7)]
+    looks = [plots.look(number) for number in range(7)]
     assert len({look["marker"] for look in looks}) == 7
     assert np.unique([look["color"] for look in looks], axis=0).shape[0] == 7

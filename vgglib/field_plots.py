@@ -29,7 +29,7 @@ def sizes(nets: Sequence[str], image_size: int = 224, axes: Axes | None = None) 
     for number, net in enumerate(nets):
         lines = fields(config(net), image_size)
         found = [field.size for layer, field, _ in lines if layer.kind == "conv" or layer.name == "fc6"]
-        axes.plot(range(1, len(found) + 1), found, label=net, markersize=6, **plots._look(number))
+        axes.plot(range(1, len(found) + 1), found, label=net, markersize=6, **plots.look(number))
     axes.axhline(image_size, color="0.3", linewidth=1)
     axes.annotate(f"the whole image, {image_size} px", (1, image_size), (0, 4), textcoords="offset points", fontsize=11)
     axes.set_xlabel("weight layer, up to fc6")
@@ -68,7 +68,7 @@ def outside(panels: Mapping[str, pd.DataFrame]) -> Figure:
     for axes, (title, shares) in zip(places.flat, panels.items(), strict=True):
         for number, side in enumerate(shares.columns[1:]):
             label = "crop" if side == "crop" else f"dense, {side} px"
-            axes.plot(shares["layer"], shares[side], label=label, markersize=5, **plots._look(number))
+            axes.plot(shares["layer"], shares[side], label=label, markersize=5, **plots.look(number))
         axes.set_title(title)
         axes.set_ylabel("outside the image (%)")
         axes.set_ylim(0, 100)

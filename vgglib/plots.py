@@ -69,7 +69,7 @@ def one_and_several_scales(rows: pd.DataFrame) -> Axes:
     figure, panels = plt.subplots(1, 2, figsize=(7, 5.4), layout="constrained")
     nets, scales = (list(dict.fromkeys(both[column])) for column in ("net", "train_scale"))
     looks = {
-        line.series: _look(nets.index(line.net)) | {"linestyle": LINE_STYLES[scales.index(line.train_scale)]}
+        line.series: look(nets.index(line.net)) | {"linestyle": LINE_STYLES[scales.index(line.train_scale)]}
         for line in both.itertuples()
     }
     for axes, (column, title) in zip(panels, {**PANELS, "top1": "ours"}.items(), strict=True):
@@ -90,7 +90,7 @@ def members_and_ensembles(rows: pd.DataFrame) -> Axes:
     single = single.assign(place=single["net"] + ", S = " + single["train_scale"], series="one net")
     both = pd.concat([single, fused.assign(place=fused["ensemble"], series="ensemble")])
     figure, panels = plt.subplots(1, 2, sharey=True, figsize=(7, 4.8), layout="constrained")
-    looks = {"one net": _look(0) | {"linestyle": ""}, "ensemble": _look(1) | {"linestyle": ""}}
+    looks = {"one net": look(0) | {"linestyle": ""}, "ensemble": look(1) | {"linestyle": ""}}
     for axes, (column, title) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, both, column, title, looks, nudge=0, upright=False)
         axes.set_xlabel("top-1 error (%)")
@@ -104,7 +104,7 @@ def _curves(points: pd.DataFrame, xlabel: str, legend: str | None = None) -> Axe
     beside those of `tables`; returns the upper one.
     """
     figure, panels = plt.subplots(2, 1, sharex=True, figsize=(6.2, 5.4), layout="constrained")
-    looks = {series: _look(number) for number, series in enumerate(dict.fromkeys(points["series"]))}
+    looks = {series: look(number) for number, series in enumerate(dict.fromkeys(points["series"]))}
     for axes, (column, title) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, points, column, title, looks)
         axes.set_ylabel("top-1 error (%)")
@@ -114,7 +114,8 @@ def _curves(points: pd.DataFrame, xlabel: str, legend: str | None = None) -> Axe
     return panels[0]
 
 
-def _look(number: int) -> dict:
+def look(number: int) -> dict:
+    """Colour, marker and line style of the series with this number."""
     return {
         "color": sns.color_palette("colorblind")[number % 10],
         "marker": MARKERS[number % len(MARKERS)],
@@ -196,8 +197,8 @@ def forest(effects: pd.DataFrame, axes: Axes | None = None) -> Axes:
     reach = np.nan_to_num(_reach(ours["ours"], ours["low"], ours["high"]))  # one seed has an effect and no interval
     axes.axvline(0, color="0.3", linewidth=1)
     dots = [
-        axes.errorbar(ours["ours"], ours.index, xerr=reach, capsize=4, **_look(0) | {"linestyle": ""}),
-        axes.errorbar(theirs["paper"], theirs.index + 0.2, **_look(1) | {"linestyle": ""}),
+        axes.errorbar(ours["ours"], ours.index, xerr=reach, capsize=4, **look(0) | {"linestyle": ""}),
+        axes.errorbar(theirs["paper"], theirs.index + 0.2, **look(1) | {"linestyle": ""}),
     ]
     axes.set_yticks(range(len(effects)), [textwrap.fill(label, 28) for label in effects["label"]])
     axes.set_ylim(max(len(effects), 1) - 0.5, -0.5)
@@ -242,7 +243,7 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
         axes.plot(
             history["epoch"] + _epochs_before(trainings, own, scale),
             history["minival_top1_error_percent"],
-            **_look(groups.index(group)),
+            **look(groups.index(group)),
             markersize=4,
             markevery=max(1, len(history) // 6),
             label=None if group in labelled else group,
