@@ -1,6 +1,7 @@
 import base64
 import io
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from PIL import Image
@@ -139,6 +140,7 @@ def test_a_picture_stands_in_the_page_itself(capsys):
     assert uri.startswith("data:image/jpeg;base64,")
     decoded = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
     assert decoded.size == (64, 64)
+    show.picture(plt.figure(figsize=(1, 1)), "A dot", "One dot & no more")
     show.explorer("<p>pick</p>")
     show.table(pd.DataFrame({"Net": ["<b>A</b>"]}), "Nets", escape=False)
     assert "<td><b>A</b></td>" in capsys.readouterr().out

@@ -92,7 +92,6 @@ def parameters_shown(table: pd.DataFrame) -> pd.DataFrame:
     counts = [column for column in table if column.startswith("block") or column in ("head", "total")]
     text = {"Net": table["net"], **{column.capitalize(): [f"{n:,}" for n in table[column]] for column in counts}}
     text["Head, %"] = [f"{share:.0f}" for share in table["head_percent"]]
-    text["Millions"] = [f"{total / 1e6:.0f}" for total in table["total"]]
     text["Millions, paper"] = ["-" if pd.isna(n) else f"{n:.0f}" for n in table["paper_millions"]]
     return pd.DataFrame(text)
 

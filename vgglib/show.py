@@ -35,15 +35,20 @@ def sentence(text: str) -> None:
     display(Markdown(text))
 
 
-def picture(figure, alt: str) -> None:
-    """A matplotlib figure with alternative text, which the automatic display of figures does not give."""
+def picture(figure, alt: str, caption: str | None = None) -> None:
+    """A matplotlib figure with alternative text, which the automatic display of figures does not give.
+
+    alt: what is drawn, for those who cannot see it; caption: what to see in it, below the figure for everyone.
+    """
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
-    display(HTML(f'<img class="vgg-figure" src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'))
+    image = f'<img class="vgg-figure" src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    display(HTML(f"<figure>{image}{below}</figure>" if caption else image))
 
 
 def explorer(markup: str) -> None:
