@@ -82,6 +82,7 @@ def posteriors(
 
 def _compiled(net: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """`net`, compiled for each shape of input from its `COMPILE_AFTER`th pass on, weights taken as constants."""
+    torch._dynamo.reset()  # it compiles a function eight times at most, and every net before counts
     fast = torch.compile(net, dynamic=False, options={"freezing": True})
     passes: Counter[torch.Size] = Counter()
 
