@@ -16,6 +16,19 @@ def own_results(monkeypatch, tmp_path):
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
 
 
+@pytest.fixture
+def house_style():
+    """Figures in the style of the pages, closed after the test."""
+    import matplotlib.pyplot as plt
+
+    from vgglib import plots
+
+    with plt.rc_context():
+        plots.style()
+        yield
+        plt.close("all")
+
+
 def split_of(colours, labels, shapes=((40, 48),)):
     """Images of one colour each; `shapes` (height, width) are taken in turn."""
     images = [

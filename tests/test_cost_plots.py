@@ -1,15 +1,10 @@
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from vgglib import cost, cost_plots
 from vgglib.configs import config
 
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("house_style")
 
 
 def heights(container):

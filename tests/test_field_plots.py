@@ -1,20 +1,14 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from vgglib import field_plots, plots
+from vgglib import field_plots
 from vgglib.configs import config
 from vgglib.effective_field import central
 
 FLAT = np.full((224, 224), 224.0**-2)
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("house_style")
 
 
 def lines(axes):

@@ -12,12 +12,7 @@ from vgglib.experiments import plan
 NOTHING = pd.DataFrame()
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    with plt.rc_context():
-        plots.style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("house_style")
 
 
 def drawn(axes):
