@@ -34,10 +34,12 @@ def test_every_layer_is_timed_with_its_counts(net):
     assert by_name.loc["fc8", "bytes"] == 4 * (64 + 10 + (640 + 10) / 2)
 
 
-def test_a_step_changes_weights_and_a_test_does_not():
+def test_a_timed_step_really_trains():
     model = timing.net("A", 1 / 64, 32, 10)
+    before = model.head["fc8"].weight.clone()
     found = timing.step_seconds(model, 4, CPU, "fp32")
     assert set(found) == {"training", "testing"} and min(found.values()) > 0
+    assert not torch.equal(model.head["fc8"].weight, before)
 
 
 def test_speeds_of_every_net_at_the_presets_size():

@@ -1,4 +1,4 @@
-"""Which pixels of the image a unit of a net can see: by arithmetic, and as measured from gradients."""
+"""Which pixels of the image a unit of a net can see, by arithmetic; `effective_field` measures which it uses."""
 
 from __future__ import annotations
 
