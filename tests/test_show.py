@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,6 +10,13 @@ from test_tables import best, fused, row, seeds
 
 from vgglib import results, show, tables
 from vgglib.experiments import plan
+from vgglib.runner import load_images
+
+
+@pytest.fixture(autouse=True)
+def first_number(monkeypatch):
+    """Numbering starts anew, as it does on each page."""
+    monkeypatch.setattr(show, "_numbers", {"Table": [], "Figure": []})
 
 
 @pytest.fixture
@@ -23,7 +31,7 @@ def shown(monkeypatch):
 def test_a_table_has_a_caption_for_every_reader(capsys):
     show.table(pd.DataFrame({"Net": ["A", "B & C"]}), "Nets <of> Table 1")
     text = capsys.readouterr().out
-    assert "<caption>Nets &lt;of&gt; Table 1</caption>" in text and "<td>B &amp; C</td>" in text
+    assert "<caption><b>Table 1.</b> Nets &lt;of&gt; Table 1</caption>" in text and "<td>B &amp; C</td>" in text
 
 
 def test_the_plan_has_a_line_per_net_and_scale(shown):
@@ -135,6 +143,20 @@ def test_cost_is_shown_in_milliseconds_and_as_a_ratio(shown):
     assert empty["Dense, ms"].tolist() == ["-", "-"]
 
 
+def test_tables_and_figures_are_numbered_by_their_captions(capsys, monkeypatch):
+    monkeypatch.setattr(show, "HTML", str)
+    frame = pd.DataFrame({"Net": ["A"]})
+    for caption in ("one", "two", "one"):  # the cell of "one" runs again
+        show.table(frame, caption)
+        show.picture(plt.figure(figsize=(1, 1)), caption)
+    text = capsys.readouterr().out
+    assert re.findall(r"<b>(\w+ \d)\.</b> (\w+)", text) == [
+        ("Table 1", "one"), ("Figure 1", "one"), ("Table 2", "two"),
+        ("Figure 2", "two"), ("Table 1", "one"), ("Figure 1", "one"),
+    ]  # fmt: skip
+    assert 'id="table-2"' in text and 'id="figure-2"' in text
+
+
 def test_a_picture_stands_in_the_page_itself(capsys):
     uri = show.sample_picture(64)
     assert uri.startswith("data:image/jpeg;base64,")
@@ -152,3 +174,14 @@ def test_chance_depends_on_the_number_of_classes(shown):
     show.chance(pd.DataFrame([row(status="not run")]))
     show.chance(pd.DataFrame())
     assert shown[1] == shown[2] and "not run" in shown[1]
+
+
+def test_the_summary_of_the_data_is_that_of_the_drawn_set(shown):
+    show.data_summary("smoke")
+    ((caption, table),) = shown
+    images = load_images("smoke")
+    for name, split in (("train", images.train), ("minival", images.minival), ("val", images.val)):
+        line = table.set_index("Split").loc[name]
+        assert line["Images"] == str(len(split)) and line["Classes"] == len(images.class_names)
+        assert line["Smallest side, px"] == split.sizes.min() and line["Largest side, px"] == split.sizes.max()
+    assert caption == "Data set shapes of preset smoke."

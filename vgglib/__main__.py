@@ -38,6 +38,7 @@ FromA = Annotated[
 ]
 Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of the images, for presets that read one.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by default the GPU where there is one.")]
 Results = Annotated[str | None, typer.Option(help="Folder of the records; by default the repository's results/.")]
 SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that do not decode.")]
 
@@ -104,9 +105,7 @@ def run(
     precision: Precision = None,
     data_dir: DataDir = None,
     results: Results = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:N; by default the GPU where there is one.")
-    ] = None,
+    device: Device = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each training.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Nets trained at once on a CPU; by default one per core.")] = None,
     skip_bad_images: SkipBadImages = False,
@@ -170,6 +169,14 @@ def keep(
     entries = _plan(preset, "3", nets, seeds, train_scales)
     for run in experiments.runs(entries):
         typer.echo(weights.keep(_store(results), run))
+
+
+@app.command()
+def speed(preset: Preset = "demo", batch_size: BatchSize = 32, device: Device = None, results: Results = None) -> None:
+    """Time the preset's nets on this machine and keep the result for the page on cost."""
+    from vgglib.speed import keep, measure
+
+    typer.echo(keep(measure(preset, batch_size, device), _store(results).root))
 
 
 @app.command()

@@ -126,10 +126,12 @@ CHECKS: dict[str, Callable[[str, object], object]] = {
     "train_missing": _yes_or_no,
     "data_dir": _text,
     "device": _text,
+    "photo": _text,
     "seed": _whole(0),
     "image_size": _whole(32),
     "num_classes": _whole(1),
     "batch_size": _whole(1),
+    "measure": _yes_or_no,
     "watts": lambda name, value: _number(name, value, float, 0),
 }
 

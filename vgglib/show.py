@@ -21,13 +21,16 @@ EFFECTS = (
 
 
 def table(frame: pd.DataFrame, caption: str, escape: bool = True) -> None:
-    """A table with a caption; `frame` is displayed as it stands, without its index. Without `escape` cells are HTML."""
-    label = html.escape(caption)
+    """A numbered table; `frame` is displayed as it stands, without its index. Without `escape` cells are HTML."""
+    name = _numbered("Table", caption)
+    label = html.escape(f"{name}. {caption}")
     body = frame.to_html(index=False, border=0, classes="table vgg-table", justify="left", escape=escape)
-    body = body.replace(">", f"><caption>{label}</caption>", 1)
+    body = body.replace(">", f"><caption>{_captioned(name, caption)}</caption>", 1)
     # Wide tables scroll within themselves on a narrow screen, by keyboard too.
-    region = f'<div class="vgg-scroll" tabindex="0" role="region" aria-label="{label}">{body}</div>'
-    display({"text/html": region, "text/plain": f"{caption}\n{frame.to_string(index=False)}"}, raw=True)
+    region = (
+        f'<div class="vgg-scroll" id="{_anchor(name)}" tabindex="0" role="region" aria-label="{label}">{body}</div>'
+    )
+    display({"text/html": region, "text/plain": f"{name}. {caption}\n{frame.to_string(index=False)}"}, raw=True)
 
 
 def sentence(text: str) -> None:
@@ -35,10 +38,11 @@ def sentence(text: str) -> None:
     display(Markdown(text))
 
 
-def picture(figure, alt: str, caption: str | None = None) -> None:
-    """A matplotlib figure with alternative text, which the automatic display of figures does not give.
+def picture(figure, alt: str, caption: str | None = None, photograph: bool = False) -> None:
+    """A matplotlib figure, numbered, with alternative text, which the automatic display of figures does not give.
 
-    alt: what is drawn, for those who cannot see it; caption: what to see in it, below the figure for everyone.
+    alt: what is drawn, for those who cannot see it; caption: what to see in it, below the figure for everyone, without
+    one the alternative text; photograph: keep its colours in the book's dark mode, where plots turn light on dark.
     """
     import matplotlib.pyplot as plt
 
@@ -46,9 +50,30 @@ def picture(figure, alt: str, caption: str | None = None) -> None:
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
-    image = f'<img class="vgg-figure" src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    display(HTML(f"<figure>{image}{below}</figure>" if caption else image))
+    look = "vgg-figure" if photograph else "vgg-figure vgg-plot"
+    image = f'<img class="{look}" src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
+    text = caption or alt
+    name = _numbered("Figure", text)
+    below = f"<figcaption>{_captioned(name, text)}</figcaption>"
+    display(HTML(f'<figure id="{_anchor(name)}">{image}{below}</figure>'))
+
+
+# Number of each table and figure of this page by its caption: a cell that runs again keeps its number.
+_numbers: dict[str, list[str]] = {"Table": [], "Figure": []}
+
+
+def _numbered(kind: str, caption: str) -> str:
+    if caption not in _numbers[kind]:
+        _numbers[kind].append(caption)
+    return f"{kind} {_numbers[kind].index(caption) + 1}"
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _captioned(name: str, caption: str) -> str:
+    return f"<b>{name}.</b> {html.escape(caption)}"
 
 
 def explorer(markup: str) -> None:
@@ -205,40 +230,40 @@ def chance(rows: pd.DataFrame) -> None:
 
 
 def data_summary(preset: str = "demo") -> None:
-    """Sizes of a preset's splits, and its mean colour."""
-    from vgglib.runner import load_images
+    """Sizes of the splits of a preset that draws its own pictures; nothing is drawn for it."""
+    from vgglib.data import shapes
 
-    images = load_images(preset)
+    settings, (train, val) = experiments.preset(preset).data, experiments.preset(preset).images
+    side, longest = settings["smallest_side"], max(max(ratio, 1 / ratio) for ratio in shapes.ASPECT_RATIOS)
+    counts = {"train": train, "minival": settings["train_images"] - train, "val": val}
     lines = [
         {
             "Split": name,
-            "Images": f"{len(split):,}",
-            "Classes": len(images.class_names),
-            "Smallest side, px": int(split.sizes.min()),
-            "Largest side, px": int(split.sizes.max()),
+            "Images": f"{count:,}",
+            "Classes": len(shapes.CLASSES),
+            "Smallest side, px": side,
+            "Largest side, px": round(side * longest),
         }
-        for name, split in (("train", images.train), ("minival", images.minival), ("val", images.val))
+        for name, count in counts.items()
     ]
-    mean = ", ".join(f"{value:.1f}" for value in images.mean_rgb.tolist())
-    caption = f"Data set {images.name} of preset {preset}; mean RGB of train: {mean} (grey levels 0-255)."
-    table(pd.DataFrame(lines), caption)
+    table(pd.DataFrame(lines), f"Data set {settings['name']} of preset {preset}.")
 
 
 def data_sheet(preset: str = "demo", columns: int = 8) -> None:
-    """One training image of every class with its name, as a single picture."""
+    """One picture of every class of a preset that draws its own, the first of its training images, with its name."""
     import matplotlib.pyplot as plt
 
-    from vgglib.runner import load_images
+    from vgglib.data import shapes
 
-    images = load_images(preset)
-    labels = images.train.labels
-    first = [int((labels == label).nonzero()[0, 0]) for label in range(len(images.class_names))]
-    lines = -(-len(first) // columns)
+    labels = range(len(shapes.CLASSES))
+    drawings = shapes.draw(labels, labels, experiments.preset(preset).data["smallest_side"])
+    lines = -(-len(labels) // columns)
     size = (1.35 * columns, 1.6 * lines)
     figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", facecolor="white")
     for place in axes.flat:
         place.axis("off")
-    for place, i in zip(axes.flat, first, strict=False):
-        place.imshow(images.train.image(i).numpy())
-        place.set_title(images.class_names[int(labels[i])], fontsize=9)
-    picture(figure, f"One training image for each of the {len(first)} classes of {images.name}")
+    for place, drawing in zip(axes.flat, drawings, strict=False):
+        place.imshow(drawing.image)
+        place.set_title(shapes.CLASSES[drawing.label], fontsize=9)
+    alt = f"One training image for each of the {len(labels)} classes of shapes"
+    picture(figure, alt, photograph=True)

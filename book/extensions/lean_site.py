@@ -1,0 +1,27 @@
+"""Sphinx extension: read pages on all processors, and leave out of the site what no reader's browser asks for."""
+
+import os
+from pathlib import Path
+from shutil import rmtree
+
+# Source maps of minified files, and the theme's sources of its translations.
+UNUSED = ("_static/**/*.map", "_static/locales")
+
+
+def use_every_processor(app):
+    """As `sphinx-build -j auto`, an option that Jupyter Book does not pass on."""
+    app.parallel = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def remove_unused(app, exception):
+    if exception or app.builder.format != "html":
+        return
+    for pattern in UNUSED:
+        for path in list(Path(app.outdir).glob(pattern)):
+            rmtree(path) if path.is_dir() else path.unlink()
+
+
+def setup(app):
+    app.connect("builder-inited", use_every_processor)
+    app.connect("build-finished", remove_unused)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,67 @@
+import json
+
+import pandas as pd
+import pytest
+
+from vgglib import speed, timing
+from vgglib.configs import TABLE_1
+from vgglib.speed import Speed
+
+
+@pytest.fixture
+def measured():
+    return Speed(
+        preset="smoke",
+        batch_size=3,
+        precision="fp32",
+        machine={"device_name": "a CPU", "threads": 2},
+        measured_utc="2026-01-01T00:00:00+00:00",
+        peaks={"macs_per_second": 2.5e9, "bytes_per_second": 1e9},
+        layers=pd.DataFrame({"layer": ["conv1_1"], "seconds_per_image": [0.1], "operations": [7]}),
+        nets=pd.DataFrame({"net": ["A"], "training_images": [0.1 + 0.2]}),
+    )
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def test_a_kept_record_comes_back_to_the_last_bit(measured, root):
+    path = speed.keep(measured)
+    assert path == root / "smoke" / "speed.json"
+    found = speed.of("smoke", 99)
+    assert (found.batch_size, found.machine, found.peaks) == (3, measured.machine, measured.peaks)
+    pd.testing.assert_frame_equal(found.layers, measured.layers, check_exact=True)
+    pd.testing.assert_frame_equal(found.nets, measured.nets, check_exact=True)
+
+
+def test_it_is_measured_where_there_is_no_record_and_when_asked_for(measured, root, monkeypatch):
+    monkeypatch.setattr(timing, "REPEATS", 1)
+    monkeypatch.setitem(timing.MATRIX, "cpu", 64)
+    monkeypatch.setitem(timing.COPY, "cpu", 1 << 12)
+    found = speed.of("smoke", 2, "cpu")
+    assert found.nets["net"].tolist() == list(TABLE_1) and found.batch_size == 2
+    speed.keep(measured)
+    assert speed.of("smoke", 2, "cpu", measured_now=True).batch_size == 2
+    assert speed.of("smoke", 2, "cpu").batch_size == 3
+
+
+DAMAGES = (lambda record: record | {"schema": 0}, lambda record: {"schema": 1}, lambda record: [1])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_another_file_is_refused_by_name(measured, root, damage):
+    path = speed.keep(measured)
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=r"speed\.json is no record of speed of schema 1"):
+        speed.of("smoke", 2)
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"speed\.json is no record"):
+        speed.of("smoke", 2)
+
+
+def test_an_unknown_preset_is_named(root):
+    with pytest.raises(ValueError, match="unknown preset 'big'"):
+        speed.of("big", 2)

@@ -1,0 +1,84 @@
+"""What `timing` measures for a preset's nets, kept as a record, so that a page shows it without measuring again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from vgglib import experiments
+from vgglib.files import write_atomically
+from vgglib.results import Store, default_root
+
+SCHEMA = 1
+LAYERS_OF = "D"  # the net that is timed layer by layer
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of one machine with one preset's nets."""
+
+    preset: str
+    batch_size: int
+    precision: str  # bf16 or fp32
+    machine: dict  # as `devices.describe`
+    measured_utc: str
+    peaks: dict[str, float]  # as `timing.peaks`
+    layers: pd.DataFrame  # as `timing.layer_times`, of net D
+    nets: pd.DataFrame  # as `timing.speeds`
+
+
+def of(preset: str, batch_size: int, device: str | None = None, measured_now: bool = False) -> Speed:
+    """The preset's record, or with `measured_now`, and where there is none, a measurement, which takes some seconds.
+
+    Raises ValueError for an unknown preset or device and for a record that cannot be read.
+    """
+    path = _path(experiments.preset(preset).name)
+    return measure(preset, batch_size, device) if measured_now or not path.exists() else _read(path)
+
+
+def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
+    """Time a preset's nets here and now, on batches of `batch_size` crops."""
+    from vgglib import devices, timing  # measuring needs torch, reading a record does not
+
+    where = devices.device(device)
+    precision = devices.precision("auto", where)
+    recipe = experiments.plan(preset, "3", [LAYERS_OF], [0], ["256"])[0].runs[0].experiment
+    model = timing.net(LAYERS_OF, recipe.width, recipe.crop)
+    return Speed(
+        preset=preset,
+        batch_size=batch_size,
+        precision=precision,
+        machine=devices.describe(where),
+        measured_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        peaks=timing.peaks(where, precision),
+        layers=timing.layer_times(model, batch_size, where, precision),
+        nets=timing.speeds(preset, batch_size, where, precision),
+    )
+
+
+def keep(speed: Speed, root: Path | None = None) -> Path:
+    """Write the record of a preset, in the place of an earlier one; returns its path."""
+    path = _path(speed.preset, root)
+    frames = {name: getattr(speed, name).to_dict("records") for name in ("layers", "nets")}
+    record = {"schema": SCHEMA, **asdict(replace(speed, **frames))}
+    write_atomically(path, json.dumps(record, indent=1).encode())
+    return path
+
+
+def _path(preset: str, root: Path | None = None) -> Path:
+    return Store(root or default_root()).root / preset / "speed.json"
+
+
+def _read(path: Path) -> Speed:
+    try:
+        record = json.loads(path.read_text())
+        if record.pop("schema") != SCHEMA:
+            raise KeyError("schema")
+        speed = Speed(**record)
+        return replace(speed, layers=pd.DataFrame(speed.layers), nets=pd.DataFrame(speed.nets))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no record of speed of schema {SCHEMA}: measure again with `vgg speed`.") from error
