@@ -7,12 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Warnings are errors, and --all runs every notebook anew: otherwise old numbers can stay on a page.
 BOOK := $(BIN)/jupyter-book build . --all -W -n --keep-going
 PAGE := $(CURDIR)/_build/html/index.html
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 # The book and the tests read the committed results, whatever the shell says; `reproduce` names its own.
 unexport VGG_RESULTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test book lab clean
+.PHONY: help setup reproduce test book pdf lab clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -48,6 +49,13 @@ test: setup  ## Check style and run the tests
 book: setup  ## Build the book from the committed results; any warning is an error
 	$(BOOK)
 	@echo "The book: $(PAGE)"
+
+pdf: setup  ## Print the whole book to _build/book.pdf; needs Chromium or Chrome
+	@test -n "$(CHROMIUM)" || { echo "No Chromium or Chrome is installed: install one, or name it with CHROMIUM=..." >&2; exit 1; }
+	$(BOOK) --builder singlehtml
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --no-pdf-header-footer --print-to-pdf=_build/book.pdf \
+		"file://$(CURDIR)/_build/singlehtml/book/intro.html"
+	@echo "The book on paper: $(CURDIR)/_build/book.pdf"
 
 lab: setup  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks

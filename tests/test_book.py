@@ -10,6 +10,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from vgglib import claims, evidence
+from vgglib.results import Store
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TEXT_SUFFIXES = {
@@ -123,3 +126,8 @@ def test_text_files_hold_no_path_of_a_machine():
     machine = re.compile(r"(?<![\w.~-])/(?:home|root|Users|tmp|work|mnt|opt)/\w|[A-Z]:\\\\Users")
     for path in text_files():
         assert not machine.search(path.read_text()), path
+
+
+def test_readme_shows_the_verdicts_of_the_committed_records():
+    table = claims.markdown(claims.verdicts(evidence.rows(Store(ROOT / "results"), "demo")))
+    assert table in (ROOT / "README.md").read_text(), "put the output of `vgg claims` into README.md"

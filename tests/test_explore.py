@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from bs4 import BeautifulSoup
 
-from vgglib import explore
+from vgglib import explore, explorer_frame
 from vgglib.configs import TABLE_1, config
 from vgglib.receptive_field import fields
 
@@ -93,7 +93,7 @@ def test_the_fragment_stands_alone(make):
 
 
 def test_data_cannot_end_their_script():
-    assert explore._json({"a": "</script>"}) == '{"a":"\\u003c/script>"}'
+    assert explorer_frame.as_json({"a": "</script>"}) == '{"a":"\\u003c/script>"}'
 
 
 def test_a_picture_takes_the_place_of_the_grey_square():

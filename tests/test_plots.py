@@ -77,7 +77,7 @@ def test_intervals_are_those_of_the_table():
     (segments,) = [bars.get_segments() for bars in axes.containers[0][2]]
     assert segments[0][:, 1].tolist() == pytest.approx([41 - 12.706, 41 + 12.706], abs=1e-3)
     # Wilson's interval of no errors begins at 0; rounding must not turn that into a negative length.
-    assert plots._reach([0.0], [1e-18], [2.0]).tolist() == [[0], [2]]
+    assert plots.interval_reach([0.0], [1e-18], [2.0]).tolist() == [[0], [2]]
 
 
 def test_jitter_has_a_line_per_net_over_three_trainings():

@@ -155,6 +155,14 @@ def table(
     _print_tables(_store(results).rows(entries))
 
 
+@app.command(name="claims")
+def verdicts(preset: Preset = "demo", results: Results = None) -> None:
+    """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
+    from vgglib import claims, evidence
+
+    typer.echo(claims.markdown(claims.verdicts(evidence.rows(_store(results), preset))))
+
+
 @app.command()
 def keep(
     preset: Preset = "demo",

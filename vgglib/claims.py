@@ -378,6 +378,13 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
     )
 
 
+def markdown(found: list[Verdict]) -> str:
+    """Verdicts as a short table in Markdown, for a terminal or a README."""
+    table = frame(found)[["Claim", "Paper", "Ours", "95 % interval", "Seeds", "Verdict"]]
+    lines = [table.columns.tolist(), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
 

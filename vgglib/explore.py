@@ -4,11 +4,11 @@ nor kernel. Python draws the first selection, so the page says something sensibl
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from vgglib.configs import TABLE_1, Layer, config
+from vgglib.explorer_frame import TABLE_STYLE, explorer, number, select, slider, svg
 from vgglib.receptive_field import IMAGE, Field, fields
 
 KINDS = {"conv": "convolution", "lrn": "normalisation (LRN)", "pool": "max-pool", "fc": "fully connected"}
@@ -62,14 +62,14 @@ def receptive_fields(nets: Sequence[str] = tuple(TABLE_1), image_size: int = 224
     state = _unit(nets[0], layer, field, units, image_size)
     controls = "".join(
         [
-            _select("net", "Net", lines, nets[0]),
-            _select("layer", "Layer", [line[0] for line in lines[nets[0]]], layer.name),
-            *(_slider(key, key.title(), 0, units - 1, units // 2) for key in ("row", "column")),
+            select("net", "Net", lines, nets[0]),
+            select("layer", "Layer", [line[0] for line in lines[nets[0]]], layer.name),
+            *(slider(key, key.title(), 0, units - 1, units // 2) for key in ("row", "column")),
         ]
     )
     body = [
-        _svg(_fields_drawing([line for own in layers.values() for line in own], image_size, picture, state)),
-        f"<dl>{''.join(_number(label, state[key], key) for key, label in _UNIT_NUMBERS.items())}</dl>",
+        svg(_fields_drawing([line for own in layers.values() for line in own], image_size, picture, state)),
+        f"<dl>{''.join(number(label, state[key], key) for key, label in _UNIT_NUMBERS.items())}</dl>",
     ]
     note = (
         "Blue, solid: the part of the field inside the image. Hatched, dashed: the part outside, where padding "
@@ -78,7 +78,8 @@ def receptive_fields(nets: Sequence[str] = tuple(TABLE_1), image_size: int = 224
         f"{image_size} pixels; grid lines are {GRID_PX} apart."
     )
     data = {"side": image_size, "kinds": KINDS, "nets": lines}
-    return _explorer("fields", "Choose net, layer and unit", controls, state, body, note, data)
+    legend = "Choose net, layer and unit"
+    return explorer("fields", legend, controls, state["says"], body, note, data, _FIELDS_STYLE, _FIELDS_SCRIPT)
 
 
 def _unit(net: str, layer: Layer, field: Field, units: int, side: int) -> dict[str, str]:
@@ -148,9 +149,9 @@ def filter_stacks() -> str:
     state = _stack(kernel, layers, channels)
     controls = "".join(
         [
-            _select("kernel", "Kernel", [f"{size} × {size}" for size in KERNELS], f"{kernel} × {kernel}"),
-            _slider("layers", "Layers", 1, MOST_LAYERS, layers),
-            _select("channels", "Channels C", map(str, CHANNELS), str(channels)),
+            select("kernel", "Kernel", [f"{size} × {size}" for size in KERNELS], f"{kernel} × {kernel}"),
+            slider("layers", "Layers", 1, MOST_LAYERS, layers),
+            select("channels", "Channels C", map(str, CHANNELS), str(channels)),
         ]
     )
     rows = "".join(
@@ -160,7 +161,7 @@ def filter_stacks() -> str:
     )
     shapes = f'<path class="grid" data-at="grid" d="{state["grid"]}"/><g data-at="squares">{state["squares"]}</g>'
     body = [
-        _svg((state["box"], state["drawn"], shapes)),
+        svg((state["box"], state["drawn"], shapes)),
         f'<table><thead><tr><td></td><th scope="col" data-at="head">{state["head"]}</th>'
         f'<th scope="col" data-at="head1">{state["head1"]}</th></tr></thead><tbody>{rows}</tbody></table>',
     ]
@@ -169,7 +170,9 @@ def filter_stacks() -> str:
         "Every layer reads and makes C channels, with stride 1 and a rectification behind it. Biases are left "
         "out; a multiply-add per weight is done at each position of the image."
     )
-    return _explorer("stacks", "Choose a stack of convolutions", controls, state, body, note, {"sizes": sizes})
+    legend, data = "Choose a stack of convolutions", {"sizes": sizes}
+    style = TABLE_STYLE + _STACKS_STYLE
+    return explorer("stacks", legend, controls, state["says"], body, note, data, style, _STACKS_SCRIPT)
 
 
 def _sizes(kernel: int) -> list[int]:
@@ -219,91 +222,16 @@ def _stack(kernel: int, layers: int, channels: int) -> dict[str, str]:
 def _squares(kernel: int, sizes: Sequence[int], side: int) -> str:
     ring = (kernel - 1) / 2
     drawn = []
-    for number, size in reversed(list(enumerate(sizes, start=1))):
+    for layer, size in reversed(list(enumerate(sizes, start=1))):
         corner = -size / 2
         drawn.append(f'<rect x="{corner:g}" y="{corner:g}" width="{size}" height="{size}"></rect>')
         if ring:
             place = f"{corner + ring / 2:g}"
-            drawn.append(f'<text x="{place}" y="{place}" font-size="{min(7 * ring / 10, side / 16):g}">{number}</text>')
+            drawn.append(f'<text x="{place}" y="{place}" font-size="{min(7 * ring / 10, side / 16):g}">{layer}</text>')
     return "".join(drawn) + '<rect class="unit" x="-0.5" y="-0.5" width="1" height="1"></rect>'
 
 
-def _explorer(
-    kind: str, legend: str, controls: str, state: dict[str, str], body: Sequence[str], note: str, data: dict
-) -> str:
-    """The fragment: controls, the result in words, drawing and numbers, a note, then data and script."""
-    # The controls stay disabled until the script is there to answer them.
-    return (
-        f'<div class="vgg-explorer" data-vgg-explorer="{kind}">'
-        f"<style>{_STYLE.rstrip()}{_OWN_STYLES[kind]}</style>"
-        f"<fieldset disabled><legend>{legend}</legend>{controls}</fieldset>"
-        f'<output aria-live="polite" data-at="says">{state["says"]}</output>'
-        f'<div class="pair">{"".join(body)}</div><p class="note">{note}</p>'
-        "<noscript><p>Without JavaScript this shows the first selection only.</p></noscript>"
-        f'<script type="application/json" data-at="data">{_json(data)}</script>'
-        f"<script>{_script(kind)}</script></div>"
-    )
-
-
-def _json(data: dict) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _select(key: str, label: str, options: Iterable[str], chosen: str) -> str:
-    made = "".join(f"<option{' selected' if option == chosen else ''}>{option}</option>" for option in options)
-    return f'<label><span>{label}</span><select data-at="{key}">{made}</select></label>'
-
-
-def _slider(key: str, label: str, low: int, high: int, value: int) -> str:
-    # The number is for the eyes: screen readers have the slider's own value.
-    return (
-        f'<label><span>{label}</span><input type="range" data-at="{key}" min="{low}" max="{high}" value="{value}">'
-        f'<b aria-hidden="true" data-at="{key}-is">{value}</b></label>'
-    )
-
-
-def _svg(drawing: tuple[str, str, str]) -> str:
-    box, text, shapes = drawing
-    return f'<svg data-at="drawing" role="img" viewBox="{box}" aria-label="{text}">{shapes}</svg>'
-
-
-def _number(label: str, value: str, key: str) -> str:
-    return f'<div><dt>{label}</dt><dd data-at="{key}">{value}</dd></div>'
-
-
-def _script(kind: str) -> str:
-    script = _SCRIPT.replace("KIND", kind).replace("/* own */", _OWN_SCRIPTS[kind])
-    return "\n".join(line.strip() for line in script.splitlines())
-
-
-# The first rule takes back the light card that the book's theme lays behind outputs in dark mode. An option's list
-# opens outside the page's own colours, so it takes the browser's pair.
-_STYLE = """
-html[data-theme="dark"] .bd-content div.cell_output .text_html:has(div.vgg-explorer){
-background:none;color:inherit;padding:0}
-.vgg-explorer{max-width:46rem;margin:1rem 0;line-height:1.4}
-.vgg-explorer fieldset{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;min-width:0;margin:0 0 .8rem;
-padding:.2rem .8rem .7rem;border:1px solid currentColor;border-radius:.3rem}
-.vgg-explorer legend{width:auto;float:none;margin:0;padding:0 .4rem;font-size:1em;font-weight:600}
-.vgg-explorer label{display:flex;align-items:center;gap:.5rem;margin:0}
-.vgg-explorer select{background:transparent;color:inherit;border:1px solid currentColor;border-radius:.2rem;
-font:inherit;padding:.1rem .3rem}
-.vgg-explorer option{background:Canvas;color:CanvasText}
-.vgg-explorer input{width:8rem;margin:0;color:inherit;accent-color:currentColor}
-.vgg-explorer b{min-width:2em;font-variant-numeric:tabular-nums}
-.vgg-explorer :focus-visible{outline:2px solid currentColor;outline-offset:2px}
-.vgg-explorer output{display:block;min-height:2.8em;color:inherit}
-.vgg-explorer .pair{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1rem 1.5rem;margin:.6rem 0}
-.vgg-explorer .pair>*{flex:1 1 14rem;min-width:0;margin:0}
-.vgg-explorer .pair>svg{flex:2 1 17rem}
-.vgg-explorer svg{max-width:100%;height:auto}
-.vgg-explorer .note{margin:0;font-size:.9em}
-.vgg-explorer svg *{vector-effect:non-scaling-stroke}
-"""
-
-_OWN_STYLES = {
-    "fields": """
+_FIELDS_STYLE = """
 .vgg-explorer dl>div{display:flex;justify-content:space-between;gap:1rem;padding:.2rem 0;
 border-bottom:1px solid currentColor}
 .vgg-explorer dl dt{float:none;width:auto;margin:0;font-weight:400}
@@ -317,45 +245,17 @@ border-bottom:1px solid currentColor}
 .vgg-explorer .halo{stroke:#fff;stroke-width:5}
 .vgg-explorer .inside{stroke:#0072b2;stroke-width:2.5;fill:#0072b2;fill-opacity:.22}
 .vgg-explorer .cross{stroke:#000;stroke-width:2}
-""",
-    "stacks": """
-.vgg-explorer table{border-collapse:collapse;font-size:inherit;color:inherit}
-.vgg-explorer .pair>table{flex:3 1 17rem}
-.vgg-explorer .pair tr{background:none}
-.vgg-explorer :is(th,td){padding:.3rem;border:0;border-bottom:1px solid currentColor;text-align:right;
-vertical-align:top;white-space:normal;font-variant-numeric:tabular-nums}
-.vgg-explorer th[scope=row]{text-align:left;font-weight:400}
+"""
+
+_STACKS_STYLE = """
 .vgg-explorer .grid{fill:none;stroke:currentColor;stroke-opacity:.25}
 .vgg-explorer g>rect{fill:#0072b2;fill-opacity:.13;stroke:currentColor;stroke-dasharray:4 3}
 .vgg-explorer g>rect:first-child{stroke-width:3;stroke-dasharray:none}
 .vgg-explorer g>.unit{fill:currentColor;fill-opacity:1;stroke:none}
 .vgg-explorer text{fill:currentColor;text-anchor:middle;dominant-baseline:central}
-""",
-}
-
-# Serves every root that is not yet served: a page may hold several, and where a notebook program runs scripts apart
-# from their place, the script cannot know its own. JupyterLab takes arrow keys for its own shortcuts unless the element
-# in focus has the attribute that suppresses them.
-_SCRIPT = """
-(() => {
-  for (const root of document.querySelectorAll('[data-vgg-explorer="KIND"]:not([data-ready])')) {
-    root.dataset.ready = "";
-    const at = (key) => root.querySelector(`[data-at="${key}"]`);
-    const write = (texts) => Object.keys(texts).forEach((key) => { at(key).textContent = texts[key]; });
-    const set = (key, values) => Object.keys(values).forEach((name) => at(key).setAttribute(name, values[name]));
-    const data = JSON.parse(at("data").textContent);
-    /* own */
-    const controls = root.querySelector("fieldset");
-    controls.disabled = false;
-    for (const control of controls.elements) control.setAttribute("data-lm-suppress-shortcuts", "");
-    root.addEventListener("input", show);
-    show();
-  }
-})();
 """
 
-_OWN_SCRIPTS = {
-    "fields": """
+_FIELDS_SCRIPT = """
     const [net, layer, row, column] = ["net", "layer", "row", "column"].map(at);
     const list = () => {
       const kept = layer.value, own = data.nets[net.value].map(([name]) => name);
@@ -389,8 +289,9 @@ _OWN_SCRIPTS = {
       });
     };
     net.addEventListener("input", list);
-    list();""",
-    "stacks": """
+    list();"""
+
+_STACKS_SCRIPT = """
     const [kernel, layers, channels] = ["kernel", "layers", "channels"].map(at);
     const show = () => {
       const k = parseInt(kernel.value), n = +layers.value, c = +channels.value;
@@ -421,5 +322,4 @@ _OWN_SCRIPTS = {
         const number = `<text x="${place}" y="${place}" font-size="${font}">${i + 1}</text>`;
         return `<rect x="${corner}" y="${corner}" width="${size}" height="${size}"></rect>` + (ring ? number : "");
       }).reverse().join("") + '<rect class="unit" x="-0.5" y="-0.5" width="1" height="1"></rect>';
-    };""",
-}
+    };"""

@@ -127,6 +127,8 @@ CHECKS: dict[str, Callable[[str, object], object]] = {
     "data_dir": _text,
     "device": _text,
     "photo": _text,
+    "net": lambda name, value: config(value).name,
+    "number": _whole(0),
     "seed": _whole(0),
     "image_size": _whole(32),
     "num_classes": _whole(1),

@@ -141,7 +141,7 @@ def _panel(
         own = points[(points["series"] == series) & points[column].notna()]
         at = [places.index(place) + nudge * (number - (len(looks) - 1) / 2) for place in own["place"]]
         ends = ("top1_low", "top1_high") if column == "top1" else (column, column)
-        reach = _reach(own[column], *(own[end] for end in ends))
+        reach = interval_reach(own[column], *(own[end] for end in ends))
         if upright:
             axes.errorbar(at, own[column], yerr=reach, capsize=3, label=series, **look)
         else:
@@ -153,15 +153,15 @@ def _panel(
     get_limits, set_limits = (axes.get_ylim, axes.set_ylim) if upright else (axes.get_xlim, axes.set_xlim)
     set_limits(max(0, get_limits()[0]))  # an interval over two seeds may reach below any error
     if points[column].isna().all():
-        _not_run(axes)
+        not_run(axes)
         values.set_ticks([])
 
 
-def _not_run(axes: Axes) -> None:
+def not_run(axes: Axes) -> None:
     axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center")
 
 
-def _reach(values, low, high) -> np.ndarray:
+def interval_reach(values, low, high) -> np.ndarray:
     """(2, n) distances from values to the ends of their intervals; rounding may put an end on the wrong side."""
     return np.maximum([np.subtract(values, low), np.subtract(high, values)], 0)
 
@@ -194,7 +194,9 @@ def forest(effects: pd.DataFrame, axes: Axes | None = None) -> Axes:
     axes = axes or plt.subplots(figsize=(7, 1.6 + 0.7 * len(effects)), layout="constrained")[1]
     effects = effects.astype(dict.fromkeys(["ours", "low", "high", "paper"], float)).reset_index(drop=True)
     ours, theirs = effects[effects["ours"].notna()], effects[effects["paper"].notna()]
-    reach = np.nan_to_num(_reach(ours["ours"], ours["low"], ours["high"]))  # one seed has an effect and no interval
+    reach = np.nan_to_num(
+        interval_reach(ours["ours"], ours["low"], ours["high"])
+    )  # one seed has an effect and no interval
     axes.axvline(0, color="0.3", linewidth=1)
     dots = [
         axes.errorbar(ours["ours"], ours.index, xerr=reach, capsize=4, **look(0) | {"linestyle": ""}),
@@ -256,7 +258,7 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
         title = {"train_scale": "S"}.get(by, by)
         axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.01, 1))  # beside the lines, not over them
     else:
-        _not_run(axes)
+        not_run(axes)
     return axes
 
 

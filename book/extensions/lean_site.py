@@ -10,6 +10,8 @@ UNUSED = ("_static/**/*.map", "_static/locales")
 
 def use_every_processor(app):
     """As `sphinx-build -j auto`, an option that Jupyter Book does not pass on."""
+    # It numbers sections after all pages have been read, and forgot to say that reading them may be shared.
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
     app.parallel = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 

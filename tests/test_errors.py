@@ -1,0 +1,251 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_tables import row
+
+from vgglib import data, errors, experiments
+from vgglib.data.shapes import CLASSES
+from vgglib.errors import Answers
+from vgglib.experiments import plan
+from vgglib.results import FIELDS, Store
+
+NAMES = ("plain disc", "plain star", "dotted star")
+
+
+def saying(choices, labels, net="A", classes=3, confidence=0.8, seeds=None):
+    """Nets of some seeds that name `choices` (seeds, N), all with the same confidence."""
+    choices = np.atleast_2d(choices)
+    posteriors = np.full((*choices.shape, classes), (1 - confidence) / (classes - 1))
+    np.put_along_axis(posteriors, choices[:, :, None], confidence, 2)
+    return Answers(net, ("3", net, "256", "256", "dense"), seeds or tuple(range(len(choices))), posteriors, labels)
+
+
+def nothing(net="A"):
+    return Answers(net, ("3", net, "256", "256", "dense"), (), np.empty((0, 0, 0)), np.empty(0, int))
+
+
+LABELS = np.array([0, 0, 1, 1, 2])
+FIRST = saying([[0, 0, 1, 1, 0], [0, 1, 1, 0, 2]], LABELS)  # wrong: image 4; images 1 and 3
+SECOND = saying([[1, 0, 1, 0, 0], [0, 1, 1, 1, 2]], LABELS, "E")  # wrong: images 0, 3, 4; image 1
+
+
+def test_discordant_pairs_by_hand():
+    table = errors.discordance(FIRST, SECOND)
+    assert table.columns.tolist() == [
+        "Seed",
+        "Both right",
+        "Wrong only with A",
+        "Wrong only with E",
+        "Both wrong",
+    ]
+    assert table.to_numpy().tolist() == [["0", 2, 0, 2, 1], ["1", 3, 1, 0, 1], ["all", 5, 1, 2, 2]]
+
+
+def test_only_shared_seeds_are_compared():
+    other = saying([[0, 0, 1, 1, 0], [0, 1, 1, 1, 2]], LABELS, "E", seeds=(7, 1))
+    assert errors.discordance(FIRST, other)["Seed"].tolist() == ["1", "all"]
+    assert errors.discordance(FIRST, other).iloc[0].tolist() == ["1", 3, 1, 0, 1]
+    assert errors.discordance(FIRST, nothing("E"))["Seed"].tolist() == ["not run"]
+
+
+def test_disagreement_has_two_seeds_of_one_net_as_a_yardstick():
+    table = errors.disagreement(FIRST, SECOND)
+    assert table["Nets"].tolist() == ["A and E, same seed", "A, two seeds", "E, two seeds"]
+    assert table["Pairs"].tolist() == [2, 1, 1]
+    # Differing images: 2 and 1 of 5; A's {4} and {1, 3}; E's {0, 3, 4} and {1}.
+    assert table.iloc[:, 2].tolist() == ["30.0", "60.0", "80.0"]
+    assert errors.disagreement(FIRST, nothing("E")).iloc[:, 2].tolist() == ["not run", "60.0", "not run"]
+
+
+def test_images_that_only_one_net_gets_wrong_in_every_seed():
+    first = saying([[1, 0, 1, 0, 2], [1, 1, 1, 0, 0]], LABELS)  # images 0 and 3 in both seeds
+    second = saying([[0, 1, 1, 1, 2], [0, 1, 1, 1, 2]], LABELS, "E")  # image 1 in both, which A's seed 1 has wrong, too
+    assert errors.in_every_seed(first, second) == (
+        "Of 5 images, 2 are wrong with A and right with E in every seed of 2, and 0 the other way round."
+    )
+    assert "not run" in errors.in_every_seed(first, nothing("E"))
+
+
+def test_cases_have_the_largest_gap_and_one_of_a_class():
+    labels = np.array([0, 0, 1, 2, 2])
+    worse = np.array([[0.4, 0.5, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.5, 0.1, 0.4]])
+    better = np.array([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9], [0.6, 0.0, 0.4]])
+    a, e = (
+        Answers(name, ("3", name, "256", "256", "dense"), (0,), posteriors[None], labels)
+        for name, posteriors in (("A", worse), ("E", better))
+    )
+    found = errors.cases(a, e, 6)
+    # Gaps: 0.2, 0.6 and 0.5; image 3 is right with both, image 4 wrong with both.
+    assert found["image"].tolist() == [1, 2]
+    assert found["true"].tolist() == found["better"].tolist() == [0, 1]
+    assert found["worse"].tolist() == [1, 0]
+    assert found["worse_probability"].tolist() == [0.6, 0.5]
+    assert found["better_probability"].tolist() == [0.7, 0.8]
+    assert errors.cases(a, e, 1)["image"].tolist() == [1]
+    assert errors.cases(e, a, 6).empty and errors.cases(a, nothing("E"), 6).empty
+
+
+def test_the_net_of_a_case_is_the_mean_over_seeds():
+    labels = np.array([0])
+    own = np.array([[[0.45, 0.55]], [[0.45, 0.55]], [[0.9, 0.1]]])  # wrong in two seeds of three, right in the mean
+    net = Answers("A", ("3", "A", "256", "256", "dense"), (0, 1, 2), own, labels)
+    other = saying([[1]], labels, "E", classes=2)
+    found = errors.cases(other, net, 6)
+    assert found["image"].tolist() == [0] and found["better_probability"].tolist() == [pytest.approx(0.6)]
+
+
+def test_a_tie_is_an_error_in_every_count():
+    tied = Answers("A", ("3", "A", "256", "256", "dense"), (0,), np.array([[[0.4, 0.4, 0.2]]]), np.array([0]))
+    assert tied.wrong.tolist() == [[True]] and tied.choices.tolist() == [[1]]
+    assert errors.confusion(tied)[0].tolist() == [0, 100, 0]
+
+
+def test_confusion_is_a_share_of_the_true_class():
+    share = errors.confusion(FIRST)
+    # Class 0: four answers, one of them 1; class 1: one of four is 0; class 2: one of two is 0.
+    assert share.tolist() == [[75, 25, 0], [25, 75, 0], [50, 0, 50]]
+    missing = errors.confusion(saying([[0, 0]], np.array([0, 0])))
+    assert missing.tolist() == [[100, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_top_pairs_leave_right_answers_out():
+    table = errors.top_pairs(FIRST, NAMES)
+    assert table.to_numpy().tolist() == [
+        ["dotted star", "plain disc", "50.0", "0.0"],
+        ["plain disc", "plain star", "25.0", "25.0"],
+        ["plain star", "plain disc", "25.0", "25.0"],
+    ]
+    assert len(errors.top_pairs(FIRST, NAMES, 1)) == 1
+    assert errors.top_pairs(nothing(), NAMES)["True class"].tolist() == ["not run"]
+
+
+def test_cues_by_hand():
+    labels = np.array([CLASSES.index("striped star")] * 4)
+    said = [CLASSES.index(name) for name in ("striped star", "striped cross", "dotted star", "plain heart")]
+    table = errors.cues([saying([said], labels, classes=24), nothing("E")]).set_index("Net")
+    assert table.loc["A"].tolist() == ["3", "33.3", "33.3", "33.3", "66.7"]  # the heart is eight classes away
+    assert table.loc["E"].tolist() == ["not run", "-", "-", "-", "-"]
+    # Of 23 wrong classes 5 share the texture, 3 the shape, and 8 are at most four places away on the circle.
+    assert table.loc["by lot"].tolist() == ["-", "21.7", "13.0", "65.2", "34.8"]
+    assert table.loc["by lot, of a similar hue"].tolist() == ["-", "25.0", "37.5", "37.5", "100.0"]
+    assert errors.has_cues("smoke") and not errors.has_cues("tiny-imagenet")
+
+
+def test_hues_are_on_a_circle():
+    last, first = np.array([23]), saying([[0]], np.array([23]), classes=24)
+    assert last == CLASSES.index("dotted square")
+    assert errors.cues([first])["A similar hue (%)"].iloc[0] == "100.0"
+
+
+def test_reliability_by_hand():
+    labels = np.array([0, 0, 0, 0])
+    posteriors = np.array([[0.62, 0.38], [0.68, 0.32], [0.9, 0.1], [0.05, 0.95]])
+    own = Answers("A", ("3", "A", "256", "256", "dense"), (0,), posteriors[None], labels)
+    table = errors.reliability(own)
+    assert table["images"].tolist() == [2, 1, 1]  # 0.9 belongs to the bin from 0.8 to 0.9
+    assert table["confidence"].tolist() == pytest.approx([65, 90, 95])
+    assert table["accuracy"].tolist() == [100, 100, 0]
+    # (2 x 35 + 10 + 95) / 4
+    assert errors.calibration_error(posteriors.max(1), ~own.wrong[0]) == pytest.approx(43.75)
+    # In one bin the errors cancel: |3 - 3.15| / 4.
+    assert errors.calibration_error(posteriors.max(1), ~own.wrong[0], bins=1) == pytest.approx(3.75)
+
+
+def test_a_calibrated_net_has_an_error_too():
+    # One image of confidence 1/2, right or not: always 50 points off.
+    assert errors.calibrated_error(np.array([0.5])) == 50
+    # Two of them: off by 50 points in half of the draws and by none in the others.
+    assert errors.calibrated_error(np.full(2, 0.5), draws=20000) == pytest.approx(25, abs=1)
+    # Many: the mean of |normal| is sqrt(2 / pi) times its standard deviation, 50 / sqrt(10000).
+    assert errors.calibrated_error(np.full(10_000, 0.5), draws=2000) == pytest.approx(
+        0.5 * (2 / np.pi) ** 0.5, abs=0.02
+    )
+    assert errors.calibrated_error(np.ones(5)) == 0
+
+
+def test_calibration_has_a_line_for_what_is_missing():
+    a = saying([[0, 0, 1, 1, 0]], LABELS)  # right in four of five, with confidence 0.8
+    rows = pd.DataFrame([row(top1_error_percent=20.0), row(net="E", status="failed")])
+    table = errors.calibration(rows, [a, nothing("E")])
+    assert table.iloc[0, :4].tolist() == ["A", "20.0", "+0.0", "0.0"]
+    assert float(table["of a calibrated net"].iloc[0]) > 5
+    assert table.iloc[0, 5:].tolist() == ["1", "done"]
+    assert table.iloc[1].tolist() == ["E", "-", "-", "-", "-", "0", "1 failed"]
+
+
+def test_seeds_do_not_narrow_the_interval_of_a_class():
+    once, twice = (saying([[0, 0, 0, 1, 2]] * count, LABELS) for count in (1, 2))
+    table = errors.by_class(once)
+    assert table["label"].tolist() == [0, 1, 2] and table["images"].tolist() == [2, 2, 1]
+    assert table["error"].tolist() == [0, 50, 0]
+    assert (table.loc[1, "low"], table.loc[1, "high"]) == pytest.approx((9.45, 90.55), abs=0.01)
+    assert errors.by_class(twice).equals(table)
+
+
+def test_classes_told_apart_are_counted():
+    labels = np.repeat([0, 1], 50)
+    half = saying([np.r_[np.zeros(50, int), np.zeros(50, int)]], labels, classes=2)
+    text = errors.told_apart(half)  # one class all right, the other all wrong
+    assert "with 50 images a class" in text and "2 of 2 leave out the error over all classes, 50.0 %" in text
+    assert errors.told_apart(nothing()) == "A: not run."
+
+
+def written(store, entry, choices, labels, status="done"):
+    """A record of an entry's run, with posteriors when it is done."""
+    (run,) = entry.runs
+    record = dict.fromkeys(FIELDS) | {
+        **{"schema": 2, "run_id": run.run_id, "preset": run.preset, "status": status, "seed": entry.seed},
+        **{"experiment": experiments.as_dict(run.experiment), "protocol": experiments.as_dict(run.protocol)},
+    }
+    record.pop("digest")
+    record.pop("posteriors_sha256")
+    own = saying([choices], labels).posteriors[0].astype(np.float16) if status == "done" else None
+    store.write(run, json.loads(json.dumps(record)), own, labels if own is not None else None)
+
+
+def test_answers_are_read_seed_by_seed(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    entries = plan("smoke", "3", ["A", "B"], [0, 1, 2])
+    by_key = {(entry.net, entry.seed): entry for entry in entries}
+    store = Store(tmp_path)
+    written(store, by_key["A", 0], [0, 0, 1], np.array([0, 1, 1]))
+    written(store, by_key["A", 1], [0, 0, 1], np.array([0, 1, 1]), status="failed")
+    written(store, by_key["A", 2], [0, 1, 1], np.array([0, 1, 1]))
+    a, b = errors.answers(entries)
+    assert (a.name, a.key, a.seeds) == ("A, S = 256", ("3", "A", "256", "256", "dense"), (0, 2))
+    assert a.wrong.tolist() == [[False, True, False], [False, False, False]]
+    assert b.seeds == () and b.wrong.shape[0] == 0
+    assert [own.name for own in errors.at_one_scale([a, b])] == ["A", "B"]
+    with pytest.raises(ValueError, match="nets with S = 256 in Table 3: A; name at least two"):
+        errors.at_one_scale([a])
+
+
+def test_averages_are_numbers_of_the_tables():
+    found = errors.averages("smoke", (0,))
+    assert [own.name for own in found] == list(errors.AVERAGES)
+    assert [own.key for own in found] == list(errors.AVERAGES.values())
+
+
+def test_images_are_those_of_val():
+    labels = np.arange(120) % 24
+    own = saying([labels], labels, classes=24)
+    images = errors.val_images("smoke", [nothing(), own])
+    usual = data.load(**experiments.preset("smoke").data)
+    assert len(images.train) < len(usual.train)
+    assert images.val.pixels.equal(usual.val.pixels)
+    assert errors.class_names(images, [own]) == CLASSES
+    with pytest.raises(ValueError, match="preset smoke are about other images"):
+        errors.val_images("smoke", [saying([labels], labels[::-1], classes=24)])
+
+
+def test_images_that_are_not_at_hand_are_named():
+    own, other = saying([[0, 1]], np.array([0, 0])), saying([[0, 0]], np.array([0, 0]), "E")
+    assert errors.val_images("tiny-imagenet", [own]) is None
+    assert errors.val_images("smoke", [nothing()]) is None
+    assert errors.class_names(None, [nothing(), own]) == ("class 0", "class 1", "class 2")
+    text = errors.without_pictures(errors.cases(own, other, 6), own, other)
+    assert "A gets wrong and E right: numbers 1 of val" in text and "data_dir" in text
+    assert "There is no image that E gets wrong" in errors.without_pictures(errors.cases(other, own, 6), other, own)
+    assert "not run" in errors.without_pictures(errors.cases(own, nothing("E"), 6), own, nothing("E"))

@@ -1,0 +1,264 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_comparisons import row
+
+from vgglib import evidence, planner
+from vgglib.claims import CLAIMS, verdicts
+from vgglib.comparisons import Arm
+from vgglib.experiments import as_dict, plan, runs
+from vgglib.results import Store
+
+A, LRN, E = (Arm("3", net) for net in ("A", "A-LRN", "E"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def record(store, run, **changes):
+    """A record of two epochs of half an hour at 10 and 30 images a second, and a test of 36 seconds."""
+    environment = {
+        **{"device_name": "a CPU", "threads": 1, "precision": "fp32", "torch": "2", "python": "3.11"},
+        **{"commit": "0123456789", "dirty": False, "training_seconds": 3600.0, "evaluation_seconds": 36.0},
+        **{"started_utc": "2026-01-02T03:04:05+00:00", "finished_utc": "2026-01-03T03:04:05+00:00"},
+    }
+    epochs = [{"epoch": 1, "images_per_second": 10.0}, {"epoch": 2, "images_per_second": 30.0}]
+    return store.write(
+        run,
+        {
+            **{"preset": run.preset, "run_id": run.run_id, "status": "done", "n_images": 1000, "history": epochs},
+            "experiment": as_dict(run.experiment),
+            "environment": environment | changes.pop("environment", {}),
+            **changes,
+        },
+    )
+
+
+def planned(preset="demo", table="3", nets=("A",), seeds=(0,), **settings):
+    return runs(plan(preset, table, nets, seeds, **settings))
+
+
+def test_only_presets_with_records_count_and_never_the_one_for_tests(store):
+    assert evidence.presets(store) == [] and evidence.amounts(store).empty
+    for preset in ("tiny-imagenet-50", "demo", "smoke"):
+        record(store, planned(preset)[0])
+    assert evidence.presets(store) == ["demo", "tiny-imagenet-50"]
+
+
+def test_a_training_counts_once_however_often_it_is_tested(store):
+    for run in planned(table="5", nets=["D"]):  # one training, dense and multi-crop at three Q
+        record(store, run)
+    (line,) = evidence.amounts(store).to_dict("records")
+    assert (line["Trainings"], line["Tests"], line["Seeds"]) == (1, 6, "0")
+    assert (line["Training, h"], line["Testing, h"]) == ("1.0", "0.1")  # 6 x 36 s = 0.06 h
+    assert line["When"] == "2026-01-02 to 2026-01-03"
+
+
+def test_failed_tests_and_settings_by_hand_are_counted(store):
+    (run,) = planned()
+    record(store, run, status="failed", environment={"evaluation_seconds": None})
+    record(store, planned(width=0.5)[0])
+    (line,) = evidence.amounts(store).to_dict("records")
+    assert (line["Failed"], line["Trainings"]) == (1, 2)
+    assert evidence.records(store, "demo")["by_hand"].tolist() == [False, True]
+
+
+def test_an_altered_record_is_refused(store):
+    (run,) = planned()
+    record(store, run)
+    path = store.record_path(run)
+    path.write_text(path.read_text().replace("a CPU", "a GPU"))
+    with pytest.raises(ValueError, match="changed after it was written"):
+        evidence.records(store, "demo")
+
+
+def test_no_records_are_refused(store):
+    with pytest.raises(ValueError, match="preset demo has no records"):
+        evidence.records(store, "demo")
+
+
+def test_machines_have_a_line_per_combination(store):
+    for seed, changes in enumerate([{}, {}, {"dirty": True}]):
+        record(store, planned(seeds=[seed])[0], environment=changes)
+    table = evidence.machines(store)
+    assert table[["Commit", "Tests"]].values.tolist() == [["0123456", 2], ["0123456, changed", 1]]
+
+
+def test_trainings_are_listed_by_net_and_stage(store):
+    for seed, minutes in ((0, 10), (1, 20)):
+        for net in ("A", "D"):
+            for run in planned(nets=[net], seeds=[seed]):
+                record(store, run, environment={"training_seconds": 60.0 * minutes})
+    table = evidence.trainings(store, "demo")
+    assert table[["Net", "S"]].values.tolist() == [["A", "256"], ["D", "256"], ["D", "384"], ["D", "256-512"]]
+    assert set(table["Minutes"]) == {"15.0"} and set(table["Trainings"]) == {2}
+    assert set(table["Images a second"]) == {"20"}
+    assert table["Begun from"].tolist() == ["he-fan-out", "A", "A", "A"]
+
+
+def test_minutes_of_other_images_at_the_speed_of_the_records(store):
+    (run,) = planned("tiny-imagenet-50")  # net A, width 1/4 as in `folder`; 20 images a second
+    record(store, run)
+    table = evidence.minutes(store, "tiny-imagenet-50", "folder", 300).set_index("Net")
+    # 40 epochs of 300 images at 20 a second.
+    assert float(table.loc["A", "a CPU, 1 thread(s)"]) == 10.0
+    # D has stages of 40, 13 and 13 epochs.
+    crops = {net: planner.crop_macs(planned("folder", nets=[net])[0].experiment) for net in "AD"}
+    assert float(table.loc["D"].iloc[0]) == pytest.approx(66 * 300 / 20 / 60 * crops["D"] / crops["A"], abs=0.05)
+
+
+def test_a_command_names_the_part_that_was_run(store):
+    for seed in (0, 2):
+        for run in planned("tiny-imagenet-50", nets=["D"], seeds=[seed], train_scales=["256", "384"]):
+            record(store, run)
+    assert evidence.commands(store, "tiny-imagenet-50") == [
+        "vgg run --preset tiny-imagenet-50 --results again --data-dir path/to/images --seeds 0,2 --nets D "
+        "--train-scales 256,384"
+    ]
+
+
+def test_a_command_for_all_of_a_plan_names_no_part(store):
+    for run in runs(plan("demo", "all", seeds=[0])):
+        record(store, run)
+    assert evidence.commands(store, "demo") == ["vgg run --preset demo --results again --seeds 0"]
+
+
+def test_settings_made_by_hand_have_a_command_of_their_own(store):
+    for run in planned(nets=["E"], train_scales=["256"], from_a=False, width=0.5):
+        record(store, run)
+    record(store, planned()[0])
+    ours, by_hand = evidence.commands(store, "demo")
+    assert ours == "vgg run --preset demo --results again --seeds 0 --nets A --train-scales 256"
+    assert by_hand.endswith("demo --results again --no-from-a --width 0.5 --seeds 0 --nets E --train-scales 256")
+
+
+def curve_rows(**nets):
+    """Rows with a history, from the S of each net."""
+    history = [{"epoch": 1, "minival_top1_error_percent": 90.0}, {"epoch": 2, "minival_top1_error_percent": 50.0}]
+    return pd.DataFrame(
+        [
+            row(Arm("3", net.replace("_", "-"), scale), 0, 40.0) | {"history": history}
+            for net, scales in nets.items()
+            for scale in scales
+        ]
+    )
+
+
+def test_every_net_has_a_panel_with_its_stages(house_style):
+    figure = evidence.curves(curve_rows(A_LRN=["256"], E=["256-512", "384", "256"]))
+    shown = [axes for axes in figure.axes if axes.has_data()]
+    assert [axes.get_title() for axes in shown] == ["net A-LRN", "net E"]
+    assert [text.get_text() for text in shown[1].get_legend().get_texts()] == ["256", "384", "256-512"]
+    assert [line.get_xdata().tolist() for line in shown[1].lines] == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_no_curve_without_a_training(house_style):
+    with pytest.raises(ValueError, match="none of these rows has been trained"):
+        evidence.curves(pd.DataFrame([row(A, 0, 40.0) | {"history": []}]))
+
+
+def compared(*gains, treatment=E, baseline=A):
+    """Rows of two arms whose differences, treatment - baseline, are `gains`."""
+    pairs = [(row(treatment, seed, 40.0 + gain), row(baseline, seed, 40.0)) for seed, gain in enumerate(gains)]
+    return pd.DataFrame([one for pair in pairs for one in pair])
+
+
+def test_the_overview_has_a_column_per_preset():
+    found = {"demo": verdicts(compared(-9.0, -9.1, -8.9)), "folder": verdicts(pd.DataFrame())}
+    table = evidence.overview(found).set_index("Claim")
+    depth = next(claim.statement for claim in CLAIMS if claim.name == "depth")
+    assert table.loc[depth].tolist() == ["4.1", "reproduced, 3 seeds", "undecided, not run"]
+    assert len(table) == len(CLAIMS) and table.iloc[-1, 1] == "not tested"
+
+
+def test_answers_have_a_line_per_claim_and_preset():
+    found = dict.fromkeys(("demo", "folder"), verdicts(pd.DataFrame()))
+    table = evidence.answers(found, "depth", "lrn")
+    assert table["Evidence"].tolist() == ["demo", "folder"] * 2
+    assert table["Comparison"].tolist() == ["E - A"] * 2 + ["A-LRN - A"] * 2
+
+
+def test_what_is_asked_of_a_claim():
+    lines = evidence.asked("lrn", "non-linearity").splitlines()
+    assert lines[0].endswith("(Sect. 4.1): A-LRN - A, equivalence test over seeds, margin 0.5 points.")
+    assert lines[1].endswith("C - B, paired t test over seeds; C is also deeper than B.")
+
+
+@pytest.mark.parametrize(
+    "treatment, gains, group",
+    [
+        (E, (-9.0, -9.1, -8.9), "reproduced"),
+        (E, (9.0, 9.1, 8.9), "opposite"),
+        # Three seeds, two claims tested (the other has p = 1): mean 3, sd 1, t = 5.2, p = 0.035 alone and 0.07 after.
+        (E, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the claim's side"),
+        (E, (2.0, 3.0, 4.0), "undecided, with the whole interval on the other side"),
+        (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
+        (E, (-1.0,), "undecided, since runs are missing or failed"),
+        # Of an equality a loss is on the claim's side and a gain is not.
+        (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the claim's side"),
+        (LRN, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the other side"),
+    ],
+)
+def test_claims_are_grouped_by_verdict_and_interval(treatment, gains, group):
+    name, other = ("depth", LRN) if treatment is E else ("lrn", E)
+    more = compared(*(10.0 * (-1) ** seed for seed in range(len(gains))), treatment=other)
+    rows = pd.concat([compared(*gains, treatment=treatment), more], ignore_index=True)
+    statement = next(claim.statement for claim in CLAIMS if claim.name == name)
+    (line,) = (line for line in evidence.tally("demo", verdicts(rows)).splitlines() if statement in line)
+    assert line.startswith(f"- **{group}** (")
+
+
+def test_an_interval_within_the_margin_is_on_the_side_of_equality():
+    verdict = next(found for found in verdicts(pd.DataFrame()) if found.name == "lrn")
+    for low, high, group in ((-0.4, 0.4, 1), (-0.6, 0.4, 2), (0.1, 0.6, 1), (-0.6, -0.1, 3)):
+        found = replace(verdict, low=low, high=high, p_value=0.5)
+        assert f"**{evidence.GROUPS[group]}** (1 of 1)" in evidence.tally("demo", [found])
+
+
+def test_seeds_needed_as_tables_of_power_have_it():
+    # Cohen's d = 0.5, one-sided 0.025 (two-sided 0.05), power 0.8: 34 pairs; d = 0.8: 15.
+    assert evidence.seeds_needed(0.5, 1.0, 0.025) == 34
+    assert evidence.seeds_needed(-1.6, 2.0, 0.025) == 15
+    assert evidence.seeds_needed(1000.0, 1.0, 0.025) == 2
+    assert evidence.seeds_needed(0.001, 1.0, 0.025) is None
+
+
+def test_seeds_needed_is_the_smallest_number_that_suffices():
+    # The noncentral t distribution, straight from scipy.
+    def power(n):
+        return stats.nct.sf(stats.t.ppf(0.99, n - 1), n - 1, 0.7 * math.sqrt(n))
+
+    needed = evidence.seeds_needed(0.7, 1.0, 0.01)
+    assert power(needed) >= 0.8 > power(needed - 1)
+
+
+def test_what_would_decide_an_undecided_claim():
+    rows = pd.concat([compared(-1.0, 1.0, 2.0), compared(-0.2, 0.3, 0.1, treatment=LRN)], ignore_index=True)
+    lrn, depth = evidence.to_decide(rows).to_dict("records")
+    sd = np.std([-1, 1, 2], ddof=1)  # 1.53
+    assert (depth["Seeds so far"], depth["Spread between seeds, points"]) == (3, "1.53")
+    assert (depth["Size claimed"], depth["Size seen here"]) == ("-2.3", "+0.67")
+    # Two claims are tested, so the smallest p value must be below 0.05 / 2, two-sided.
+    assert depth["Seeds for that"] == str(evidence.seeds_needed(2.3, sd, 0.0125))
+    assert depth["Seeds for this"] == str(evidence.seeds_needed(2 / 3, sd, 0.0125))
+    small = np.std([-0.2, 0.3, 0.1], ddof=1)
+    assert lrn["Size claimed"] == "within 0.5"
+    assert lrn["Seeds for that"] == str(evidence.seeds_needed(0.5, small, 0.025, 0.9))
+
+
+def test_decided_and_untested_claims_need_no_seeds():
+    assert evidence.to_decide(compared(-9.0, -9.1, -8.9)).empty
+    assert evidence.to_decide(compared(-1.0)).empty
+
+
+def test_how_well_three_seeds_know_their_spread():
+    # chi2 with 2 degrees of freedom is exponential with mean 2: quantiles -2 ln(1 - q).
+    low, high = evidence.spread_known_within(3)
+    assert low == pytest.approx(math.sqrt(2 / (-2 * math.log(0.025))))
+    assert high == pytest.approx(math.sqrt(2 / (-2 * math.log(0.975))))

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from PIL import Image
+from test_runner import images, run, small  # noqa: F401  (a fixture)
+
+from vgglib import first_look, protocol_plots
+from vgglib.evaluate import posteriors
+
+
+@pytest.fixture
+def net(images, tmp_path, monkeypatch):  # noqa: F811
+    """Net A of preset smoke, trained a little."""
+    run(small(), results=tmp_path)
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    monkeypatch.setattr(protocol_plots, "few_images", lambda name, folder: images)
+    monkeypatch.setattr(first_look.experiments, "plan", lambda *arguments: small())
+    return first_look.trained("smoke", "A")
+
+
+def test_the_sentence_has_the_records_error(net):
+    assert f"top-1 error is {net.record['top1_error_percent']:.1f} %" in net.sentence
+    assert f"in {len(net.record['history'])} epochs" in net.sentence
+
+
+def test_the_answers_are_the_first_of_the_posterior(net, images):  # noqa: F811
+    one = first_look.picture(net, number=2)
+    assert one.val.labels.tolist() == [int(images.val.labels[2])]
+    split = images.val.subset(np.array([2])).rescaled(net.run.experiment.pixels(384))
+    found = posteriors(net.model, split, images.mean_rgb)[0]
+    table = first_look.answers(net, one, 384, count=3)
+    assert table["Probability, %"].tolist() == [f"{100 * value:.1f}" for value in sorted(found)[:-4:-1]]
+    assert table["Class"][0] == images.class_names[found.argmax()]
+
+
+def test_a_photo_of_ones_own_is_labelled_by_the_net(net, tmp_path):
+    path = tmp_path / "mine.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 90, 3), dtype=np.uint8)).save(path)
+    one = first_look.picture(net, photo=str(path))
+    assert one.val.sizes.tolist() == [[70, 90]]
+    assert one.class_names[int(one.val.labels[0])] == first_look.answers(net, one, 256)["Class"][0]
+
+
+def test_what_is_not_there_is_named(net, tmp_path):
+    with pytest.raises(ValueError, match=f"number is 9999: there are {len(net.images.val)} images at hand"):
+        first_look.picture(net, number=9999)
+    with pytest.raises(ValueError, match=r"none\.png cannot be used"):
+        first_look.picture(net, photo=str(tmp_path / "none.png"))
+
+
+def test_a_net_that_was_never_trained_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    with pytest.raises(ValueError, match="there is no trained net A_S256_seed0 of preset smoke"):
+        first_look.trained("smoke", "A")

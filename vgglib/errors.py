@@ -1,0 +1,399 @@
+"""Where nets err, from stored posteriors: two nets image by image, confusion, calibration, errors class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from vgglib import experiments, results, tables
+from vgglib.ensemble import mean_posteriors
+from vgglib.experiments import Entry
+from vgglib.metrics import interval_percent, wrong
+
+BINS = 10  # of confidence, equally wide: with more, a thousand images leave most of them nearly empty
+SMALL_BIN = 30  # images below which a bin's accuracy is not drawn: its interval spans a third of the scale
+DRAWS = 100  # of right and wrong, for the calibration error of a calibrated net
+MANY_CLASSES = 30  # above, names do not fit beside a figure
+HUE_REACH = 4  # classes of `shapes`, a sixth of the colour circle: how far shapes of one texture are apart at least
+# Net E after the jitter stage: table, net, S, Q and method of numbers that average ever more posteriors.
+AVERAGES = {
+    "E, dense, one scale": ("3", "E", "256-512", "384", "dense"),
+    "E, dense, three scales": ("5", "E", "256-512", "256 384 512", "dense"),
+    "E, 150 crops": ("5", "E", "256-512", "256 384 512", "multi-crop"),
+    "E, crops & dense": ("5", "E", "256-512", "256 384 512", "multi-crop & dense"),
+    "D and E, crops & dense": ("6", "post-submission (2 nets)", "", "", "multi-crop & dense"),
+    "seven nets, dense": ("6", "ILSVRC submission (7 nets)", "", "", "dense"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The posteriors behind one number, seed by seed; no seeds where it is not run.
+
+    key: table, net, S, Q and method, as in `experiments.Entry`; name: what pages call it.
+    posteriors: (seeds, N, classes) float64; labels: (N,) int.
+    """
+
+    name: str
+    key: tuple[str, str, str, str, str]
+    seeds: tuple[int, ...]
+    posteriors: np.ndarray
+    labels: np.ndarray
+
+    @cached_property
+    def wrong(self) -> np.ndarray:
+        """(seeds, N) bool, as `metrics.wrong` counts."""
+        return np.array([wrong(own, self.labels, 1) for own in self.posteriors], bool).reshape(
+            self.posteriors.shape[:2]
+        )
+
+    @cached_property
+    def choices(self) -> np.ndarray:
+        """(seeds, N) int: the class named first. In a tie with the true class it is another one, as `wrong` counts."""
+        return np.array([_choices(own, self.labels) for own in self.posteriors], int).reshape(self.posteriors.shape[:2])
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(N, classes) float64: the mean over seeds; ValueError when there are none."""
+        return mean_posteriors(list(self.posteriors))
+
+    def wrong_at(self, seeds: Sequence[int]) -> np.ndarray:
+        """(len(seeds), N) bool: `wrong` for these seeds."""
+        return self.wrong[[self.seeds.index(seed) for seed in seeds]]
+
+
+def answers(entries: Sequence[Entry]) -> list[Answers]:
+    """One for every number of a plan, in its order, from the records that exist."""
+    store = results.Store(results.default_root())
+    numbers: dict[tuple, list[Entry]] = {}
+    for entry in entries:
+        key = entry.table, entry.net, entry.train_scale, entry.test_scales, entry.method
+        numbers.setdefault(key, []).append(entry)
+    return [_answers(key, own, store) for key, own in numbers.items()]
+
+
+def _answers(key: tuple, entries: list[Entry], store: results.Store) -> Answers:
+    found, labels = {}, np.empty(0, int)
+    for entry in entries:
+        records = [store.read(run) for run in entry.runs]
+        if all(record is not None and record["status"] == "done" for record in records):
+            read = [store.posteriors(run) for run in entry.runs]
+            found[entry.seed] = mean_posteriors([own for own, _ in read])
+            labels = read[0][1].astype(int)
+    posteriors = np.stack(list(found.values())) if found else np.empty((0, 0, 0))
+    return Answers(f"{key[1]}, S = {key[2]}", key, tuple(found), posteriors, labels)
+
+
+def at_one_scale(found: Sequence[Answers], scale: str = "256") -> list[Answers]:
+    """Those of Table 3 at S = Q = `scale`, called by their nets' names; ValueError for fewer than two, of which nothing
+    can be compared.
+    """
+    chosen = [replace(own, name=own.key[1]) for own in found if own.key == ("3", own.key[1], scale, scale, "dense")]
+    if len(chosen) < 2:
+        nets = ", ".join(own.name for own in chosen) or "none"
+        raise ValueError(f"nets with S = {scale} in Table 3: {nets}; name at least two, since two are compared.")
+    return chosen
+
+
+def averages(preset: str, seeds: Sequence[int]) -> list[Answers]:
+    """Net E after jitter, from the mean of few posteriors to that of many and of several nets (`AVERAGES`)."""
+    plan = [entry for table in ("3", "5", "6") for entry in experiments.plan(preset, table, seeds=seeds)]
+    names = {key: name for name, key in AVERAGES.items()}
+    found = {own.key: own for own in answers(plan) if own.key in names}
+    return [replace(found[key], name=name) for key, name in names.items()]
+
+
+def _choices(posteriors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    others = posteriors.copy()
+    missed = np.flatnonzero(wrong(posteriors, labels, 1))
+    others[missed, labels[missed]] = -1
+    return others.argmax(1)
+
+
+# Two nets, image by image.
+
+
+def discordance(first: Answers, second: Answers) -> pd.DataFrame:
+    """The 2 x 2 counts of right and wrong on the same images, a line for each seed that both have, and their sum.
+
+    The two columns of one alone are McNemar's discordant pairs.
+    """
+    columns = ["Seed", "Both right", *(f"Wrong only with {own.name}" for own in (first, second)), "Both wrong"]
+    seeds = _shared(first, second)
+    if not seeds:
+        return pd.DataFrame([["not run", "-", "-", "-", "-"]], columns=columns)
+    counts = [
+        [int(part.sum()) for part in (~a & ~b, a & ~b, ~a & b, a & b)]
+        for a, b in zip(first.wrong_at(seeds), second.wrong_at(seeds), strict=True)
+    ]
+    lines = [[str(seed), *own] for seed, own in zip(seeds, counts, strict=True)]
+    return pd.DataFrame([*lines, ["all", *np.sum(counts, 0)]], columns=columns)
+
+
+def _shared(first: Answers, second: Answers) -> list[int]:
+    return [seed for seed in first.seeds if seed in second.seeds]
+
+
+def disagreement(first: Answers, second: Answers) -> pd.DataFrame:
+    """On how many images one of two trained nets is right and the other wrong: two nets of one seed and, as a
+    yardstick, one net of two seeds. Means over pairs, in percent of the images.
+    """
+    both = _shared(first, second)
+    pairs = {
+        f"{first.name} and {second.name}, same seed": list(
+            zip(first.wrong_at(both), second.wrong_at(both), strict=True)
+        ),
+        f"{first.name}, two seeds": list(combinations(first.wrong, 2)),
+        f"{second.name}, two seeds": list(combinations(second.wrong, 2)),
+    }
+    shares = [f"{100 * np.mean([a != b for a, b in own]):.1f}" if own else "not run" for own in pairs.values()]
+    counts = [len(own) for own in pairs.values()]
+    return pd.DataFrame({"Nets": list(pairs), "Pairs": counts, "One right, the other wrong (%)": shares})
+
+
+def in_every_seed(first: Answers, second: Answers) -> str:
+    """How many images only one of the two gets wrong whatever the seed, in a sentence."""
+    seeds = _shared(first, second)
+    if not seeds:
+        return f"{first.name} and {second.name} are not run with a common seed."
+    a, b = first.wrong_at(seeds), second.wrong_at(seeds)
+    only_first, only_second = ((x.all(0) & ~y.any(0)).sum() for x, y in ((a, b), (b, a)))
+    return (
+        f"Of {a.shape[1]:,} images, {only_first} are wrong with {first.name} and right with {second.name} in every "
+        f"seed of {len(seeds)}, and {only_second} the other way round."
+    )
+
+
+def cases(worse: Answers, better: Answers, count: int) -> pd.DataFrame:
+    """Images that `worse` gets wrong and `better` right, at most `count` of them and one of a class: those with the
+    largest gap between the two in the true class's posterior. Both answer with the mean of their posteriors over seeds.
+
+    Columns: `image` (its place in val), `true`, and the class and its probability that each names first, `worse`,
+    `worse_probability`, `better` (the true one) and `better_probability`. Classes are labels.
+    """
+    columns = ["image", "true", "worse", "worse_probability", "better", "better_probability"]
+    if not worse.seeds or not better.seeds:
+        return pd.DataFrame(columns=columns)
+    labels, places = worse.labels, np.arange(len(worse.labels))
+    gap = better.mean[places, labels] - worse.mean[places, labels]
+    possible = np.flatnonzero(wrong(worse.mean, labels, 1) & ~wrong(better.mean, labels, 1))
+    ranked = possible[np.argsort(-gap[possible], kind="stable")]
+    chosen = ranked[np.sort(np.unique(labels[ranked], return_index=True)[1])[:count]]
+    found = {"image": chosen, "true": labels[chosen]}
+    for side, own in (("worse", worse), ("better", better)):
+        found[side] = _choices(own.mean[chosen], labels[chosen])
+        found[f"{side}_probability"] = own.mean[chosen, found[side]]
+    return pd.DataFrame(found, columns=columns)
+
+
+def without_pictures(chosen: pd.DataFrame, worse: Answers, better: Answers) -> str:
+    """Why `cases` are not drawn, in a sentence."""
+    if not worse.seeds or not better.seeds:
+        return f"Images that {worse.name} gets wrong and {better.name} right: not run."
+    if chosen.empty:
+        return f"There is no image that {worse.name} gets wrong and {better.name} right."
+    places = ", ".join(map(str, chosen["image"]))
+    return (
+        f"Images that {worse.name} gets wrong and {better.name} right: numbers {places} of val, counted from 0. Their "
+        "pictures are in the folder of the data set: name it in data_dir to see them."
+    )
+
+
+def val_images(preset: str, found: Sequence[Answers], data_dir: str | None = None):
+    """The `data.ImageSet` whose val the answers are about; None where none is run, and where the set is read from a
+    folder and none is given.
+
+    A set that is drawn has hardly any training images here: they take most of the time, and val is the same.
+    Raises ValueError for images whose labels are not those recorded, and for a folder that will not do.
+    """
+    chosen = experiments.preset(preset)
+    classes, labels = _task(found)
+    if not classes or (chosen.needs_folder and data_dir is None):
+        return None
+    from vgglib import data  # needs torch
+
+    arguments = chosen.data if chosen.needs_folder else chosen.data | {"train_images": 2 * classes}
+    images = data.load(**arguments, data_dir=data_dir if chosen.needs_folder else None)
+    if not np.array_equal(images.val.labels.numpy(), labels):
+        raise ValueError(f"the records of preset {preset} are about other images than these: check data_dir.")
+    return images
+
+
+def class_names(images, found: Sequence[Answers]) -> tuple[str, ...]:
+    """Names of the classes in label order, numbers where `images` of `val_images` is None."""
+    return images.class_names if images else tuple(f"class {label}" for label in range(_task(found)[0]))
+
+
+def _task(found: Sequence[Answers]) -> tuple[int, np.ndarray]:
+    """The number of classes and the labels, from an answer that is run; no classes where none is."""
+    return next(((own.posteriors.shape[2], own.labels) for own in found if own.seeds), (0, np.empty(0, int)))
+
+
+# Which class is taken for which.
+
+
+def confusion(answered: Answers) -> np.ndarray:
+    """(classes, classes) float64: percent of a true class's images (row) that are taken for a class (column), mean over
+    seeds; a row adds up to 100, or is 0 for a class without images.
+    """
+    classes = answered.posteriors.shape[2]
+    counts = np.zeros((classes, classes))
+    for choices in answered.choices:
+        np.add.at(counts, (answered.labels, choices), 1)
+    return 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def top_pairs(answered: Answers, names: Sequence[str], count: int = 8) -> pd.DataFrame:
+    """The `count` most frequent errors: a true class, what it is taken for, how often, and how often the reverse."""
+    columns = ["True class", "Taken for", "Of its images (%)", "The reverse (%)"]
+    if not answered.seeds:
+        return pd.DataFrame([["not run", "-", "-", "-"]], columns=columns)
+    share = confusion(answered)
+    errors = share - np.diag(np.diag(share))
+    most = np.argsort(-errors, axis=None, kind="stable")[:count]
+    places = [(i, j) for i, j in zip(*np.unravel_index(most, share.shape), strict=True) if errors[i, j] > 0]
+    return pd.DataFrame(
+        [(names[i], names[j], f"{share[i, j]:.1f}", f"{share[j, i]:.1f}") for i, j in places], columns=columns
+    )
+
+
+def has_cues(preset: str) -> bool:
+    """Whether `cues` speaks of a preset's classes."""
+    return experiments.preset(preset).data["name"] == "shapes"
+
+
+def cues(found: Sequence[Answers]) -> pd.DataFrame:
+    """Which of the three cues of the `shapes` set the wrong answers still get right: texture, shape, or a hue within
+    `HUE_REACH` classes. A line per net, all seeds together, and two for wrong classes drawn by lot.
+    """
+    from vgglib.data.shapes import CLASSES, TEXTURES  # the package needs torch
+
+    label = np.arange(len(CLASSES))
+    texture, shape = (part[:, None] == part for part in (label % len(TEXTURES), label // len(TEXTURES)))
+    apart = (label[:, None] - label) % len(CLASSES)
+    hue = np.minimum(apart, len(CLASSES) - apart) <= HUE_REACH
+    kinds = {
+        "Texture right, shape wrong (%)": texture & ~shape,
+        "Shape right, texture wrong (%)": shape & ~texture,
+        "Both wrong (%)": ~shape & ~texture,
+        "A similar hue (%)": hue,
+    }
+    lots = {"by lot": apart > 0, "by lot, of a similar hue": hue & (apart > 0)}
+    lines = [_shares(own.name, str(own.wrong.sum()) if own.seeds else "not run", _errors(own), kinds) for own in found]
+    return pd.DataFrame([*lines, *(_shares(name, "-", np.nonzero(pairs), kinds) for name, pairs in lots.items())])
+
+
+def _errors(answered: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """(true classes, classes named first) of all errors of all seeds."""
+    labels = np.broadcast_to(answered.labels, answered.choices.shape)
+    return labels[answered.wrong], answered.choices[answered.wrong]
+
+
+def _shares(name: str, count: str, pairs: tuple[np.ndarray, np.ndarray], kinds: dict[str, np.ndarray]) -> dict:
+    shares = {kind: f"{100 * these[pairs].mean():.1f}" if len(pairs[0]) else "-" for kind, these in kinds.items()}
+    return {"Net": name, "Errors": count, **shares}
+
+
+# Whether a net is right as often as it says.
+
+
+def reliability(answered: Answers, bins: int = BINS) -> pd.DataFrame:
+    """Confidence, which is the posterior of the class named first, and accuracy: a line for each of `bins` equally wide
+    bins that holds images, all seeds together.
+
+    Columns: `images` (their number), `confidence` and `accuracy` (percent, means within the bin).
+    """
+    confidence, right = answered.posteriors.max(2).ravel(), ~answered.wrong.ravel()
+    frame = pd.DataFrame({"bin": _bins(confidence, bins), "confidence": 100 * confidence, "accuracy": 100 * right})
+    groups = frame.groupby("bin")
+    return groups.mean().assign(images=groups.size()).reset_index(drop=True)
+
+
+def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """The number of the bin, 0 to bins - 1; a value on an edge belongs to the bin below."""
+    return np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Expected calibration error in points (Guo et al., 2017): the mean over images of the distance between their bin's
+    mean confidence and its accuracy.
+
+    confidence: (N,) in 0..1; right: (..., N) bool, one error for each of its rows.
+    """
+    members = _bins(confidence, bins)[:, None] == np.arange(bins)
+    return 100 * np.abs((right - confidence) @ members).sum(-1) / len(confidence)
+
+
+def calibrated_error(confidence: np.ndarray, bins: int = BINS, draws: int = DRAWS) -> float:
+    """What `calibration_error` is on average for a net that is right exactly as often as it says, in points: chance
+    keeps it above 0, and the more so the fewer images. The same input always gives the same answer.
+    """
+    right = np.random.default_rng(0).random((draws, len(confidence))) < confidence
+    return float(calibration_error(confidence, right, bins).mean())
+
+
+def calibration(rows: pd.DataFrame, found: Sequence[Answers], bins: int = BINS) -> pd.DataFrame:
+    """A line for each of `found`: top-1 error, mean confidence less accuracy, and the calibration error beside that of
+    a calibrated net of the same confidences. Means over seeds.
+
+    rows: as `results.Store.rows` gives them, for the errors and what is missing of them.
+    """
+    summary = {tuple(line[:5]): line for line in tables.summary(rows).itertuples(index=False)}
+    lines = []
+    for own in found:
+        line = summary[own.key]
+        excess, distance, chance = _calibration(own, bins) if own.seeds else "---"
+        numbers = {
+            "Top-1 error (%)": f"{line.top1:.1f}" if own.seeds else "-",
+            "Confidence - accuracy (points)": excess,
+            "Calibration error (points)": distance,
+            "of a calibrated net": chance,
+        }
+        lines.append({"Net": own.name, **numbers, "Seeds": str(line.seeds), "Status": line.status})
+    return pd.DataFrame(lines)
+
+
+def _calibration(own: Answers, bins: int) -> tuple[str, str, str]:
+    pairs = list(zip(own.posteriors.max(2), ~own.wrong, strict=True))
+    distance = np.mean([calibration_error(confidence, right, bins) for confidence, right in pairs])
+    chance = np.mean([calibrated_error(confidence, bins) for confidence, _ in pairs])
+    excess = np.mean([confidence.mean() - right.mean() for confidence, right in pairs])
+    return f"{100 * excess:+.1f}", f"{distance:.1f}", f"{chance:.1f}"
+
+
+# Classes one by one.
+
+
+def by_class(answered: Answers) -> pd.DataFrame:
+    """Columns `label`, `images`, `error`, `low`, `high`, a line for each class that has images: its top-1 error in
+    percent, mean over seeds, with Wilson's 95 % interval for that many images.
+
+    All seeds look at the same images, so more of them do not make the interval narrower.
+    """
+    lines = []
+    for label in np.unique(answered.labels):
+        own = answered.wrong[:, answered.labels == label]
+        error, images = 100 * own.mean(), own.shape[1]
+        lines.append((label, images, error, *interval_percent(error, images)))
+    return pd.DataFrame(lines, columns=["label", "images", "error", "low", "high"])
+
+
+def told_apart(answered: Answers) -> str:
+    """How wide the classes' intervals are, and how many leave out the error of all classes, in a sentence."""
+    if not answered.seeds:
+        return f"{answered.name}: not run."
+    found, error = by_class(answered), 100 * answered.wrong.mean()
+    outside = ((found["low"] > error) | (found["high"] < error)).sum()
+    few, many = found["images"].min(), found["images"].max()
+    width = (found["high"] - found["low"]).median()
+    return (
+        f"**{answered.name}:** with {few if few == many else f'{few} to {many}'} images a class, half of the intervals "
+        f"are wider than {width:.0f} points, and {outside} of {len(found)} leave out the error over all classes, "
+        f"{error:.1f} %. If all classes had this error, chance alone would make no more than about "
+        f"{0.05 * len(found):.0f} do so."
+    )

@@ -1,0 +1,359 @@
+"""The records as a body of evidence: how much was run, where and for how long, and what it says of every claim."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from vgglib import claims, experiments, planner
+from vgglib.claims import CLAIMS, KINDS, Verdict
+from vgglib.comparisons import ERROR, Evidence, checked
+from vgglib.configs import TABLE_1
+from vgglib.experiments import PRESETS, Experiment
+from vgglib.results import Store, digest
+from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL
+
+STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
+POWER = 0.8  # how often a test should find what is there
+MOST_SEEDS = 1000  # more than anyone will train
+# How a kind of claim is put to the test.
+TESTS = {
+    "lower error": "paired t test over seeds",
+    "no better": f"equivalence test over seeds, margin {EQUIVALENCE_POINTS} points",
+    "cheaper": "paired t test over seeds, on logarithms of the seconds",
+    "count": "an exact count",
+    "not testable": "not put to the test",
+}
+
+
+def presets(store: Store) -> list[str]:
+    """The presets that have records; the one for tests is no evidence."""
+    return [name for name in PRESETS if name != "smoke" and any((store.root / name / "runs").glob("*.json"))]
+
+
+def rows(store: Store, preset: str) -> pd.DataFrame:
+    """Rows of all tables from a preset's records, for every seed that has some."""
+    return store.rows(_planned(store, preset))
+
+
+def _planned(store: Store, preset: str) -> list[experiments.Entry]:
+    return experiments.plan(preset, "all", seeds=store.seeds(preset) or None)
+
+
+def records(store: Store, preset: str) -> pd.DataFrame:
+    """One line per record of a preset, those with settings made by hand included.
+
+    Columns `experiment` (the training), `preset`, `run_id`, `status`, `by_hand` (not in the preset's own plan),
+    `n_images`, `epochs` (that were done), `images_per_second` (median of the epochs) and the record's environment, of
+    which `training_seconds` is the same in every record of one training. Raises ValueError for a record that was
+    altered, and for a preset without any.
+    """
+    planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
+    found = []
+    for path in sorted((store.root / preset / "runs").glob("*.json")):
+        record = json.loads(path.read_text())
+        if record.get("digest") != digest(record):
+            raise ValueError(f"the record {path} was changed after it was written: delete it and run again.")
+        found.append(_line(record, planned))
+    if not found:
+        raise ValueError(f"preset {preset} has no records in {store.root}: run it first.")
+    return pd.DataFrame(found)
+
+
+def _line(record: dict, planned: set[str]) -> dict:
+    speeds = [epoch["images_per_second"] for epoch in record["history"]]
+    return {
+        **{key: record[key] for key in ("preset", "run_id", "status", "n_images")},
+        "experiment": _experiment(record["experiment"]),
+        "by_hand": record["run_id"] not in planned,
+        "epochs": len(record["history"]),
+        "images_per_second": float(np.median(speeds)) if speeds else math.nan,
+        "evaluation_seconds": math.nan,  # failed runs have none
+        **record["environment"],
+    }
+
+
+def _experiment(values: dict) -> Experiment:
+    scale, start = values["train_scale"], values["start"]
+    changed = {"train_scale": tuple(scale) if isinstance(scale, list) else scale}
+    return Experiment(**values | changed | {"start": _experiment(start) if start else None})
+
+
+def amounts(store: Store) -> pd.DataFrame:
+    """How much was run, a line per preset, for display. Hours are summed over trainings, which may have run at once."""
+    lines = []
+    for preset in presets(store):
+        found = records(store, preset)
+        trainings = found.drop_duplicates("experiment")
+        lines.append(
+            {
+                "Preset": preset,
+                "Trainings": len(trainings),
+                "Tests": len(found),
+                "Failed": int((found["status"] == "failed").sum()),
+                "Seeds": ", ".join(map(str, sorted({experiment.seed for experiment in trainings["experiment"]}))),
+                "Training, h": f"{trainings['training_seconds'].sum() / 3600:.1f}",
+                "Testing, h": f"{found['evaluation_seconds'].sum() / 3600:.1f}",
+                "When": " to ".join(sorted({found["started_utc"].min()[:10], found["finished_utc"].max()[:10]})),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def machines(store: Store) -> pd.DataFrame:
+    """Which device, software and source code made the records, a line per combination, for display."""
+    lines = []
+    for preset in presets(store):
+        keys = ["device_name", "threads", "precision", "torch", "commit", "dirty"]
+        for key, group in records(store, preset).groupby(keys, dropna=False, sort=False):
+            device, threads, precision, torch, commit, dirty = key
+            lines.append(
+                {
+                    "Preset": preset,
+                    "Device": device,
+                    "Threads": threads,
+                    "Arithmetic": precision,
+                    "PyTorch": torch,
+                    "Commit": (commit[:7] if isinstance(commit, str) else "unknown") + (", changed" * (dirty is True)),
+                    "Tests": len(group),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def trainings(store: Store, preset: str) -> pd.DataFrame:
+    """A preset's trainings, a line per net, S and start, with their means over the seeds, for display."""
+    found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
+    names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
+    each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
+    lines = []
+    for key, group in found.join(each).groupby(list(names), sort=False):
+        epochs = group["epochs"]
+        lines.append(
+            {
+                **dict(zip(names, key, strict=True)),
+                "Trainings": len(group),
+                "Epochs": str(epochs.min()) if epochs.nunique() == 1 else f"{epochs.min()} to {epochs.max()}",
+                "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
+                "Images a second": f"{group['images_per_second'].median():,.0f}",
+            }
+        )
+    table = pd.DataFrame(lines)
+    places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
+    return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
+
+
+def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.DataFrame:
+    """Minutes that Table 3's trainings of each net would take with `preset` and so many training images, for display: a
+    column per device of the records of preset `measured_on`, at the multiply-adds a second of the trainings there.
+    """
+    found = records(store, measured_on).drop_duplicates("experiment")
+    crops = found["experiment"].map(planner.crop_macs)
+    found["macs"] = planner.TRAINING_PASSES * crops * found["images_per_second"]
+    found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s)"
+    lines = {}
+    for net in ("A", "B", "C", "D", "E"):
+        entries = experiments.plan(preset, "3", [net], [0])
+        work = planner.estimate(entries, images, 0, lambda run, kind: 1.0)["training_hours"].iloc[-1] * 60
+        lines[net] = {device: f"{work / own['macs'].median():.1f}" for device, own in found.groupby("on")}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("Net").reset_index()
+
+
+def commands(store: Store, preset: str) -> list[str]:
+    """The command lines that make a preset's records again, in a folder of their own: one for what belongs to its plan,
+    and one for each set of settings made by hand.
+    """
+    found = records(store, preset)
+    planned = {run.experiment for run in experiments.runs(_planned(store, preset))}
+    settings = found["run_id"].map(lambda run_id: tuple(_SETTING.findall(run_id))).where(found["by_hand"], ())
+    lines = []
+    for own, group in found.groupby(settings):
+        made = set(group["experiment"])
+        words = [f"vgg run --preset {preset} --results again"]
+        words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
+        words += [_option(key, value) for key, value in own]
+        words.append("--seeds " + ",".join(map(str, sorted({one.seed for one in made}))))
+        if planned - made:  # a part of the plan
+            for option, name, order in (("nets", "net", list(TABLE_1)), ("train-scales", "scale_text", STAGES)):
+                values = sorted({getattr(one, name) for one in made}, key=order.index)
+                words.append(f"--{option} {','.join(values)}")
+        lines.append(" ".join(words))
+    return lines
+
+
+_SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
+
+
+def _option(key: str, value: str) -> str:
+    option = key.replace("_", "-")
+    return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"
+
+
+def curves(rows: pd.DataFrame):
+    """The figure with every training's curve, a panel per net; trainings that compare starts have a panel of their own.
+
+    rows: as `rows` gives them. Raises ValueError where none of them has been trained.
+    """
+    import matplotlib.pyplot as plt
+
+    from vgglib import plots
+
+    trained = rows[rows["history"].map(len) > 0]
+    if trained.empty:
+        raise ValueError("none of these rows has been trained: there is no curve to draw.")
+    stages = trained[trained["table"] != "starts"]
+    panels = {f"net {net}": stages[stages["net"] == net] for net in TABLE_1 if net in set(stages["net"])}
+    looks = dict.fromkeys(panels, "train_scale")
+    if (trained["table"] == "starts").any():
+        panels["net E, starts"], looks["net E, starts"] = trained[trained["table"] == "starts"], "start"
+    lines = math.ceil(len(panels) / 2)
+    size = (9, 0.4 + 2.5 * lines)
+    figure, places = plt.subplots(lines, 2, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for place in places.flat[len(panels) :]:
+        place.set_axis_off()
+    for place, (title, own) in zip(places.flat, panels.items(), strict=False):
+        own = own.sort_values("train_scale", key=lambda scales: scales.map(STAGES.index), kind="stable")
+        plots.training_curves(own, by=looks[title], axes=place)
+        place.set_title(title)
+        place.set_ylabel("top-1 error (%)")
+        title = "S" if looks[title] == "train_scale" else "start"
+        place.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def verdicts(store: Store) -> dict[str, list[Verdict]]:
+    """Every claim on the records of every preset that has some, by preset."""
+    return {preset: claims.verdicts(rows(store, preset)) for preset in presets(store)}
+
+
+def overview(found: dict[str, list[Verdict]]) -> pd.DataFrame:
+    """One line per claim, one column of verdicts per preset, for display."""
+    lines = {"Claim": [claim.statement for claim in CLAIMS], "Sect.": [claim.section for claim in CLAIMS]}
+    for preset, own in found.items():
+        lines[preset] = [verdict.verdict + _seeds(verdict) for verdict in own]
+    return pd.DataFrame(lines)
+
+
+def _seeds(verdict: Verdict) -> str:
+    if KINDS[verdict.kind] is None:
+        return ""
+    return ", not run" if not verdict.seeds else f", {verdict.seeds} seed{'s' * (verdict.seeds > 1)}"
+
+
+def asked(*names: str) -> str:
+    """How the claims called `names` are put to the test, as a list in Markdown."""
+    chosen = [claim for claim in CLAIMS if claim.name in names]
+    return "\n".join(
+        f"- **{claim.statement}** (Sect. {claim.section}): {claim.contrast}, {TESTS[claim.kind]}"
+        + (f"; {claim.caveat}." if claim.caveat else ".")
+        for claim in chosen
+    )
+
+
+def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
+    """The claims called `names` on every preset's records, for display; reasons are left to the experiments' pages."""
+    lines = []
+    for name in names:
+        for preset, own in found.items():
+            shown = claims.frame([verdict for verdict in own if verdict.name == name]).drop(columns=["Claim", "Why"])
+            shown.insert(1, "Evidence", preset)
+            lines.append(shown)
+    return pd.concat(lines, ignore_index=True)
+
+
+def tally(preset: str, found: Sequence[Verdict]) -> str:
+    """A preset's verdicts in groups, as a list in Markdown; undecided ones by where their interval lies."""
+    lines = [f"On the records of preset `{preset}`:", ""]
+    for group in GROUPS:
+        own = [verdict.claim for verdict in found if _group(verdict) == group]
+        if own:
+            lines.append(f"- **{group}** ({len(own)} of {len(found)}): {'; '.join(own)}.")
+    return "\n".join(lines)
+
+
+GROUPS = (
+    "reproduced",
+    "undecided, with the whole interval on the claim's side",
+    "undecided, with an interval that reaches to both sides",
+    "undecided, with the whole interval on the other side",
+    "opposite",
+    "undecided, since runs are missing or failed",
+    "not tested",
+)
+
+
+def _group(verdict: Verdict) -> str:
+    if verdict.verdict != "undecided":
+        return verdict.verdict
+    if verdict.p_value is None:
+        return GROUPS[5]
+    none = 1 if verdict.kind == "cheaper" else 0
+    below, above = verdict.high < none, verdict.low > none
+    if verdict.kind == "no better":
+        equal = max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS
+        below, above = above or equal, below
+    return GROUPS[1] if below else GROUPS[3] if above else GROUPS[2]
+
+
+def seeds_needed(effect: float, sd: float, level: float, power: float = POWER) -> int | None:
+    """Seeds with which a one-sided paired t test at `level` finds an `effect` with probability `power`.
+
+    sd: standard deviation of the differences between seeds, in the unit of `effect`. Twice the one-sided level is that
+    of the two-sided test, whose chance to err in the direction does not count here. None above `MOST_SEEDS`.
+    """
+    sizes = np.arange(2, MOST_SEEDS + 1)
+    # Not a number where the chance differs from 1 by less than can be computed, behind the sizes looked for.
+    enough = TTestPower().power(abs(effect) / sd, sizes, level, alternative="larger") >= power
+    return int(sizes[enough.argmax()]) if enough.any() else None
+
+
+def to_decide(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many seeds would decide each undecided claim about errors, if seeds differ as much as so far; for display.
+
+    At the level that the smallest p value of the family has to reach with Holm's correction, the strictest. The claim's
+    own size is the paper's effect, and of "does not help" a true difference of 0 that must be shown to be within the
+    margin. Claims without two complete seeds, or with failed runs, are left out.
+    """
+    found, rows = claims.verdicts(rows), checked(rows)
+    level = LEVEL / max(1, sum(verdict.p_value is not None for verdict in found))
+    lines = []
+    for claim, verdict in zip(CLAIMS, found, strict=True):
+        if verdict.verdict != "undecided" or verdict.p_value is None or KINDS[claim.kind][0] != ERROR:
+            continue
+        sd = float(np.std(Evidence.of(rows, claim.comparisons, ERROR).differences, ddof=1))
+        size, seeds = "-", "-"  # the paper has no number for some
+        if claim.kind == "no better":
+            size = f"within {EQUIVALENCE_POINTS}"
+            # With no difference either of the two one-sided tests may miss: each gets half of the risk.
+            seeds = _many(seeds_needed(EQUIVALENCE_POINTS, sd, level, (1 + POWER) / 2))
+        elif verdict.paper is not None:
+            size, seeds = f"{verdict.paper:+.1f}", _many(seeds_needed(verdict.paper, sd, level / 2))
+        lines.append(
+            {
+                "Claim": claim.statement,
+                "Seeds so far": verdict.seeds,
+                "Spread between seeds, points": f"{sd:.2f}",
+                "Size claimed": size,
+                "Seeds for that": seeds,
+                "Size seen here": f"{verdict.effect:+.2f}",
+                "Seeds for this": _many(seeds_needed(verdict.effect, sd, level / 2)),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _many(seeds: int | None) -> str:
+    return f"more than {MOST_SEEDS}" if seeds is None else str(seeds)
+
+
+def spread_known_within(seeds: int) -> tuple[float, float]:
+    """The ends of the 95 % interval of a standard deviation, as multiples of the one found in so many seeds."""
+    low, high = stats.chi2.ppf([0.975, 0.025], seeds - 1)
+    return math.sqrt((seeds - 1) / low), math.sqrt((seeds - 1) / high)

@@ -1,0 +1,459 @@
+"""Explorers of results, made like those of `explore`: which nets to average, and at which scale to test.
+
+Every number is computed from the records when the page is built. The scripts only look numbers up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from vgglib import paper, scale_drawings, tables
+from vgglib.experiments import CROP, Entry, Run
+from vgglib.explorer_frame import TABLE_STYLE, checkbox, explorer, select, svg
+from vgglib.metrics import error_percent
+from vgglib.results import Store, default_root
+
+OWN_CHOICE = "own choice"
+NONE = "–"
+NOT_EVALUATED = "not evaluated"
+Net = tuple[str, tuple, str]  # name, place among training scales, and S as text
+Errors = dict[tuple[str, int], dict[int, tuple[float, float]]]  # (method, ensemble) -> seed -> top-1 and top-5 error
+
+
+def ensembles(plan: Sequence[Entry], store: Store | None = None) -> str:
+    """An explorer of ensembles (Sect. 4.4): the reader ticks nets and picks an evaluation, and gets the errors of the
+    mean of the nets' posteriors, beside those of the best net among them. It starts with the last ensemble of the plan.
+
+    plan: its entries of Table 6 give the nets to tick and the evaluations, as `experiments.plan` makes them; others are
+    left out. An ensemble is the mean of all its nets' runs, each seed within itself, as in Table 6. store: where the
+    records are, by default in `results.default_root()`.
+    Raises ValueError for a plan without an ensemble, and where nets were tested on different images.
+    """
+    entries = [entry for entry in plan if entry.table == "6"]
+    if not entries:
+        raise ValueError("the plan has no ensemble: give the entries of Table 6.")
+    data = _ensembles(entries, store or Store(default_root()))
+    name, mask = list(data["named"].items())[-1]
+    method = next(entry.method for entry in entries if entry.net == name)
+    state = _ensemble(data, method, mask)
+    controls = "".join(
+        [
+            select("named", "Ensemble", [*data["named"], OWN_CHOICE], name),
+            select("method", "Evaluation", map(escape, data["methods"]), escape(method)),
+            "<hr>",
+            *(checkbox(f"net{place}", label, bool(mask >> place & 1)) for place, label in enumerate(data["nets"])),
+        ]
+    )
+    note = (
+        f"No net runs here: each of the {2 ** len(data['nets']) - 1} ensembles is a mean of stored posteriors, preset "
+        f"{entries[0].preset}. Gain, in points: the error of the best single net less that of the ensemble; above 0 "
+        "the ensemble errs less. 95 % intervals are over seeds; that of an error from one seed is over images. They "
+        "hold for an ensemble chosen beforehand: whoever tries all and keeps the best has chosen on the test's images."
+    )
+    legend = "Choose nets to average"
+    style = TABLE_STYLE + _ENSEMBLES_STYLE
+    body = [_table(state, _ENSEMBLE_ROWS)]
+    return explorer("ensembles", legend, controls, state["says"], body, note, data, style, _ENSEMBLES_SCRIPT)
+
+
+def subsets(posteriors: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """Every non-empty choice of some arrays of one shape with their sum, float64. A choice is a number whose bit i
+    stands for key i. Ranks in a sum are those in the mean, and sums of float16 posteriors are exact.
+    """
+
+    def grow(mask: int, total: np.ndarray, rest: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        for place, key in enumerate(rest):
+            larger = total + posteriors[key]
+            yield mask | 1 << key, larger
+            yield from grow(mask | 1 << key, larger, rest[place + 1 :])
+
+    yield from grow(0, np.zeros(()), sorted(posteriors))
+
+
+def _ensembles(entries: Sequence[Entry], store: Store) -> dict:
+    """What the script looks up. Errors and gains are in tenths of a percent, as whole numbers; ensembles are numbers
+    as in `subsets`.
+    """
+    nets = sorted(
+        {_net(run) for entry in entries for run in entry.runs}, key=lambda net: (net[0], _fixed_first(net[1]))
+    )
+    masks = {(entry.net, entry.method): _mask(entry, nets) for entry in entries}
+    methods = list(dict.fromkeys(entry.method for entry in entries))
+    errors: Errors = {}
+    rows = []
+    for method, seed in dict.fromkeys((entry.method, entry.seed) for entry in entries):
+        own = [run for entry in entries if (entry.method, entry.seed) == (method, seed) for run in entry.runs]
+        tests = {place: [run for run in dict.fromkeys(own) if _net(run) == net] for place, net in enumerate(nets)}
+        rows += _rows(method, seed, {place: runs for place, runs in tests.items() if runs}, store, errors)
+    found = {method: {} for method in methods}
+    status = {method: [NOT_EVALUATED] * len(nets) for method in methods}
+    for line in tables.summary(pd.DataFrame(rows)).itertuples():
+        if line.seeds:
+            found[line.method][line.net] = [
+                *map(_tenths, (line.top1, line.top1_low, line.top1_high, line.top5)),
+                line.seeds,
+                *_gain(line.method, line.net, errors),
+            ]
+        if line.net.bit_count() == 1:
+            status[line.method][line.net.bit_length() - 1] = line.status
+    return {
+        "nets": [f"{net}, S = {scale}" for net, _, scale in nets],
+        "named": {name: mask for (name, _), mask in masks.items()},
+        "methods": {
+            method: {"status": status[method], "paper": _paper_ensembles(method, masks, nets), "found": found[method]}
+            for method in methods
+        },
+    }
+
+
+def _net(run: Run) -> Net:
+    return run.experiment.net, _fixed_first(run.experiment.scale_range), run.experiment.scale_text
+
+
+def _fixed_first(train: tuple[int, int]) -> tuple[bool, tuple[int, int]]:
+    """The order of training scales: a range comes after every fixed S, as in the paper's tables."""
+    return train[0] != train[1], train
+
+
+def _mask(entry: Entry, nets: list[Net]) -> int:
+    return sum({1 << nets.index(_net(run)) for run in entry.runs})
+
+
+def _rows(method: str, seed: int, tests: dict[int, list[Run]], store: Store, errors: Errors) -> list[dict]:
+    """Rows for `tables.summary`, a line per ensemble of the nets that are done, and per net that is not; the errors are
+    added to `errors`.
+    """
+    key = {"table": "6", "train_scale": "", "test_scales": "", "method": method, "start": "", "seed": seed}
+    key |= dict.fromkeys(("top1_error_percent", "top5_error_percent", "n_images"))
+    statuses = {place: _status(runs, store) for place, runs in tests.items()}
+    rows = [key | {"net": 1 << place, "status": status} for place, status in statuses.items() if status != "done"]
+    done = {
+        place: [store.posteriors(run) for run in runs] for place, runs in tests.items() if statuses[place] == "done"
+    }
+    if not done:
+        return rows
+    labels = [labels for found in done.values() for _, labels in found]
+    if any(not np.array_equal(labels[0], other) for other in labels):
+        raise ValueError(f"the nets, {method}, seed {seed}, saw different images: run them again on the same data.")
+    sums = {place: np.sum([array for array, _ in found], axis=0, dtype=np.float64) for place, found in done.items()}
+    for mask, total in subsets(sums):
+        top1, top5 = (error_percent(total, labels[0], k) for k in (1, 5))
+        errors.setdefault((method, mask), {})[seed] = top1, top5
+        measured = {"top1_error_percent": top1, "top5_error_percent": top5, "n_images": len(total)}
+        rows.append(key | {"net": mask, "status": "done"} | measured)
+    return rows
+
+
+def _status(runs: Sequence[Run], store: Store) -> str:
+    statuses = {"not run" if record is None else record["status"] for record in map(store.read, runs)}
+    return next(status for status in ("failed", "not run", "done") if status in statuses)
+
+
+def _gain(method: str, mask: int, errors: Errors) -> list[int | None]:
+    """Of several nets: the place of the best of them, its errors, and by how much lower those of the ensemble are, with
+    the interval of the first; over the seeds that all of them have.
+    """
+    if mask.bit_count() == 1:
+        return []
+    own = errors[method, mask]
+    ensemble = np.array(list(own.values()))
+    singles = {
+        place: np.array([errors[method, 1 << place][seed] for seed in own])
+        for place in range(mask.bit_length())
+        if mask >> place & 1
+    }
+    best = min(singles, key=lambda place: singles[place][:, 0].mean())
+    gains = singles[best] - ensemble
+    low, high = tables.mean_interval(gains[:, 0]) if len(own) > 1 else (None, None)
+    top1, top5, gain1, gain5 = (*singles[best].mean(0), *gains.mean(0))
+    return [best, *map(_tenths, (top1, top5, gain1, low, high, gain5))]
+
+
+def _paper_ensembles(method: str, masks: dict[tuple[str, str], int], nets: list[Net]) -> dict[int, list[int]]:
+    """The paper's errors: of its ensembles, and of single nets at three test scales."""
+    fused, single = paper.numbers("fusion"), paper.numbers()
+    single = single[single["table"].isin([4, 5]) & (single["method"] == method)]
+    places = {(net, scale): place for place, (net, _, scale) in enumerate(nets)}
+    found = {
+        1 << places[row.net, row.train_scale]: row
+        for row in single.itertuples()
+        if (row.net, row.train_scale) in places
+    }
+    for row in fused[fused["method"] == method].itertuples():
+        if (row.ensemble, method) in masks:
+            found[masks[row.ensemble, method]] = row
+    return {mask: [_tenths(row.top1_val), _tenths(row.top5_val)] for mask, row in found.items()}
+
+
+def _tenths(value: float | None) -> int | None:
+    """As tables round it, so that a page shows one number for one thing."""
+    return None if value is None else int(f"{value:.1f}".replace(".", ""))
+
+
+def _number(tenths: int | None) -> str:
+    return NONE if tenths is None else f"{tenths / 10:.1f}"
+
+
+def _points(tenths: int | None) -> str:
+    return _number(tenths) if not tenths else f"{'+' if tenths > 0 else '−'}{_number(abs(tenths))}"
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"mean over {count} seeds"
+
+
+_ENSEMBLE_ROWS = {
+    "Ensemble": ("own1", "own", "own5"),
+    'Best single net: <span data-at="best">{best}</span>': ("best1", None, "best5"),
+    "Gain": ("gain1", "gain", "gain5"),
+    "Paper (ImageNet)": ("paper1", None, "paper5"),
+}
+
+
+def _table(state: dict[str, str], rows: dict[str, tuple[str, str | None, str]]) -> str:
+    """Top-1 error, its interval and top-5 error of every row; those without an interval have no cell to fill."""
+    made = "".join(
+        f'<tr><th scope="row">{head.format(**state)}</th>'
+        + "".join(f'<td data-at="{key}">{state[key]}</td>' if key else f"<td>{NONE}</td>" for key in keys)
+        + "</tr>"
+        for head, keys in rows.items()
+    )
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Top-1 error, %", "95 % interval", "Top-5 error, %"))
+    return f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{made}</tbody></table>"
+
+
+def _ensemble(data: dict, method: str, mask: int) -> dict[str, str]:
+    """What is said of an ensemble: the texts of `show` in the script."""
+    own = data["methods"][method]
+    paper1, paper5 = own["paper"].get(mask, (None, None))
+    top1, low, high, top5, _, *gain = own["found"].get(mask, (None,) * 5)
+    best, best1, best5, gain1, gain_low, gain_high, gain5 = gain or (None,) * 7
+    return {
+        "says": escape(_ensemble_says(data, method, mask)),
+        "own1": _number(top1),
+        "own": NONE if low is None else f"{_number(low)} to {_number(high)}",
+        "own5": _number(top5),
+        "best": NONE if best is None else data["nets"][best],
+        "best1": _number(best1),
+        "best5": _number(best5),
+        "gain1": _points(gain1),
+        "gain": NONE if gain_low is None else f"{_points(gain_low)} to {_points(gain_high)}",
+        "gain5": _points(gain5),
+        "paper1": _number(paper1),
+        "paper5": _number(paper5),
+    }
+
+
+def _ensemble_says(data: dict, method: str, mask: int) -> str:
+    nets, own = data["nets"], data["methods"][method]
+    chosen = [place for place in range(len(nets)) if mask >> place & 1]
+    if not chosen:
+        return "Tick at least one net."
+    if mask not in own["found"]:
+        missing = [f"{nets[place]}: {own['status'][place]}" for place in chosen if 1 << place not in own["found"]]
+        return f"No number with {method} evaluation: {'; '.join(missing) or 'no seed has all of these nets'}."
+    top1, _, _, _, seeds, *gain = own["found"][mask]
+    what = f"{len(chosen)} nets" if gain else nets[chosen[0]]
+    number = f"{what}, {method}: top-1 error {_number(top1)} %, {_seeds(seeds)}."
+    if not gain:
+        return f"{number} Tick another net to average the two."
+    best, _, _, points, *_ = gain
+    if not points:
+        return f"{number} That is what the best of them has alone, {nets[best]}."
+    how = "lower" if points > 0 else "higher"
+    return f"{number} That is {_number(abs(points))} points {how} than that of the best of them, {nets[best]}."
+
+
+# The line of no height puts the nets below the lists.
+_ENSEMBLES_STYLE = """
+.vgg-explorer hr{flex:1 0 100%;height:0;margin:0;border:0}
+.vgg-explorer input[type=checkbox]{width:1.1em;height:1.1em}
+"""
+
+_ENSEMBLES_SCRIPT = """
+    const [named, method] = ["named", "method"].map(at), boxes = data.nets.map((_, place) => at(`net${place}`));
+    const number = (tenths) => tenths == null ? "–" : (tenths / 10).toFixed(1);
+    const points = (tenths) => tenths ? (tenths > 0 ? "+" : "−") + number(Math.abs(tenths)) : number(tenths);
+    const range = (low, high, form) => low == null ? "–" : `${form(low)} to ${form(high)}`;
+    const say = (own, chosen, found) => {
+      if (!chosen.length) return "Tick at least one net.";
+      if (!found) {
+        const missing = chosen.filter((place) => !own.found[1 << place])
+          .map((place) => `${data.nets[place]}: ${own.status[place]}`).join("; ");
+        return `No number with ${method.value} evaluation: ${missing || "no seed has all of these nets"}.`;
+      }
+      const [top1, , , , seeds, best, , , gain] = found, one = chosen.length === 1;
+      const what = one ? data.nets[chosen[0]] : `${chosen.length} nets`;
+      const over = seeds === 1 ? "1 seed" : `mean over ${seeds} seeds`;
+      const said = `${what}, ${method.value}: top-1 error ${number(top1)} %, ${over}.`;
+      if (one) return `${said} Tick another net to average the two.`;
+      if (!gain) return `${said} That is what the best of them has alone, ${data.nets[best]}.`;
+      const how = gain > 0 ? "lower" : "higher";
+      return `${said} That is ${number(Math.abs(gain))} points ${how} than that of the best of them, ` +
+        `${data.nets[best]}.`;
+    };
+    const show = () => {
+      const chosen = boxes.flatMap((box, place) => box.checked ? [place] : []);
+      const mask = chosen.reduce((sum, place) => sum + (1 << place), 0);
+      const own = data.methods[method.value], found = own.found[mask];
+      const [top1, low, high, top5, , best, best1, best5, gain1, least, most, gain5] = found || [];
+      const [paper1, paper5] = own.paper[mask] || [];
+      named.value = Object.keys(data.named).find((name) => data.named[name] === mask) || "own choice";
+      write({
+        says: say(own, chosen, found),
+        own1: number(top1), own: range(low, high, number), own5: number(top5),
+        best: best == null ? "–" : data.nets[best], best1: number(best1), best5: number(best5),
+        gain1: points(gain1), gain: range(least, most, points), gain5: points(gain5),
+        paper1: number(paper1), paper5: number(paper5),
+      });
+    };
+    named.addEventListener("input", () => {
+      const mask = data.named[named.value];
+      if (mask) boxes.forEach((box, place) => { box.checked = mask >> place & 1; });
+    });"""
+
+
+_SCALE_ROWS = {"Ours": ("top1", "interval", "top5"), "Paper (ImageNet)": ("paper1", None, "paper5")}
+
+
+def scales(plan: Sequence[Entry], store: Store | None = None) -> str:
+    """An explorer of test scales (Sect. 4.1 and 4.2): the reader picks net, S and Q, and gets our errors and the
+    paper's, all of the net's errors drawn over Q, and the sizes of images and crop. It starts with the net that has
+    most tests, at several Q.
+
+    plan: its entries of Tables 3 and 4 give nets, S and Q, as `experiments.plan` makes them; every Q of a mean over
+    several is also shown alone. store: where the records are, by default in `results.default_root()`.
+    Raises ValueError for a plan without such an entry.
+    """
+    entries = _each_scale(plan)
+    if not entries:
+        raise ValueError("the plan has no test at one or several scales: give the entries of Tables 3 and 4.")
+    lines = _scale_lines(entries, store or Store(default_root()))
+    own = {name: lines[lines["net"] == name] for name in dict.fromkeys(entry.net for entry in entries)}
+    data = {name: _net_data(tests) for name, tests in own.items()}
+    net = max(own, key=lambda name: len(own[name]))
+    s, tests = next(iter(data[net]["tests"].items()))
+    q = list(tests)[-1]
+    state = dict(zip(("says", *_STATE), tests[q], strict=True))
+    controls = "".join(
+        [
+            select("net", "Net", data, net),
+            select("S", "Trained at S", data[net]["tests"], s),
+            select("Q", "Tested at Q", tests, q),
+        ]
+    )
+    span = min(map(min, lines["scales"])), max(map(max, lines["scales"]))
+    charts = "".join(scale_drawings.chart(tests, (net, s, q), span) for tests in own.values())
+    box = "0 0 {} {}".format(*scale_drawings.SIZE)
+    body = [svg((box, data[net]["drawn"], charts)), _table(state, _SCALE_ROWS), scale_drawings.strip(lines, s, q)]
+    note = (
+        "Chart: our top-1 errors, a line for each S, and a bar for three Q whose posteriors are averaged. The ring is "
+        "what is chosen, with its 95 % interval over seeds, or over images where there is one seed. Images, in "
+        "relative size: at S, in training, the net sees only the crop, and with jitter S varies between the two; at Q, "
+        f"in the test, it sees the whole image. The square is the crop of {CROP}, in the paper's pixels like S and Q."
+    )
+    legend, style = "Choose net and scales", TABLE_STYLE + scale_drawings.STYLE
+    return explorer("scales", legend, controls, state["says"], body, note, data, style, _SCALES_SCRIPT)
+
+
+def _scale_lines(entries: Sequence[Entry], store: Store) -> pd.DataFrame:
+    """Our errors and the paper's, a line per net, S and Q, with the columns that `scale_drawings` asks for, and
+    `train`, (S_min, S_max). One Q comes before several, and a fixed S before a range.
+    """
+    theirs = paper.numbers()
+    theirs = theirs[theirs["table"].isin([3, 4])].drop(columns="table")
+    lines = tables.summary(store.rows(entries)).merge(theirs, "left", ["net", "train_scale", "test_scales", "method"])
+    ranges = {entry.train_scale: entry.runs[0].experiment.scale_range for entry in entries}
+    lines["train"] = lines["train_scale"].map(ranges)
+    lines["scales"] = [tuple(map(int, text.split())) for text in lines["test_scales"]]
+    lines["q"] = lines["test_scales"].str.replace(" ", ", ")
+    order = [(_fixed_first(line.train), len(line.scales), line.scales) for line in lines.itertuples()]
+    return lines.iloc[sorted(range(len(lines)), key=order.__getitem__)]
+
+
+def _each_scale(plan: Sequence[Entry]) -> list[Entry]:
+    """The entries at several scales, and one for each scale alone."""
+    own = [entry for entry in plan if entry.table in ("3", "4")]
+    alone = [
+        replace(entry, table="3", test_scales=str(run.protocol.test_scale), runs=(run,))
+        for entry in own
+        for run in entry.runs
+    ]
+    return list(dict.fromkeys([*alone, *(entry for entry in own if len(entry.runs) > 1)]))
+
+
+_STATE = ("top1", "interval", "top5", "paper1", "paper5")
+
+
+def _net_data(lines: pd.DataFrame) -> dict:
+    """The texts of every test of one net, by S and Q, in the order of `says` and `_STATE`; and its chart in words."""
+    tests: dict[str, dict[str, list[str]]] = {}
+    for line in lines.itertuples():
+        interval = NONE if pd.isna(line.top1) else f"{line.top1_low:.1f} to {line.top1_high:.1f}"
+        top1, *others = (_percent(value) for value in (line.top1, line.top5, line.top1_val, line.top5_val))
+        tests.setdefault(line.train_scale, {})[line.q] = [_says(line), top1, interval, *others]
+    words = [f"S = {s}: {', '.join(map(_drawn, own, own.values()))}" for s, own in tests.items()]
+    return {"drawn": f"Top-1 errors of net {lines['net'].iloc[0]}. {'; '.join(words)}.", "tests": tests}
+
+
+def _drawn(q: str, texts: Sequence[str]) -> str:
+    return f"{'not run' if texts[1] == NONE else f'{texts[1]} %'} at Q = {q}"
+
+
+def _percent(value: float) -> str:
+    return NONE if pd.isna(value) else f"{value:.1f}"
+
+
+def _says(line) -> str:
+    what = f"Net {line.net}, S = {line.train_scale}, Q = {line.q}"
+    if not line.seeds:
+        return f"{what}: {line.status}."
+    missing = "" if line.status == "done" else f" ({line.status})"
+    number = f"top-1 error {line.top1:.1f} %, {_seeds(line.seeds)}{missing}"
+    return f"{what}: {number}. An object is {_sizes(line.scales, line.train)} as in training."
+
+
+def _sizes(scales: Sequence[int], train: tuple[int, int]) -> str:
+    """How large an object is in the test, compared with training."""
+    low, high = train
+    if low != high:
+        return f"between {_times(min(scales) / high)} and {_times(max(scales) / low)} times as large"
+    if list(scales) == [low]:
+        return "as large"
+    *others, last = (_times(scale / low) for scale in scales)
+    return f"{', '.join(others)} or {last} times as large" if others else f"{last} times as large"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}".rstrip("0").rstrip(".")
+
+
+_SCALES_SCRIPT = """
+    const [net, S, Q] = ["net", "S", "Q"].map(at);
+    const list = (choice, own) => {
+      const kept = choice.value, place = choice.selectedIndex;
+      choice.replaceChildren(...own.map((name) => new Option(name)));
+      choice.value = own.includes(kept) ? kept : own[Math.min(place, own.length - 1)];
+    };
+    const only = (name, seen) => root.querySelectorAll(`[data-${name}]`)
+      .forEach((part) => part.toggleAttribute("hidden", !seen.includes(part.dataset[name])));
+    const show = () => {
+      const {drawn, tests} = data[net.value];
+      list(S, Object.keys(tests));
+      list(Q, Object.keys(tests[S.value]));
+      const test = [net, S, Q].map((choice) => choice.value).join("|");
+      const [says, top1, interval, top5, paper1, paper5] = tests[S.value][Q.value];
+      write({says, top1, interval, top5, paper1, paper5});
+      only("net", [net.value]);
+      only("s", S.value.split("-"));
+      only("q", Q.value.split(", "));
+      root.querySelectorAll("[data-test]").forEach((part) => part.classList.toggle("on", part.dataset.test === test));
+      set("drawing", {"aria-label": drawn});
+      set("sizes", {"aria-label": `Images of ${S.value} pixels in training and of ${Q.value} in the test, each with ` +
+        "a crop of 224."});
+    };"""
