@@ -378,9 +378,14 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
     )
 
 
+def short(found: list[Verdict]) -> pd.DataFrame:
+    """The columns of `frame` that fit on a page."""
+    return frame(found)[["Claim", "Paper", "Ours", "95 % interval", "Seeds", "Verdict"]]
+
+
 def markdown(found: list[Verdict]) -> str:
-    """Verdicts as a short table in Markdown, for a terminal or a README."""
-    table = frame(found)[["Claim", "Paper", "Ours", "95 % interval", "Seeds", "Verdict"]]
+    """Verdicts in short, as a table in Markdown for a terminal or a README."""
+    table = short(found)
     lines = [table.columns.tolist(), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -74,7 +74,7 @@ def _anchor(name: str) -> str:
 
 
 def _captioned(name: str, caption: str) -> str:
-    return f"<b>{name}.</b> {html.escape(caption)}"
+    return f"<span><b>{name}.</b> {html.escape(caption)}</span>"
 
 
 def explorer(markup: str) -> None:
@@ -176,9 +176,9 @@ def details(rows: pd.DataFrame, name: str) -> None:
 
 
 def scoreboard(preset: str = "demo") -> None:
-    """Every claim on the evidence of a preset's records."""
+    """Every claim on the evidence of a preset's records, in short."""
     caption = f"The paper's claims on the evidence of preset {preset}. {EFFECTS}"
-    table(claims.frame(claims.verdicts(_evidence(preset, "all"))), caption)
+    table(claims.short(claims.verdicts(_evidence(preset, "all"))), caption)
 
 
 def starts_of(preset: str = "demo") -> None:
