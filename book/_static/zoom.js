@@ -6,6 +6,8 @@ document.addEventListener("DOMContentLoaded", () => {
   dialog.className = "vgg-zoom";
   dialog.setAttribute("aria-label", "Figure at full size; press Escape to close");
   dialog.addEventListener("click", () => dialog.close());
+  // The theme listens for Escape, too, and keeps it from the dialogue.
+  dialog.addEventListener("keydown", (event) => event.key === "Escape" && dialog.close());
   document.body.append(dialog);
   for (const figure of figures) {
     const open = () => {

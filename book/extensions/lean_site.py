@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from shutil import rmtree
 
-# Source maps of minified files, and the theme's sources of its translations.
-UNUSED = ("_static/**/*.map", "_static/locales")
+# Source maps of minified files, and the theme's sources of its translations and templates.
+UNUSED = ("_static/**/*.map", "_static/locales", "_static/*macros.html")
 
 
 def use_every_processor(app):

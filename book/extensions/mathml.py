@@ -14,7 +14,9 @@ def _visit(display: str):
             raise ExtensionError(f"the formula {latex!r} cannot be drawn: {error!r}.") from error
         # What was written, for whoever copies the formula or has its source read out.
         formula = formula.replace("<math ", f'<math alttext="{self.attval(latex)}" ', 1)
-        self.body.append(formula if display == "inline" else f'<div class="vgg-formula">{formula}</div>\n')
+        # A wide formula scrolls within its line, by keyboard too.
+        line = '<div class="vgg-formula" tabindex="0" role="group" aria-label="Formula">'
+        self.body.append(formula if display == "inline" else f"{line}{formula}</div>\n")
         raise nodes.SkipNode
 
     return visit

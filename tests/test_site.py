@@ -1,0 +1,220 @@
+"""The whole book, built strictly from records of which some were changed, and looked at in a browser."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+
+from vgglib import claims, evidence, tables
+from vgglib.experiments import Run, plan, runs
+from vgglib.metrics import error_percent
+from vgglib.results import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the pages are not looked at")
+SEED = 0
+# Records that are changed, enough for each page of an experiment to show one: net, S, Q, method.
+CHANGED = tuple((net, "256", 256, "dense") for net in "ADE")
+CHANGED += tuple(("E", "256-512", 384, method) for method in ("dense", "multi-crop"))
+EXPERIMENTS = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if "train_missing" in path.read_text())
+# Made by Sphinx alone: lists of names, and the library's source code.
+NOT_OURS = ("_modules", "genindex", "py-modindex", "search", "index.html")
+
+
+def change(store: Store, run: Run) -> None:
+    """Replace a record and its posteriors by ones in which every third image has another answer."""
+    record = store.read(run)
+    posteriors, labels = store.posteriors(run)
+    posteriors = posteriors.copy()
+    posteriors[::3] = np.roll(posteriors[::3], 1, axis=1)
+    for rank in (1, 5):
+        record[f"top{rank}_error_percent"] = error_percent(posteriors.astype(np.float32), labels, rank)
+    store.record_path(run).unlink()
+    store.write(run, record, posteriors, labels)
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory) -> Store:
+    """The committed records with those of CHANGED replaced."""
+    folder = tmp_path_factory.mktemp("changed")
+    for preset in (path for path in (ROOT / "results").iterdir() if path.is_dir()):
+        shutil.copytree(preset, folder / preset.name, ignore=shutil.ignore_patterns("checkpoints"))
+    store = Store(folder)
+    for run in runs(plan("demo", "all", seeds=[SEED])):
+        protocol = run.protocol
+        if (run.experiment.net, run.experiment.scale_text, protocol.test_scale, protocol.method) in CHANGED:
+            change(store, run)
+    return store
+
+
+@pytest.fixture(scope="module")
+def site(changed, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT), "--path-output", str(folder)]
+    command += ["--all", "-W", "-n", "--keep-going"]
+    environment = {**os.environ, "VGG_RESULTS": str(changed.root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return folder / "_build" / "html"
+
+
+def pages(site: Path) -> list[Path]:
+    return sorted(site.rglob("*.html"))
+
+
+def ours(site: Path) -> list[Path]:
+    return [path for path in pages(site) if not str(path.relative_to(site)).startswith(NOT_OURS)]
+
+
+def shown_lines(page: Path) -> set[tuple[str, ...]]:
+    """Every line of every table of a page, as texts."""
+    soup = BeautifulSoup(page.read_text(), "html.parser")
+    return {tuple(cell.get_text() for cell in line.find_all("td")) for line in soup.find_all("tr")}
+
+
+def new_errors(name: str, changed: Store) -> set[str]:
+    """The errors in one of the paper's tables that the changed records made different, as a page shows them."""
+    before, after = (
+        tables.shown(tables.BY_NAME[name](evidence.rows(store, "demo")))["Top-1, ours"]
+        for store in (Store(ROOT / "results"), changed)
+    )
+    return set(after[after != before]) - set(before)
+
+
+@pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_changed_record_changes_the_page(notebook, site, changed):
+    source = "\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code")
+    cells = {cell for line in shown_lines(site / "notebooks" / f"{notebook.stem}.html") for cell in line}
+    new = set().union(*(new_errors(name, changed) for name in re.findall(r'p\.plan\("(\w+)"\)', source)))
+    assert new & cells
+
+
+def test_a_changed_record_changes_the_pages_of_verdicts(site, changed):
+    before, after = (
+        {tuple(line) for line in claims.short(claims.verdicts(evidence.rows(store, "demo"))).to_numpy()}
+        for store in (Store(ROOT / "results"), changed)
+    )
+    assert after - before
+    assert after <= shown_lines(site / "book" / "intro.html")
+    text = (site / "book" / "claims.html").read_text()
+    assert all(interval in text for _, _, _, interval, *_ in after - before)
+
+
+def test_every_local_link_leads_somewhere(site):
+    for page in pages(site):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        for element in soup.select("[href], [src]"):
+            address = urlsplit(element.get("href") or element.get("src"))
+            if address.scheme in ("data", "mailto") or (address.netloc and element.name == "a"):
+                continue
+            assert not address.netloc, f"{page} asks {address.netloc} for something"
+            target = (page.parent / unquote(address.path)).resolve() if address.path else page
+            assert target.exists(), f"{page} links to {target}"
+
+
+def test_the_site_is_small(site):
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) <= 15e6
+
+
+def test_every_page_of_an_experiment_says_how_to_run_it(site):
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        text = (site / "notebooks" / f"{notebook.stem}.html").read_text()
+        assert f"papermill notebooks/{notebook.name} out.ipynb" in BeautifulSoup(text, "html.parser").get_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Some systems' browsers ask their makers for updates; no page does.
+        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme, rules", [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
+def test_pages_fetch_nothing_complain_of_nothing_and_can_be_read_by_all(scheme, rules, site, browser):
+    from axe_playwright_python.sync_playwright import Axe
+
+    problems = []
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000})
+    for path in ours(site):
+        page = _watched(context, lambda *what, name=path.name: problems.append((name, *what)))
+        page.goto(path.as_uri())
+        # Without preloading: axe itself would ask for style sheets again, which a page may not do with files.
+        for found in Axe().run(page, options={"preload": False, **rules}).response["violations"]:
+            problems.append((path.name, found["id"], found["nodes"][0]["html"][:200]))
+        page.close()
+    context.close()
+    assert not problems
+
+
+def _watched(context, report):
+    """A new page that reports requests that leave the machine or fail, warnings and errors."""
+    page, here = context.new_page(), ("file:", "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(here) or report("fetches", request.url))
+    page.on("requestfailed", lambda request: report("lacks", request.url))
+    page.on("console", lambda message: message.type in ("error", "warning") and report("says", message.text))
+    page.on("pageerror", lambda error: report("breaks", str(error)))
+    return page
+
+
+@needs_browser
+def test_without_scripts_a_page_still_shows_its_formulas_and_figures(site, browser):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
+    for name, selector in (("book/protocol", "math"), ("notebooks/05_depth", "img.vgg-figure"), ("book/intro", "td")):
+        page = context.new_page()
+        page.goto((site / f"{name}.html").as_uri())
+        found = page.locator(f"article {selector}")
+        assert found.count() > 0
+        for i in range(found.count()):
+            box = found.nth(i).bounding_box()
+            assert box["width"] > 0 and box["height"] > 0
+    context.close()
+
+
+@needs_browser
+def test_no_page_is_wider_than_a_phone(site, browser):
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    for path in ours(site):
+        page = context.new_page()
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        page.close()
+    context.close()
+
+
+@needs_browser
+def test_a_figure_opens_at_full_size_by_keyboard(site, browser):
+    page = browser.new_page()
+    page.goto((site / "notebooks" / "05_depth.html").as_uri())
+    page.locator("img.vgg-figure").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("dialog.vgg-zoom img").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog.vgg-zoom").is_visible()
+    page.close()
+
+
+@needs_browser
+def test_the_first_mention_of_a_term_leads_to_the_glossary(site, browser):
+    page = browser.new_page()
+    page.goto((site / "notebooks" / "05_depth.html").as_uri())
+    term = page.locator("a.vgg-term", has_text="scale jitter").first
+    assert len(term.get_attribute("title")) > 20
+    term.click()
+    assert "glossary.html#term-scale-jitter" in page.url
+    assert page.locator("#term-scale-jitter").is_visible()
+    page.close()
