@@ -53,8 +53,10 @@ book: setup  ## Build the book from the committed results; any warning is an err
 pdf: setup  ## Print the whole book to _build/book.pdf; needs Chromium or Chrome
 	@test -n "$(CHROMIUM)" || { echo "No Chromium or Chrome is installed: install one, or name it with CHROMIUM=..." >&2; exit 1; }
 	$(BOOK) --builder singlehtml
+	@# Sphinx writes the one page below book/, with links as if it stood at the top.
+	cp _build/singlehtml/book/intro.html _build/singlehtml/whole.html
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --no-pdf-header-footer --print-to-pdf=_build/book.pdf \
-		"file://$(CURDIR)/_build/singlehtml/book/intro.html"
+		"file://$(CURDIR)/_build/singlehtml/whole.html" 2>_build/chromium.log || { cat _build/chromium.log >&2; exit 1; }
 	@echo "The book on paper: $(CURDIR)/_build/book.pdf"
 
 lab: setup  ## Open the notebooks in JupyterLab
