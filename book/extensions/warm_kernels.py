@@ -7,10 +7,12 @@ each of them. Where there is no fork, Jupyter starts its kernels as usual.
 import multiprocessing
 import os
 from importlib.metadata import EntryPoint
+from multiprocessing import forkserver
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 NAME = "warm"
+_builder: int | None = None  # the process that runs Sphinx and started the server
 # The first is what runs this build: multiprocessing imports it in every process that it starts.
 IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.first_look")
 IMPORTED += ("vgglib.show", "vgglib.runner", "vgglib.explore_results")
@@ -20,8 +22,11 @@ class WarmProvisioner(LocalProvisioner):
     """Forks kernels from `multiprocessing`'s server instead of starting Python for each."""
 
     async def launch_kernel(self, cmd, **kwargs):
+        if os.getpid() != _builder:
+            # Sphinx reads pages in processes of its own. The server is not their child, so they cannot ask the system
+            # whether it runs, as multiprocessing would; it runs until the build has ended.
+            forkserver._forkserver.ensure_running = lambda: None
         start = multiprocessing.get_context("forkserver")
-        start.set_forkserver_preload(list(IMPORTED))
         arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
         process = start.Process(target=_kernel, args=(arguments, kwargs.get("cwd"), kwargs["env"]))
         process.start()
@@ -55,7 +60,11 @@ def _kernel(arguments, folder, environment):
 
 
 def use_warm_kernels(app):
+    global _builder
     if "forkserver" in multiprocessing.get_all_start_methods():
+        _builder = os.getpid()
+        forkserver.set_forkserver_preload(list(IMPORTED))
+        forkserver.ensure_running()
         factory = KernelProvisionerFactory.instance()
         factory.provisioners[NAME] = EntryPoint(NAME, f"{__name__}:WarmProvisioner", factory.GROUP_NAME)
         factory.default_provisioner_name = NAME
