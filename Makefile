@@ -60,7 +60,7 @@ pdf: setup  ## Print the whole book to _build/book.pdf; needs Chromium or Chrome
 	@echo "The book on paper: $(CURDIR)/_build/book.pdf"
 
 lab: setup  ## Open the notebooks in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)" notebooks/00_start_here.ipynb
 
 clean:  ## Remove the built book, ./reproduced and caches; keep .venv
 	rm -rf _build reproduced .pytest_cache .ruff_cache *.egg-info

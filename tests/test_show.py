@@ -31,7 +31,8 @@ def shown(monkeypatch):
 def test_a_table_has_a_caption_for_every_reader(capsys):
     show.table(pd.DataFrame({"Net": ["A", "B & C"]}), "Nets <of> Table 1")
     text = capsys.readouterr().out
-    assert "<caption><span><b>Table 1.</b> Nets &lt;of&gt; Table 1</span></caption>" in text and "<td>B &amp; C</td>" in text
+    assert "<caption><span><b>Table 1.</b> Nets &lt;of&gt; Table 1</span></caption>" in text
+    assert "<td>B &amp; C</td>" in text
 
 
 def test_the_plan_has_a_line_per_net_and_scale(shown):
