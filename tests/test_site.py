@@ -202,9 +202,9 @@ def test_a_figure_opens_at_full_size_by_keyboard(site, browser):
     page.goto((site / "notebooks" / "05_depth.html").as_uri())
     page.locator("img.vgg-figure").first.focus()
     page.keyboard.press("Enter")
-    assert page.locator("dialog.vgg-zoom img").is_visible()
+    page.locator("dialog.vgg-zoom img").wait_for(state="visible")
     page.keyboard.press("Escape")
-    assert not page.locator("dialog.vgg-zoom").is_visible()
+    page.locator("dialog.vgg-zoom").wait_for(state="hidden")
     page.close()
 
 
@@ -215,6 +215,6 @@ def test_the_first_mention_of_a_term_leads_to_the_glossary(site, browser):
     term = page.locator("a.vgg-term", has_text="scale jitter").first
     assert len(term.get_attribute("title")) > 20
     term.click()
-    assert "glossary.html#term-scale-jitter" in page.url
-    assert page.locator("#term-scale-jitter").is_visible()
+    page.wait_for_url("**/glossary.html#term-scale-jitter")
+    page.locator("#term-scale-jitter").wait_for(state="visible")
     page.close()
