@@ -84,7 +84,10 @@ def _answers(key: tuple, entries: list[Entry], store: results.Store) -> Answers:
         if all(record is not None and record["status"] == "done" for record in records):
             read = [store.posteriors(run) for run in entry.runs]
             found[entry.seed] = mean_posteriors([own for own, _ in read])
-            labels = read[0][1].astype(int)
+            own = read[0][1].astype(int)
+            if len(labels) and not np.array_equal(labels, own):
+                raise ValueError(f"seed {entry.seed} of net {entry.net} was tested on other images: run it again.")
+            labels = own
     posteriors = np.stack(list(found.values())) if found else np.empty((0, 0, 0))
     return Answers(f"{key[1]}, S = {key[2]}", key, tuple(found), posteriors, labels)
 

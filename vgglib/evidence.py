@@ -211,8 +211,9 @@ def curves(rows: pd.DataFrame):
     stages = trained[trained["table"] != "starts"]
     panels = {f"net {net}": stages[stages["net"] == net] for net in TABLE_1 if net in set(stages["net"])}
     looks = dict.fromkeys(panels, "train_scale")
-    if (trained["table"] == "starts").any():
-        panels["net E, starts"], looks["net E, starts"] = trained[trained["table"] == "starts"], "start"
+    starts = trained[trained["table"] == "starts"]
+    if starts["start"].nunique() > 1:
+        panels["net E, starts"], looks["net E, starts"] = starts, "start"
     lines = math.ceil(len(panels) / 2)
     size = (9, 0.4 + 2.5 * lines)
     figure, places = plt.subplots(lines, 2, figsize=size, sharey=True, squeeze=False, layout="constrained")

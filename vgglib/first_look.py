@@ -53,7 +53,7 @@ def picture(net: Trained, number: int = 0, photo: str | None = None) -> ImageSet
     """
     val = net.images.val
     if photo is None:
-        if number >= len(val):
+        if not 0 <= number < len(val):
             raise ValueError(f"number is {number}: there are {len(val)} images at hand, from 0 on.")
         return replace(net.images, val=val.subset(np.array([number])))
     image = protocol_plots.photograph(photo)

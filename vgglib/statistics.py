@@ -53,7 +53,9 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     verdict, p_difference, why = lower(differences)
     if verdict == "undecided":
         return Decision(verdict, p_value, f"the interval neither excludes 0 nor stays within {margin} points of it")
-    return Decision("opposite" if verdict == "reproduced" else "reproduced", p_difference, why)
+    if verdict == "reproduced":
+        return Decision("opposite", p_difference, why)
+    return Decision("reproduced", p_difference, f"{why}: a loss, which counts as no gain")
 
 
 def _spread(differences: np.ndarray) -> bool:

@@ -1,6 +1,6 @@
 """Sphinx extension: small repairs of the theme's HTML, so that people who listen to a page can find their way too.
 
-Each is for one rule of axe, the checker that the tests run on the built book.
+All but the last are for rules of axe, the checker that the tests run on the built book.
 """
 
 import re
@@ -15,6 +15,10 @@ REPAIRS = (
     # Roles of a bibliography that are deprecated or do not belong to these elements.
     (r' role="doc-biblioentry"', ""),
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+    # A package's modules stand in a list beside its entry instead of inside it.
+    (r"(?s)</li>(\s*<ul>.*?</ul>)", r"\1</li>"),
+    # The first page leads on at once; without an icon of its own browsers ask for one that is not there.
+    (r'(<meta http-equiv="Refresh"[^>]*>)', r'\1 <link rel="icon" href="_static/favicon.svg">'),
 )
 
 
