@@ -196,9 +196,8 @@ def data(preset: Preset = "demo", data_dir: DataDir = None, skip_bad_images: Ski
     for name, split in (("train", images.train), ("minival", images.minival), ("val", images.val)):
         sides = f"{int(split.sizes.min())} to {int(split.sizes.max())} px"
         typer.echo(f"{name:8} {len(split):7,} images, sides {sides}")
-    typer.echo(
-        f"classes  {len(images.class_names)}: {', '.join(images.class_names[:6])}{', ...' * (len(images.class_names) > 6)}"
-    )
+    more = ", ..." if len(images.class_names) > 6 else ""
+    typer.echo(f"classes  {len(images.class_names)}: {', '.join(images.class_names[:6])}{more}")
     typer.echo(f"mean RGB {', '.join(f'{value:.2f}' for value in images.mean_rgb.tolist())}")
     typer.echo(f"skipped  {len(images.skipped)}" + (f", the first is {images.skipped[0]}" if images.skipped else ""))
     typer.echo(f"sha256   {images.digest}")

@@ -215,7 +215,7 @@ CLAIMS: tuple[Claim, ...] = (
         contrast="multi-crop & dense - dense, mean of D, E",
         comparisons=tuple(_versus(_best_single(net, "multi-crop & dense"), _best_single(net)) for net in "DE"),
         more=tuple(_versus(_best_single(net, "multi-crop & dense"), _best_single(net, "multi-crop")) for net in "DE"),
-        caveat="tested against dense evaluation alone; whether the mean also does better than crops alone is in the details",
+        caveat="tested against dense evaluation alone; the details set the mean against crops alone",
     ),
     Claim(
         "ensemble",
