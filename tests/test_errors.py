@@ -220,6 +220,9 @@ def test_answers_are_read_seed_by_seed(tmp_path, monkeypatch):
     assert [own.name for own in errors.at_one_scale([a, b])] == ["A", "B"]
     with pytest.raises(ValueError, match="nets with S = 256 in Table 3: A; name at least two"):
         errors.at_one_scale([a])
+    written(store, by_key["A", 2], [0, 1, 1], np.array([1, 1, 1]))
+    with pytest.raises(ValueError, match="the seeds of A, S = 256, dense, saw different images"):
+        errors.answers(entries)
 
 
 def test_averages_are_numbers_of_the_tables():

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 from test_comparisons import row
+from test_results import record as results_record
 
 from vgglib import evidence, planner
 from vgglib.claims import CLAIMS, verdicts
 from vgglib.comparisons import Arm
-from vgglib.experiments import as_dict, plan, runs
+from vgglib.experiments import plan, runs
 from vgglib.results import Store
 
 A, LRN, E = (Arm("3", net) for net in ("A", "A-LRN", "E"))
@@ -29,15 +30,8 @@ def record(store, run, **changes):
         **{"started_utc": "2026-01-02T03:04:05+00:00", "finished_utc": "2026-01-03T03:04:05+00:00"},
     }
     epochs = [{"epoch": 1, "images_per_second": 10.0}, {"epoch": 2, "images_per_second": 30.0}]
-    return store.write(
-        run,
-        {
-            **{"preset": run.preset, "run_id": run.run_id, "status": "done", "n_images": 1000, "history": epochs},
-            "experiment": as_dict(run.experiment),
-            "environment": environment | changes.pop("environment", {}),
-            **changes,
-        },
-    )
+    environment |= changes.pop("environment", {})
+    return store.write(run, results_record(run, n_images=1000, history=epochs, environment=environment, **changes))
 
 
 def planned(preset="demo", table="3", nets=("A",), seeds=(0,), **settings):

@@ -38,6 +38,16 @@ def test_what_was_written_is_read(store):
     assert not list(store.root.rglob("*.tmp"))
 
 
+def test_all_records_of_a_preset_are_read_and_checked(store):
+    assert store.records("demo") == []
+    written = store.write(RUN, record(), POSTERIORS, LABELS)
+    assert store.records(RUN.preset) == [written]
+    path = store.record_path(RUN)
+    path.write_text(path.read_text().replace('"val"', '"train"'))
+    with pytest.raises(ValueError, match="changed after it was written"):
+        store.records(RUN.preset)
+
+
 def test_a_run_without_a_record_is_none(store):
     assert store.read(RUN) is None
     assert store.rows([ENTRY])["status"].tolist() == ["not run"]

@@ -125,7 +125,7 @@ def test_the_site_is_small(site):
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) <= 15e6
 
 
-def test_every_page_of_an_experiment_says_how_to_run_it(site):
+def test_every_notebook_says_how_to_run_it(site):
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         text = (site / "notebooks" / f"{notebook.stem}.html").read_text()
         assert f"papermill notebooks/{notebook.name} out.ipynb" in BeautifulSoup(text, "html.parser").get_text()

@@ -5,6 +5,7 @@ import pytest
 
 from vgglib import speed, timing
 from vgglib.configs import TABLE_1
+from vgglib.results import digest
 from vgglib.speed import Speed
 
 
@@ -14,8 +15,7 @@ def measured():
         preset="smoke",
         batch_size=3,
         precision="fp32",
-        machine={"device_name": "a CPU", "threads": 2},
-        measured_utc="2026-01-01T00:00:00+00:00",
+        environment={"device_name": "a CPU", "threads": 2},
         peaks={"macs_per_second": 2.5e9, "bytes_per_second": 1e9},
         layers=pd.DataFrame({"layer": ["conv1_1"], "seconds_per_image": [0.1], "operations": [7]}),
         nets=pd.DataFrame({"net": ["A"], "training_images": [0.1 + 0.2]}),
@@ -32,7 +32,7 @@ def test_a_kept_record_comes_back_to_the_last_bit(measured, root):
     path = speed.keep(measured)
     assert path == root / "smoke" / "speed.json"
     found = speed.of("smoke", 99)
-    assert (found.batch_size, found.machine, found.peaks) == (3, measured.machine, measured.peaks)
+    assert (found.batch_size, found.environment, found.peaks) == (3, measured.environment, measured.peaks)
     pd.testing.assert_frame_equal(found.layers, measured.layers, check_exact=True)
     pd.testing.assert_frame_equal(found.nets, measured.nets, check_exact=True)
 
@@ -43,19 +43,30 @@ def test_it_is_measured_where_there_is_no_record_and_when_asked_for(measured, ro
     monkeypatch.setitem(timing.COPY, "cpu", 1 << 12)
     found = speed.of("smoke", 2, "cpu")
     assert found.nets["net"].tolist() == list(TABLE_1) and found.batch_size == 2
+    assert {"device_name", "torch", "commit", "dirty", "measured_utc"} <= set(found.environment)
     speed.keep(measured)
     assert speed.of("smoke", 2, "cpu", measured_now=True).batch_size == 2
     assert speed.of("smoke", 2, "cpu").batch_size == 3
 
 
-DAMAGES = (lambda record: record | {"schema": 0}, lambda record: {"schema": 1}, lambda record: [1])
+def signed(record):
+    return record | {"digest": digest(record)}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_another_file_is_refused_by_name(measured, root, damage):
+DAMAGES = {
+    "its schema is 0": lambda record: signed(record | {"schema": 0}),
+    "its digest differs": lambda record: record | {"batch_size": 4},
+    "'schema'": lambda record: {},
+    "argument": lambda record: signed({"schema": 1}),
+    "indices": lambda record: [1],
+}
+
+
+@pytest.mark.parametrize("why, damage", DAMAGES.items())
+def test_another_file_is_refused_by_name(measured, root, why, damage):
     path = speed.keep(measured)
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
-    with pytest.raises(ValueError, match=r"speed\.json is no record of speed of schema 1"):
+    with pytest.raises(ValueError, match=rf"speed\.json is no record of speed of schema 1 \(.*{why}"):
         speed.of("smoke", 2)
     path.write_text("{")
     with pytest.raises(ValueError, match=r"speed\.json is no record"):

@@ -40,6 +40,11 @@ def test_no_better_is_a_claim_of_equality(differences, verdict):
     assert no_better(np.array(differences)).verdict == verdict
 
 
+def test_a_loss_is_told_from_equality():
+    assert no_better(np.array([2.0, 2.1, 1.9, 2.0])).why == "the interval lies above 0: a loss, which counts as no gain"
+    assert no_better(np.array([-2.0, -2.1, -1.9, -2.0])).why == "the interval lies below 0"
+
+
 def test_equivalence_is_two_one_sided_tests():
     differences = np.array([0.2, -0.1, 0.3, 0.05, -0.15])
     above = stats.ttest_1samp(differences, -0.5, alternative="greater").pvalue

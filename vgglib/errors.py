@@ -78,18 +78,18 @@ def answers(entries: Sequence[Entry]) -> list[Answers]:
 
 
 def _answers(key: tuple, entries: list[Entry], store: results.Store) -> Answers:
-    found, labels = {}, np.empty(0, int)
+    found, labels = {}, []
     for entry in entries:
         records = [store.read(run) for run in entry.runs]
         if all(record is not None and record["status"] == "done" for record in records):
             read = [store.posteriors(run) for run in entry.runs]
             found[entry.seed] = mean_posteriors([own for own, _ in read])
-            own = read[0][1].astype(int)
-            if len(labels) and not np.array_equal(labels, own):
-                raise ValueError(f"seed {entry.seed} of net {entry.net} was tested on other images: run it again.")
-            labels = own
-    posteriors = np.stack(list(found.values())) if found else np.empty((0, 0, 0))
-    return Answers(f"{key[1]}, S = {key[2]}", key, tuple(found), posteriors, labels)
+            labels += [own for _, own in read]
+    name = f"{key[1]}, S = {key[2]}"
+    if not found:
+        return Answers(name, key, (), np.empty((0, 0, 0)), np.empty(0, int))
+    shared = results.shared_labels(labels, f"the seeds of {name}, {key[4]},")
+    return Answers(name, key, tuple(found), np.stack(list(found.values())), shared.astype(int))
 
 
 def at_one_scale(found: Sequence[Answers], scale: str = "256") -> list[Answers]:
@@ -218,10 +218,9 @@ def val_images(preset: str, found: Sequence[Answers], data_dir: str | None = Non
     classes, labels = _task(found)
     if not classes or (chosen.needs_folder and data_dir is None):
         return None
-    from vgglib import data  # needs torch
+    from vgglib import runner  # needs torch
 
-    arguments = chosen.data if chosen.needs_folder else chosen.data | {"train_images": 2 * classes}
-    images = data.load(**arguments, data_dir=data_dir if chosen.needs_folder else None)
+    images = runner.load_images(preset, data_dir, train_images=2 * classes)
     if not np.array_equal(images.val.labels.numpy(), labels):
         raise ValueError(f"the records of preset {preset} are about other images than these: check data_dir.")
     return images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from vgglib.claims import CLAIMS, KINDS, Verdict
 from vgglib.comparisons import ERROR, Evidence, checked
 from vgglib.configs import TABLE_1
 from vgglib.experiments import PRESETS, Experiment
-from vgglib.results import Store, digest
+from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL
 
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
@@ -38,13 +37,13 @@ def presets(store: Store) -> list[str]:
     return [name for name in PRESETS if name != "smoke" and any((store.root / name / "runs").glob("*.json"))]
 
 
-def rows(store: Store, preset: str) -> pd.DataFrame:
-    """Rows of all tables from a preset's records, for every seed that has some."""
-    return store.rows(_planned(store, preset))
+def rows(store: Store, preset: str, table: str = "all") -> pd.DataFrame:
+    """Rows of a table, or of all, from a preset's records, for every seed that has some."""
+    return store.rows(_planned(store, preset, table))
 
 
-def _planned(store: Store, preset: str) -> list[experiments.Entry]:
-    return experiments.plan(preset, "all", seeds=store.seeds(preset) or None)
+def _planned(store: Store, preset: str, table: str = "all") -> list[experiments.Entry]:
+    return experiments.plan(preset, table, seeds=store.seeds(preset) or None)
 
 
 def records(store: Store, preset: str) -> pd.DataFrame:
@@ -56,12 +55,7 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
-    found = []
-    for path in sorted((store.root / preset / "runs").glob("*.json")):
-        record = json.loads(path.read_text())
-        if record.get("digest") != digest(record):
-            raise ValueError(f"the record {path} was changed after it was written: delete it and run again.")
-        found.append(_line(record, planned))
+    found = [_line(record, planned) for record in store.records(preset)]
     if not found:
         raise ValueError(f"preset {preset} has no records in {store.root}: run it first.")
     return pd.DataFrame(found)
@@ -158,8 +152,10 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
     crops = found["experiment"].map(planner.crop_macs)
     found["macs"] = planner.TRAINING_PASSES * crops * found["images_per_second"]
     found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s)"
+    from vgglib.plots import DEPTHS  # only pages with figures need matplotlib
+
     lines = {}
-    for net in ("A", "B", "C", "D", "E"):
+    for net in DEPTHS:
         entries = experiments.plan(preset, "3", [net], [0])
         work = planner.estimate(entries, images, 0, lambda run, kind: 1.0)["training_hours"].iloc[-1] * 60
         lines[net] = {device: f"{work / own['macs'].median():.1f}" for device, own in found.groupby("on")}

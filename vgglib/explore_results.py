@@ -16,7 +16,7 @@ from vgglib import paper, scale_drawings, tables
 from vgglib.experiments import CROP, Entry, Run
 from vgglib.explorer_frame import TABLE_STYLE, checkbox, explorer, select, svg
 from vgglib.metrics import error_percent
-from vgglib.results import Store, default_root
+from vgglib.results import Store, default_root, shared_labels
 
 OWN_CHOICE = "own choice"
 NONE = "–"
@@ -58,7 +58,8 @@ def ensembles(plan: Sequence[Entry], store: Store | None = None) -> str:
     legend = "Choose nets to average"
     style = TABLE_STYLE + _ENSEMBLES_STYLE
     body = [_table(state, _ENSEMBLE_ROWS)]
-    return explorer("ensembles", legend, controls, state["says"], body, note, data, style, _ENSEMBLES_SCRIPT)
+    script = _ENSEMBLES_SCRIPT.replace("OWN_CHOICE", OWN_CHOICE)
+    return explorer("ensembles", legend, controls, state["says"], body, note, data, style, script)
 
 
 def subsets(posteriors: Mapping[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
@@ -137,12 +138,11 @@ def _rows(method: str, seed: int, tests: dict[int, list[Run]], store: Store, err
     }
     if not done:
         return rows
-    labels = [labels for found in done.values() for _, labels in found]
-    if any(not np.array_equal(labels[0], other) for other in labels):
-        raise ValueError(f"the nets, {method}, seed {seed}, saw different images: run them again on the same data.")
+    tested = [labels for found in done.values() for _, labels in found]
+    labels = shared_labels(tested, f"the nets, {method}, seed {seed},")
     sums = {place: np.sum([array for array, _ in found], axis=0, dtype=np.float64) for place, found in done.items()}
     for mask, total in subsets(sums):
-        top1, top5 = (error_percent(total, labels[0], k) for k in (1, 5))
+        top1, top5 = (error_percent(total, labels, k) for k in (1, 5))
         errors.setdefault((method, mask), {})[seed] = top1, top5
         measured = {"top1_error_percent": top1, "top5_error_percent": top5, "n_images": len(total)}
         rows.append(key | {"net": mask, "status": "done"} | measured)
@@ -303,7 +303,7 @@ _ENSEMBLES_SCRIPT = """
       const own = data.methods[method.value], found = own.found[mask];
       const [top1, low, high, top5, , best, best1, best5, gain1, least, most, gain5] = found || [];
       const [paper1, paper5] = own.paper[mask] || [];
-      named.value = Object.keys(data.named).find((name) => data.named[name] === mask) || "own choice";
+      named.value = Object.keys(data.named).find((name) => data.named[name] === mask) || "OWN_CHOICE";
       write({
         says: say(own, chosen, found),
         own1: number(top1), own: range(low, high, number), own5: number(top5),
@@ -358,7 +358,8 @@ def scales(plan: Sequence[Entry], store: Store | None = None) -> str:
         f"in the test, it sees the whole image. The square is the crop of {CROP}, in the paper's pixels like S and Q."
     )
     legend, style = "Choose net and scales", TABLE_STYLE + scale_drawings.STYLE
-    return explorer("scales", legend, controls, state["says"], body, note, data, style, _SCALES_SCRIPT)
+    script = _SCALES_SCRIPT.replace("CROP", str(CROP))
+    return explorer("scales", legend, controls, state["says"], body, note, data, style, script)
 
 
 def _scale_lines(entries: Sequence[Entry], store: Store) -> pd.DataFrame:
@@ -455,5 +456,5 @@ _SCALES_SCRIPT = """
       root.querySelectorAll("[data-test]").forEach((part) => part.classList.toggle("on", part.dataset.test === test));
       set("drawing", {"aria-label": drawn});
       set("sizes", {"aria-label": `Images of ${S.value} pixels in training and of ${Q.value} in the test, each with ` +
-        "a crop of 224."});
+        "a crop of CROP."});
     };"""

@@ -158,6 +158,7 @@ def _panel(
 
 
 def not_run(axes: Axes) -> None:
+    """Say so in the middle of a panel that has nothing to show."""
     axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center")
 
 
@@ -194,9 +195,8 @@ def forest(effects: pd.DataFrame, axes: Axes | None = None) -> Axes:
     axes = axes or plt.subplots(figsize=(7, 1.6 + 0.7 * len(effects)), layout="constrained")[1]
     effects = effects.astype(dict.fromkeys(["ours", "low", "high", "paper"], float)).reset_index(drop=True)
     ours, theirs = effects[effects["ours"].notna()], effects[effects["paper"].notna()]
-    reach = np.nan_to_num(
-        interval_reach(ours["ours"], ours["low"], ours["high"])
-    )  # one seed has an effect and no interval
+    # One seed has an effect and no interval.
+    reach = np.nan_to_num(interval_reach(ours["ours"], ours["low"], ours["high"]))
     axes.axvline(0, color="0.3", linewidth=1)
     dots = [
         axes.errorbar(ours["ours"], ours.index, xerr=reach, capsize=4, **look(0) | {"linestyle": ""}),

@@ -1,6 +1,5 @@
 """The protocol of Sect. 3 in pictures: what S does to a training image, what augmentation makes of it, where a net
 looks at test time, and what a dense pass says cell by cell. All of it is drawn with what trains and tests the nets.
-Pictures with photographs are small, since PNG compresses them badly.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from vgglib import augment, data, evaluate, receptive_field
+from vgglib import augment, evaluate, receptive_field, runner
 from vgglib.configs import config
 from vgglib.data.files import decode
 from vgglib.data.imageset import ImageSet, Split, rescale
-from vgglib.experiments import CROP, JITTER, Experiment, preset
+from vgglib.experiments import CROP, JITTER, Experiment
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
 
@@ -216,10 +215,7 @@ def few_images(preset_name: str, data_dir: str | None = None, train: int = 240, 
     A set that is drawn on the fly is drawn no further than needed, which saves seconds: its validation images are the
     preset's first ones, its mean colour that of the first `train` training images.
     """
-    chosen = preset(preset_name)
-    if not chosen.needs_folder:
-        return data.load(**{**chosen.data, "train_images": train, "val_images": val})
-    images = data.load(**chosen.data, data_dir=data_dir)
+    images = runner.load_images(preset_name, data_dir, train_images=train, val_images=val)
     index = np.linspace(0, len(images.val) - 1, min(val, len(images.val))).astype(int)
     return replace(images, val=images.val.subset(index))
 

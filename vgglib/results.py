@@ -109,12 +109,9 @@ class Store:
         """
         path = self.record_path(run)
         try:
-            record = json.loads(path.read_text())
+            record = _read(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"the record {path} is not JSON ({error}): delete it and run again.") from error
-        _check(record, path)
         for part, ours in (("experiment", as_dict(run.experiment)), ("protocol", as_dict(run.protocol))):
             if was := differences(record[part], ours):
                 raise ValueError(
@@ -138,6 +135,13 @@ class Store:
         if digest_of(posteriors, labels) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")
         return posteriors, labels
+
+    def records(self, preset: str) -> list[dict]:
+        """Every record of a preset, those with settings made by hand included, in the order of their names.
+
+        Raises ValueError, naming the file, for one that is broken, altered or of another schema.
+        """
+        return [_read(path) for path in sorted((self.root / preset / "runs").glob("*.json"))]
 
     def seeds(self, preset: str) -> tuple[int, ...]:
         """The seeds of which a preset has records made with its own recipe."""
@@ -187,9 +191,9 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
         "environment": first.get("environment", {}),
     }
     if done:
-        labels = found[0][2]
-        if any(not np.array_equal(other, labels) for _, _, other in found):
-            raise ValueError(f"the runs of {entry.net}, {entry.method}, seed {entry.seed}, saw different images.")
+        labels = shared_labels(
+            [own for _, _, own in found], f"the runs of {entry.net}, {entry.method}, seed {entry.seed},"
+        )
         mean = mean_posteriors([posteriors for _, posteriors, _ in found])
         row |= {
             "top1_error_percent": error_percent(mean, labels, 1),
@@ -200,6 +204,15 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
     return row
 
 
+def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:
+    """The labels (N,) that posteriors to be compared or averaged have in common; ValueError, naming `whose` they are,
+    where they differ.
+    """
+    if any(not np.array_equal(found[0], other) for other in found):
+        raise ValueError(f"{whose} saw different images: run them again on the same data.")
+    return found[0]
+
+
 def digest_of(*arrays: np.ndarray) -> str:
     """SHA-256 over the types, shapes and values of some arrays."""
     total = hashlib.sha256()
@@ -207,6 +220,15 @@ def digest_of(*arrays: np.ndarray) -> str:
         total.update(f"{array.dtype} {array.shape}".encode())
         total.update(np.ascontiguousarray(array))
     return total.hexdigest()
+
+
+def _read(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"the record {path} is not JSON ({error}): delete it and run again.") from error
+    _check(record, path)
+    return record
 
 
 def _check(record: dict, path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import subprocess
 import tempfile
 import threading
 import time
@@ -26,7 +25,8 @@ from vgglib.metrics import error_percent
 from vgglib.models import VGG
 from vgglib.planner import testing_macs, training_macs
 from vgglib.progress import Event, Silent, fitting
-from vgglib.results import REPOSITORY, SCHEMA, Store, default_root
+from vgglib.provenance import commit
+from vgglib.results import SCHEMA, Store, default_root
 from vgglib.train import Diverged, OutOfTime, Progress, train
 
 # Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
@@ -140,10 +140,18 @@ def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None
             )
 
 
-def load_images(preset_name: str, data_dir: str | Path | None = None, skip_bad_images: bool = False) -> data.ImageSet:
-    """The images of a preset."""
+def load_images(
+    preset_name: str, data_dir: str | Path | None = None, skip_bad_images: bool = False, **drawn: int
+) -> data.ImageSet:
+    """The images of a preset.
+
+    drawn: other numbers of `train_images` or `val_images` for a set that is drawn on the fly, to draw no more than
+    needed; whatever the number, val begins with the same images. A set that is read from a folder is read whole.
+    """
     chosen = preset(preset_name)
-    return data.load(**chosen.data, data_dir=data_dir if chosen.needs_folder else None, skip_bad_images=skip_bad_images)
+    if chosen.needs_folder:
+        return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images)
+    return data.load(**chosen.data | drawn)
 
 
 def _work(task: _Task, images: data.ImageSet) -> tuple[float, ...]:
@@ -304,7 +312,7 @@ class _Record:
     def __init__(self, run: Run, images: data.ImageSet, where: torch.device):
         self.images, self.where, self.experiment = images, where, run.experiment
         self.precision = devices.precision(run.experiment.precision, where)
-        self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), _commit()
+        self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), commit()
 
     def evaluated(self, run: Run, trained, report, work: float) -> tuple[dict, np.ndarray, np.ndarray]:
         """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol, which
@@ -378,18 +386,3 @@ class _Record:
                 "seconds": time.perf_counter() - self.clock,
             },
         }
-
-
-def _commit() -> dict[str, str | bool | None]:
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "dirty": bool(git("status", "--porcelain", "--", "vgglib")),
-        }
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}

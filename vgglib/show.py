@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import claims, experiments, results, tables
+from vgglib import claims, evidence, experiments, results, tables
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 
@@ -196,9 +196,8 @@ def depth_figure(preset: str = "demo") -> None:
     picture(axes.figure, alt, caption)
 
 
-def _evidence(preset: str, name: str) -> pd.DataFrame:
-    store = results.Store(results.default_root())
-    return store.rows(experiments.plan(preset, name, seeds=store.seeds(preset) or None))
+def _evidence(preset: str, table: str) -> pd.DataFrame:
+    return evidence.rows(results.Store(results.default_root()), preset, table)
 
 
 def evaluation_cost(rows: pd.DataFrame) -> None:

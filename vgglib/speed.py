@@ -11,7 +11,7 @@ import pandas as pd
 
 from vgglib import experiments
 from vgglib.files import write_atomically
-from vgglib.results import Store, default_root
+from vgglib.results import default_root, digest
 
 SCHEMA = 1
 LAYERS_OF = "D"  # the net that is timed layer by layer
@@ -24,8 +24,7 @@ class Speed:
     preset: str
     batch_size: int
     precision: str  # bf16 or fp32
-    machine: dict  # as `devices.describe`
-    measured_utc: str
+    environment: dict  # as `devices.describe` and `provenance.commit`, and when it was measured
     peaks: dict[str, float]  # as `timing.peaks`
     layers: pd.DataFrame  # as `timing.layer_times`, of net D
     nets: pd.DataFrame  # as `timing.speeds`
@@ -42,7 +41,7 @@ def of(preset: str, batch_size: int, device: str | None = None, measured_now: bo
 
 def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
     """Time a preset's nets here and now, on batches of `batch_size` crops."""
-    from vgglib import devices, timing  # measuring needs torch, reading a record does not
+    from vgglib import devices, provenance, timing  # measuring needs torch, reading a record does not
 
     where = devices.device(device)
     precision = devices.precision("auto", where)
@@ -52,8 +51,9 @@ def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
         preset=preset,
         batch_size=batch_size,
         precision=precision,
-        machine=devices.describe(where),
-        measured_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=devices.describe(where)
+        | provenance.commit()
+        | {"measured_utc": datetime.now(UTC).isoformat(timespec="seconds")},
         peaks=timing.peaks(where, precision),
         layers=timing.layer_times(model, batch_size, where, precision),
         nets=timing.speeds(preset, batch_size, where, precision),
@@ -65,20 +65,26 @@ def keep(speed: Speed, root: Path | None = None) -> Path:
     path = _path(speed.preset, root)
     frames = {name: getattr(speed, name).to_dict("records") for name in ("layers", "nets")}
     record = {"schema": SCHEMA, **asdict(replace(speed, **frames))}
-    write_atomically(path, json.dumps(record, indent=1).encode())
+    record["digest"] = digest(record)
+    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
 def _path(preset: str, root: Path | None = None) -> Path:
-    return Store(root or default_root()).root / preset / "speed.json"
+    return (root or default_root()) / preset / "speed.json"
 
 
 def _read(path: Path) -> Speed:
     try:
         record = json.loads(path.read_text())
-        if record.pop("schema") != SCHEMA:
-            raise KeyError("schema")
+        if record["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {record['schema']}")
+        if record["digest"] != digest(record):
+            raise ValueError("its digest differs")
+        del record["schema"], record["digest"]
         speed = Speed(**record)
         return replace(speed, layers=pd.DataFrame(speed.layers), nets=pd.DataFrame(speed.nets))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no record of speed of schema {SCHEMA}: measure again with `vgg speed`.") from error
+        raise ValueError(
+            f"{path} is no record of speed of schema {SCHEMA} ({error!r}): measure again with `vgg speed`."
+        ) from error

@@ -1,0 +1,22 @@
+"""Which version of the source code makes a record."""
+
+from __future__ import annotations
+
+import subprocess
+
+from vgglib.results import REPOSITORY
+
+
+def commit() -> dict[str, str | bool | None]:
+    """`commit`, its hash, and `dirty`, whether the library has changes that are not committed; None of both where the
+    code is not in a git repository, or git is not installed.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(REPOSITORY), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "vgglib"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
