@@ -3,7 +3,7 @@ import pytest
 from conftest import split_of
 from test_errors import FIRST, NAMES, SECOND, nothing, saying
 
-from vgglib import error_plots, errors
+from vgglib import calibration, error_plots, errors
 
 pytestmark = pytest.mark.usefixtures("house_style")
 
@@ -51,7 +51,7 @@ def test_bins_of_few_images_are_left_out(monkeypatch):
     assert e.get_label() == "E" and a.get_marker() != e.get_marker()
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 100]
     assert texts(second) == ["not run"] and second.get_legend() is None
-    monkeypatch.setattr(errors, "SMALL_BIN", 1)
+    monkeypatch.setattr(calibration, "SMALL_BIN", 1)
     (_, a), _ = (axes.lines[:2] for axes in error_plots.reliability({"one": [own], "two": [own]}).axes)
     assert a.get_ydata().tolist() == [0, 100]
 

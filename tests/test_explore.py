@@ -1,17 +1,15 @@
 import json
 import re
-import shutil
-import subprocess
 from itertools import product
 
 import pytest
+from browser import CHROMIUM, opened
 from bs4 import BeautifulSoup
 
 from vgglib import explore, explorer_frame
 from vgglib.configs import TABLE_1, config
 from vgglib.receptive_field import fields
 
-CHROMIUM = shutil.which("chromium")
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one pixel
 EXPLORERS = {"fields": explore.receptive_fields, "stacks": explore.filter_stacks}
 
@@ -122,7 +120,7 @@ def in_browser(folder, markup, script):
     texts of an explorer, by number.
     """
     if CHROMIUM is None:
-        pytest.skip("no program called chromium to run the explorers in")
+        pytest.skip("no Chromium is installed: the explorers are not run")
     helpers = """
     const roots = document.querySelectorAll("[data-vgg-explorer]");
     const at = (root, key) => roots[root].querySelector(`[data-at="${key}"]`);
@@ -137,17 +135,12 @@ def in_browser(folder, markup, script):
       return read(root);
     };
     """
-    answer = f"const answer = (() => {{{helpers}{script}}})();"
     page = folder / "page.html"
-    page.write_text(
-        f'<!DOCTYPE html><meta charset="utf-8">{markup}<pre id="answer"></pre><script>{answer}'
-        'document.getElementById("answer").textContent = JSON.stringify(answer);</script>',
-        encoding="utf-8",
-    )
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
-    done = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(BeautifulSoup(done.stdout, "html.parser").find(id="answer").get_text())
+    page.write_text(f'<!DOCTYPE html><meta charset="utf-8">{markup}', encoding="utf-8")
+    with opened() as browser:
+        shown = browser.new_page()
+        shown.goto(page.as_uri())
+        return shown.evaluate(f"() => {{{helpers}{script}}}")
 
 
 def test_the_script_starts_with_what_python_wrote(tmp_path):

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import numpy as np
 import pytest
+from browser import needs_browser, opened
 from bs4 import BeautifulSoup
 
 from vgglib import claims, evidence, tables
@@ -19,8 +20,6 @@ from vgglib.metrics import error_percent
 from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the pages are not looked at")
 SEED = 0
 # Records that are changed, enough for each page of an experiment to show one: net, S, Q, method.
 CHANGED = tuple((net, "256", 256, "dense") for net in "ADE")
@@ -133,14 +132,8 @@ def test_every_notebook_says_how_to_run_it(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Some systems' browsers ask their makers for updates; no page does.
-        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with opened() as browser:
         yield browser
-        browser.close()
 
 
 @needs_browser

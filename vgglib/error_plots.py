@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vgglib import errors, plots
+from vgglib import calibration, errors, plots
 from vgglib.errors import Answers
 
 COLUMNS = 3  # of the sheet: two names of classes fit above a picture this wide
@@ -75,17 +75,17 @@ def confusion(answered: Answers, names: Sequence[str]) -> Axes:
     return axes
 
 
-def reliability(panels: Mapping[str, Sequence[Answers]], bins: int = errors.BINS) -> Figure:
+def reliability(panels: Mapping[str, Sequence[Answers]], bins: int = calibration.BINS) -> Figure:
     """Accuracy over confidence, a panel for each title with a line for each of its answers. Bins with fewer than
-    `errors.SMALL_BIN` images, all seeds together, are left out.
+    `calibration.SMALL_BIN` images, all seeds together, are left out.
     """
     figure, places = plt.subplots(1, len(panels), sharey=True, figsize=(8, 4.6), layout="constrained", squeeze=False)
     for axes, (title, found) in zip(places.flat, panels.items(), strict=True):
         axes.plot([0, 100], [0, 100], color="0.3", linewidth=1)
         for number, own in enumerate(found):
             if own.seeds:
-                points = errors.reliability(own, bins)
-                points = points[points["images"] >= errors.SMALL_BIN]
+                points = calibration.reliability(own, bins)
+                points = points[points["images"] >= calibration.SMALL_BIN]
                 axes.plot(points["confidence"], points["accuracy"], label=own.name, markersize=6, **plots.look(number))
         axes.set(title=title, xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100), aspect="equal")
         if any(own.seeds for own in found):
