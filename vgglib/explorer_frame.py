@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+NONE = "–"  # in the place of a number that there is not
+
 
 def explorer(
     kind: str,
@@ -71,6 +73,28 @@ def svg(drawing: tuple[str, str, str]) -> str:
 def number(label: str, value: str, key: str) -> str:
     """A line of a list of numbers."""
     return f'<div><dt>{label}</dt><dd data-at="{key}">{value}</dd></div>'
+
+
+def errors_table(state: dict[str, str], rows: dict[str, tuple[str, str | None, str]]) -> str:
+    """Top-1 error, its interval and top-5 error of every row; those without an interval have no cell to fill."""
+    made = "".join(
+        f'<tr><th scope="row">{head.format(**state)}</th>'
+        + "".join(f'<td data-at="{key}">{state[key]}</td>' if key else f"<td>{NONE}</td>" for key in keys)
+        + "</tr>"
+        for head, keys in rows.items()
+    )
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Top-1 error, %", "95 % interval", "Top-5 error, %"))
+    return f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{made}</tbody></table>"
+
+
+def seeds_text(count: int) -> str:
+    """How many seeds a number rests on."""
+    return "1 seed" if count == 1 else f"mean over {count} seeds"
+
+
+def fixed_first(train: tuple[int, int]) -> tuple[bool, tuple[int, int]]:
+    """The order of training scales: a range comes after every fixed S, as in the paper's tables."""
+    return train[0] != train[1], train
 
 
 def _script(kind: str, own: str) -> str:

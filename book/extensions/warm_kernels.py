@@ -15,7 +15,7 @@ NAME = "warm"
 _builder: int | None = None  # the process that runs Sphinx and started the server
 # The first is what runs this build: multiprocessing imports it in every process that it starts.
 IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.first_look")
-IMPORTED += ("vgglib.show", "vgglib.runner", "vgglib.explore_results")
+IMPORTED += ("vgglib.show", "vgglib.runner", "vgglib.explore_ensembles")
 
 
 class WarmProvisioner(LocalProvisioner):

@@ -1,5 +1,4 @@
 import json
-import re
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ from bs4 import BeautifulSoup
 from test_explore import in_browser, parts, texts
 from test_results import record
 
-from vgglib import explore_results, tables
+from vgglib import explore_ensembles, explore_scales, tables
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import plan, runs
 from vgglib.metrics import error_percent, interval_percent
@@ -43,7 +42,7 @@ def data_of(markup):
 
 def picker(store, entries=ENSEMBLES):
     """What the picker looks up, with whole numbers as keys again."""
-    data = data_of(explore_results.ensembles(entries, store))
+    data = data_of(explore_ensembles.ensembles(entries, store))
     for own in data["methods"].values():
         for part in ("found", "paper"):
             own[part] = {int(mask): numbers for mask, numbers in own[part].items()}
@@ -57,7 +56,7 @@ def mask_of(data, *nets):
 def test_two_nets_that_err_on_different_images_are_both_put_right(store):
     put(store, ENSEMBLES, D_HALF, "D", "256-512")
     put(store, ENSEMBLES, E_HALF, "E", "256-512")
-    found = texts(explore_results.ensembles(ENSEMBLES, store))
+    found = texts(explore_ensembles.ensembles(ENSEMBLES, store))
     assert (found["own1"], found["best"], found["best1"], found["gain1"]) == ("0.0", "D, S = 256-512", "50.0", "+50.0")
     assert found["says"].startswith("2 nets, dense: top-1 error 0.0 %, 1 seed. That is 50.0 points lower than that of")
     assert (found["paper1"], found["paper5"]) == ("24.0", "7.1")
@@ -68,7 +67,7 @@ def test_two_nets_that_err_on_different_images_are_both_put_right(store):
 def test_a_surer_net_can_take_the_ensemble_with_it(store):
     put(store, ENSEMBLES, [[0.6, 0.4], [0.6, 0.4]], "D", "256-512")
     put(store, ENSEMBLES, [[0.1, 0.9], [0.1, 0.9]], "E", "256-512")
-    found = texts(explore_results.ensembles(ENSEMBLES, store))
+    found = texts(explore_ensembles.ensembles(ENSEMBLES, store))
     assert (found["own1"], found["best1"], found["gain1"]) == ("100.0", "0.0", "−100.0")
     assert "100.0 points higher than that of the best of them, D, S = 256-512." in found["says"]
 
@@ -85,7 +84,7 @@ def test_the_gain_is_taken_within_each_seed(store):
     # Means of 0 and 50: half their distance times t of one degree of freedom, 12.706; an error ends at 0 and 100.
     assert (low, high, least, most) == (0, 1000, round(250 - 250 * 12.7062), round(250 + 250 * 12.7062))
     assert (top5, best5, gain5) == (0, 0, 0)
-    assert explore_results._ensemble(data, "dense", mask)["gain"] == "−292.7 to +342.7"
+    assert explore_ensembles._ensemble(data, "dense", mask)["gain"] == "−292.7 to +342.7"
 
 
 def test_seeds_that_a_member_lacks_do_not_count(store):
@@ -182,12 +181,12 @@ def test_what_has_no_number_says_why(store):
     data = picker(store)
     assert data["nets"][0] == "C, S = 256" and not any(own["found"] for own in data["methods"].values())
     assert (
-        explore_results._ensemble(data, "dense", 1)["says"] == "No number with dense evaluation: C, S = 256: not run."
+        explore_ensembles._ensemble(data, "dense", 1)["says"] == "No number with dense evaluation: C, S = 256: not run."
     )
-    crops = explore_results._ensemble(data, BOTH, mask_of(data, "C, S = 256", "D, S = 256-512"))
+    crops = explore_ensembles._ensemble(data, BOTH, mask_of(data, "C, S = 256", "D, S = 256-512"))
     says = "No number with multi-crop &amp; dense evaluation: C, S = 256: not evaluated; D, S = 256-512: not run."
     assert crops["says"] == says and crops["own1"] == crops["paper1"] == "–"
-    assert explore_results._ensemble(data, "dense", 0)["says"] == "Tick at least one net."
+    assert explore_ensembles._ensemble(data, "dense", 0)["says"] == "Tick at least one net."
     failed = ENSEMBLES[0].runs[0]  # the first net of the seven, D at S = 256
     settings = {"status": "failed", "error": "the loss is nan", "top1_error_percent": None}
     store.write(failed, record(failed, **settings))
@@ -199,7 +198,7 @@ def test_nets_without_a_seed_in_common_have_no_number(store):
     put(store, plan("smoke", "6", seeds=[0]), D_HALF, "D", "256-512")
     put(store, plan("smoke", "6", seeds=[1]), E_HALF, "E", "256-512")
     data = picker(store, plan("smoke", "6", seeds=[0, 1]))
-    state = explore_results._ensemble(data, "dense", data["named"]["post-submission (2 nets)"])
+    state = explore_ensembles._ensemble(data, "dense", data["named"]["post-submission (2 nets)"])
     assert state["says"] == "No number with dense evaluation: no seed has all of these nets."
 
 
@@ -207,119 +206,17 @@ def test_nets_tested_on_different_images_are_refused(store):
     put(store, ENSEMBLES, D_HALF, "D", "256-512")
     put(store, ENSEMBLES, E_HALF, "E", "256-512", labels=[0, 1])
     with pytest.raises(ValueError, match="dense, seed 0, saw different images: run them again"):
-        explore_results.ensembles(ENSEMBLES, store)
+        explore_ensembles.ensembles(ENSEMBLES, store)
 
 
-@pytest.mark.parametrize("make, table", [(explore_results.ensembles, "6"), (explore_results.scales, "3 and 4")])
+@pytest.mark.parametrize("make, table", [(explore_ensembles.ensembles, "6"), (explore_scales.scales, "3 and 4")])
 def test_a_plan_without_what_is_shown_is_refused(make, table, store):
     with pytest.raises(ValueError, match=f"give the entries of Tables? {table}"):
         make(plan("smoke", "5", seeds=[0]), store)
 
 
-@pytest.fixture
-def b_at_three_scales(store):
-    # Class 0 is right for both images. By scale: (right, wrong), (wrong, wrong), (right, wrong); means 0.6 and 0.4.
-    for scale, first in ((224, 0.9), (256, 0.2), (288, 0.7)):
-        put(store, SCALES, [[first, 1 - first], [0.4, 0.6]], "B", test_scale=scale)
-    return store
-
-
-def test_every_scale_alone_and_their_mean(b_at_three_scales):
-    tests = data_of(explore_results.scales(SCALES, b_at_three_scales))["B"]["tests"]["256"]
-    low, high = interval_percent(50.0, 2)
-    half = ["50.0", f"{low:.1f} to {high:.1f}", "0.0"]
-    assert {q: texts[1:4] for q, texts in tests.items() if q != "256"} == {
-        "224": half,
-        "288": half,
-        "224, 256, 288": half,
-    }
-    assert tests["256"][1] == "100.0"
-    # The paper has S = Q in Table 3 and three scales in Table 4.
-    assert {q: texts[4:] for q, texts in tests.items()} == {
-        "224": ["–", "–"],
-        "256": ["28.7", "9.9"],
-        "288": ["–", "–"],
-        "224, 256, 288": ["28.2", "9.6"],
-    }
-    assert tests["224"][0] == (
-        "Net B, S = 256, Q = 224: top-1 error 50.0 %, 1 seed. An object is 0.88 times as large as in training."
-    )
-    assert "An object is as large as in training." in tests["256"][0]
-    assert "An object is 0.88, 1 or 1.12 times as large" in tests["224, 256, 288"][0]
-
-
-def test_every_test_of_tables_3_and_4_can_be_chosen(store):
-    entries = [*plan("smoke", "3", seeds=[0]), *plan("smoke", "4", seeds=[0])]
-    data = data_of(explore_results.scales(entries, store))
-    for entry in entries:
-        texts = data[entry.net]["tests"][entry.train_scale][entry.test_scales.replace(" ", ", ")]
-        assert texts[0].endswith(": not run.") and texts[1:4] == ["–"] * 3 and texts[4] != "–"
-    d = data["D"]["tests"]
-    assert {s: list(own) for s, own in d.items()} == {
-        "256": ["224", "256", "288", "224, 256, 288"],
-        "384": ["352", "384", "416", "352, 384, 416"],
-        "256-512": ["256", "384", "512", "256, 384, 512"],
-    }
-    assert list(d) == ["256", "384", "256-512"]
-    assert list(data["A"]["tests"]["256"]) == ["256"]
-
-
-def test_a_jittered_net_saw_a_range_of_sizes(store):
-    put(store, SCALES, [[0.9, 0.1]], "D", "256-512")
-    d = data_of(explore_results.scales(SCALES, store))["D"]["tests"]["256-512"]
-    assert "between 0.75 and 1.5 times as large" in d["384"][0]
-    assert "between 0.5 and 2 times as large" in d["256, 384, 512"][0]
-
-
-def test_the_chart_has_errors_in_their_places(b_at_three_scales):
-    entries = [entry for entry in SCALES if entry.net == "B"]
-    page = BeautifulSoup(explore_results.scales(entries, b_at_three_scales), "html.parser")
-    points = {point["data-test"]: point for point in page.select("[data-test]")}
-    # From Q = 224 at 50 to 288 at 314 along x; from 0 at 178 to 100 % at 20 along y.
-    assert {name: point["transform"] for name, point in points.items()} == {
-        "B|256|224": "translate(50 99)",
-        "B|256|256": "translate(182 20)",
-        "B|256|288": "translate(314 99)",
-        "B|256|224, 256, 288": "translate(182 99)",
-    }
-    assert [name for name, point in points.items() if point.get("class") == ["on"]] == ["B|256|224, 256, 288"]
-    assert points["B|256|224, 256, 288"].select_one(".bar")["d"] == "M-132 0h264"
-    assert page.svg["aria-label"] == (
-        "Top-1 errors of net B. S = 256: 50.0 % at Q = 224, 100.0 % at Q = 256, 50.0 % at Q = 288, "
-        "50.0 % at Q = 224, 256, 288."
-    )
-
-
-def test_images_and_crop_are_drawn_to_scale(store):
-    page = BeautifulSoup(explore_results.scales(SCALES, store), "html.parser")
-    images = {image.get_text(): image for image in page.select(".strip > span")}
-    assert list(images) == ["S 256", "S 384", "S 512", *(f"Q {q}" for q in (224, 256, 288, 352, 384, 416, 512))]
-    widths = {name: float(image["style"].removeprefix("width:").removesuffix("%")) for name, image in images.items()}
-    assert widths["Q 512"] / widths["S 256"] == pytest.approx(2, rel=1e-3)
-    # The crop leaves 144 of 512 pixels on either side.
-    assert images["Q 512"].b["style"] == "inset:28.12%" and images["Q 224"].b["style"] == "inset:0.00%"
-    shown = [name for name, image in images.items() if not image.has_attr("hidden")]
-    assert shown == ["S 256", "Q 224", "Q 256", "Q 288"]
-
-
 def explorers(store):
-    return [explore_results.ensembles(ENSEMBLES, store), explore_results.scales(SCALES, store)]
-
-
-@pytest.mark.parametrize("which", [0, 1], ids=["ensembles", "scales"])
-def test_the_fragment_stands_alone_without_records_too(which, store):
-    empty = explorers(store)[which]
-    assert "not run" in texts(empty)["says"]
-    filled(store, [0])
-    put(store, SCALES, [[0.9, 0.1]], "B")
-    for markup in (empty, explorers(store)[which]):
-        assert len(markup.encode()) < 32 * 1024
-        assert "//" not in markup
-        assert not re.search(r"\bid=|\bon\w+=|\bnan\b", markup)
-        page = BeautifulSoup(markup, "html.parser")
-        assert [element.name for element in page.find_all(recursive=False)] == ["div"]
-        assert all(control.find_parent("label").span.get_text() for control in page.select("select, input"))
-        assert page.fieldset.has_attr("disabled") and page.noscript.get_text()
+    return [explore_ensembles.ensembles(ENSEMBLES, store), explore_scales.scales(SCALES, store)]
 
 
 def test_the_script_starts_with_what_python_wrote(tmp_path, store):
@@ -350,11 +247,11 @@ def test_every_ensemble_in_the_browser_is_what_python_says(tmp_path, store):
       });
     }
     return found;"""
-    seen = in_browser(tmp_path, explore_results.ensembles(entries, store), script)
+    seen = in_browser(tmp_path, explore_ensembles.ensembles(entries, store), script)
     names = {mask: name for name, mask in data["named"].items()}
     for method in data["methods"]:
         for mask, found in enumerate(seen[method]):
-            expected = explore_results._ensemble(data, method, mask)
+            expected = explore_ensembles._ensemble(data, method, mask)
             expected["says"] = expected["says"].replace("&amp;", "&")
             assert {key: found[key] for key in expected} == expected
             assert found["named"] == names.get(mask, "own choice")
@@ -368,45 +265,7 @@ def test_a_named_ensemble_ticks_its_nets(tmp_path, store):
     const seven = ticked();
     at(0, "net0").click();
     return [seven, ticked().length, at(0, "named").value];"""
-    seven, after, name = in_browser(tmp_path, explore_results.ensembles(ENSEMBLES, store), script)
+    seven, after, name = in_browser(tmp_path, explore_ensembles.ensembles(ENSEMBLES, store), script)
     scales = (256, 384, 256, 384, "256-512", 256, 384)
     assert seven == [f"{net}, S = {scale}" for net, scale in zip("CCDDDEE", scales, strict=True)]
     assert (after, name) == (6, "own choice")
-
-
-def test_every_scale_in_the_browser_is_what_python_says(tmp_path, store):
-    put(store, SCALES, D_HALF)
-    markup = explore_results.scales(SCALES, store)
-    data = data_of(markup)
-    choices = [{"net": net, "S": s, "Q": q} for net in data for s, own in data[net]["tests"].items() for q in own]
-    script = f"""return {json.dumps(choices)}.map((values) => ({{...choose(0, values),
-      on: [...roots[0].querySelectorAll(".on")].map((part) => part.dataset.test),
-      drawn: at(0, "drawing").getAttribute("aria-label"), sizes: at(0, "sizes").getAttribute("aria-label"),
-      seen: [...roots[0].querySelectorAll("[data-net], [data-s], [data-q]")]
-        .filter((part) => !part.hasAttribute("hidden"))
-        .map((part) => part.dataset.net || part.dataset.s || part.dataset.q)}}));"""
-    for choice, found in zip(choices, in_browser(tmp_path, markup, script), strict=True):
-        net, s, q = choice.values()
-        expected = data[net]["tests"][s][q]
-        assert [found[key] for key in ("says", "top1", "interval", "top5", "paper1", "paper5")] == expected
-        assert found["on"] == [f"{net}|{s}|{q}"]
-        assert found["seen"] == [net, *s.split("-"), *q.split(", ")]
-        assert found["drawn"] == data[net]["drawn"]
-        assert found["sizes"] == f"Images of {s} pixels in training and of {q} in the test, each with a crop of 224."
-
-
-def test_another_net_keeps_what_it_also_has(tmp_path, store):
-    script = """
-    const kept = [];
-    for (const values of [{net: "D", S: "384", Q: "416"}, {S: "256-512"}, {net: "B"}, {net: "D"}, {S: "384"}]) {
-      choose(0, values);
-      kept.push(["net", "S", "Q"].map((key) => at(0, key).value));
-    }
-    return kept;"""
-    assert in_browser(tmp_path, explore_results.scales(SCALES, store), script) == [
-        ["D", "384", "416"],
-        ["D", "256-512", "512"],  # the third again
-        ["B", "256", "288"],
-        ["D", "256", "288"],
-        ["D", "384", "416"],
-    ]
