@@ -56,7 +56,8 @@ def _kernel(arguments, folder, environment):
     os.environ.update(environment)
     if folder:
         os.chdir(folder)
-    launch_new_instance(argv=arguments)
+    # A kernel ends with the server, and the server with the build; started as usual it would watch the build itself.
+    launch_new_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
 
 
 def use_warm_kernels(app):
