@@ -184,7 +184,7 @@ def test_details_by_hand():
     assert line[["Treatment", "Baseline"]].tolist() == ["B, S = 256, Q = 256", "A, S = 256, Q = 256"]
     assert line[["Paper", "Ours", "Seeds", "Status"]].tolist() == ["-0.9", "-25.00", "2", "done"]
     assert line["95 % interval"] == "-215.59 to +165.59"  # -25 +- 12.706 x 15
-    assert line["McNemar p"] == "seed 0: 0.125, seed 1: 1.000" and line["Resampled"] == "seeds and images"
+    assert line["McNemar p"] == "0.125 to 1.000, 0 of 2 below 0.05" and line["Resampled"] == "seeds and images"
     single = details(table[table["seed"] == 0], "depth").iloc[1]
     assert single[["95 % interval", "Resampled"]].tolist() == ["-", "images alone"]
     assert [float(end) for end in single["Bootstrap"].split(" to ")] == pytest.approx([-70, -10], abs=10.1)

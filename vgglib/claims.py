@@ -395,9 +395,9 @@ def markdown(found: list[Verdict]) -> str:
 def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
 
-    Beside the t interval over seeds: a bootstrap interval, what was resampled for it, and McNemar's exact p value of
-    each seed's two fixed nets. These p values are not corrected and decide nothing. Raises ValueError for an unknown
-    name.
+    Beside the t interval over seeds: a bootstrap interval, what was resampled for it, and McNemar's exact p values of
+    each seed's two fixed nets, the least and the most of them and how many are below 0.05. These are not corrected and
+    decide nothing. Raises ValueError for an unknown name.
     """
     claim, rows = _claim(name), checked(rows)
     pooled = [claim.comparisons] if len(claim.comparisons) > 1 else []
@@ -424,8 +424,10 @@ def _line(claim: Claim, rows: pd.DataFrame, comparisons: tuple[Comparison, ...])
         line["Bootstrap"] = _interval(*bootstrap_interval(evidence.image_differences), claim.kind)
         line["Resampled"] = "images alone" if len(evidence.seeds) == 1 else "seeds and images"
     if evidence.seeds and alone:
-        tests = {seed: mcnemar_p(*(row.wrong for row in evidence.pairs[0][seed])) for seed in evidence.seeds}
-        line["McNemar p"] = ", ".join(f"seed {seed}: {_probability(p_value)}" for seed, p_value in tests.items())
+        p_values = [mcnemar_p(*(row.wrong for row in evidence.pairs[0][seed])) for seed in evidence.seeds]
+        least, most = (_probability(end(p_values)) for end in (min, max))
+        below = f"{sum(p_value < LEVEL for p_value in p_values)} of {len(p_values)} below {LEVEL}"
+        line["McNemar p"] = f"{least} to {most}, {below}" if len(p_values) > 1 else least
     return line
 
 
