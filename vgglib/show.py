@@ -170,8 +170,8 @@ def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found = claims.details(rows, name)
     statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
-    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets, seed by seed; they are not corrected "
-    caption += "and decide nothing."
+    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets, seed by seed; they are "
+    caption += "not corrected and decide nothing."
     table(found, caption)
 
 
