@@ -1,10 +1,12 @@
 """The whole book, built strictly from records of which some were changed, and looked at in a browser."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +16,7 @@ import pytest
 from browser import needs_browser, opened
 from bs4 import BeautifulSoup
 
-from vgglib import claims, evidence, tables
+from vgglib import claims, evidence, speed, tables
 from vgglib.experiments import Run, plan, runs
 from vgglib.metrics import error_percent
 from vgglib.results import Store
@@ -30,13 +32,16 @@ NOT_OURS = ("_modules", "genindex", "py-modindex", "search", "index.html")
 
 
 def change(store: Store, run: Run) -> None:
-    """Replace a record and its posteriors by ones in which every third image has another answer."""
+    """Replace a record and its posteriors by ones in which every third image has another answer, after a training that
+    took a hundred times as long.
+    """
     record = store.read(run)
     posteriors, labels = store.posteriors(run)
     posteriors = posteriors.copy()
     posteriors[::3] = np.roll(posteriors[::3], 1, axis=1)
     for rank in (1, 5):
         record[f"top{rank}_error_percent"] = error_percent(posteriors.astype(np.float32), labels, rank)
+    record["environment"]["training_seconds"] *= 100
     store.record_path(run).unlink()
     store.write(run, record, posteriors, labels)
 
@@ -52,6 +57,10 @@ def changed(tmp_path_factory) -> Store:
         protocol = run.protocol
         if (run.experiment.net, run.experiment.scale_text, protocol.test_scale, protocol.method) in CHANGED:
             change(store, run)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VGG_RESULTS", str(folder))
+        measured = speed.of("demo", 1)
+    speed.keep(replace(measured, peaks={name: 3 * value for name, value in measured.peaks.items()}), folder)
     return store
 
 
@@ -106,6 +115,20 @@ def test_a_changed_record_changes_the_pages_of_verdicts(site, changed):
     assert after <= shown_lines(site / "book" / "intro.html")
     text = (site / "book" / "claims.html").read_text()
     assert all(interval in text for *_, interval, _ in after - before)
+
+
+def test_a_changed_record_changes_the_pages_of_evidence_speed_and_the_first_look(site, changed):
+    before, after = (
+        {tuple(map(str, line)) for line in evidence.trainings(store, "demo").to_numpy()}
+        for store in (Store(ROOT / "results"), changed)
+    )
+    assert after - before and after <= shown_lines(site / "book" / "evidence.html")
+    record = json.loads((changed.root / "demo" / "speed.json").read_text())
+    peak = f"{2 * record['peaks']['macs_per_second'] / 1e9:,.0f} billion operations a second"
+    assert peak in (site / "notebooks" / "03_cost.html").read_text()
+    (run,) = runs(plan("demo", "3", ["D"], [SEED], ["256"]))
+    error = f"top-1 error is {changed.read(run)['top1_error_percent']:.1f} %"
+    assert error in BeautifulSoup((site / "notebooks" / "00_start_here.html").read_text(), "html.parser").get_text()
 
 
 def test_every_local_link_leads_somewhere(site):
