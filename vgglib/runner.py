@@ -58,7 +58,7 @@ def run(
     """
     store = Store(Path(results) if results else default_root())
     where = devices.device(device)
-    stop_at = time.monotonic() + max_minutes * 60
+    stop_at = time.time() + max_minutes * 60
     if not max_minutes >= 0:
         raise ValueError(f"max_minutes is {max_minutes}: it must be 0 or greater.")
     name = plan[0].preset
@@ -221,7 +221,7 @@ class _Worker:
         """Do a task. True when another process is at it, or at one that comes before; with `wait` it is awaited."""
         from filelock import FileLock, Timeout
 
-        left = max(0.0, min(self.stop_at - time.monotonic(), threading.TIMEOUT_MAX))
+        left = max(0.0, min(self.stop_at - time.time(), threading.TIMEOUT_MAX))
         lock = FileLock(f"{self.store.checkpoint_path(task.run)}.lock", timeout=left if wait else 0)
         try:
             with lock:
@@ -240,7 +240,7 @@ class _Worker:
         if not missing and self.store.checkpoint_path(task.run).exists():
             send(Event(task.name, "done"))
             return
-        if time.monotonic() >= self.stop_at:
+        if time.time() >= self.stop_at:
             send(Event(task.name, "stopped"))
             return
         send(Event(task.name, "started"))
@@ -283,7 +283,7 @@ class _Worker:
 
         def looked(share: float) -> None:
             nonlocal told
-            now = time.monotonic()
+            now = time.time()
             if now > self.stop_at:
                 raise OutOfTime
             if now - told > 1:

@@ -111,7 +111,7 @@ def train(
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
     `checkpoint` is written after every epoch and taken up where it exists. `report` is called about once a second.
-    `stop_at` is a `time.monotonic()` after which no epoch may end.
+    `stop_at` is a `time.time()` after which no epoch may end.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
     """
     with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next line
@@ -142,7 +142,7 @@ def train(
             fixed = None if experiment.jittered else experiment.pixels(experiment.train_scale)
             train_split = (images.train.rescaled(fixed) if fixed else images.train).to(device)
             minival = images.minival.rescaled(experiment.pixels(experiment.test_scale)).to(device)
-        if time.monotonic() + (history[-1].seconds if history else 0) > stop_at:
+        if time.time() + (history[-1].seconds if history else 0) > stop_at:
             raise OutOfTime(f"{experiment.name}: {len(history)} epochs done, the next does not fit into the time left.")
         started = time.perf_counter()
         for group in optimiser.param_groups:
