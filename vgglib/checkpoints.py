@@ -1,22 +1,59 @@
-"""Weights and training state in one safetensors file, written whole or not at all."""
+"""Weights and training state in one safetensors file, written whole or not at all; the one before is kept beside it."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from vgglib.files import write_atomically
+from vgglib.files import replacing
 
 
-def write(path: Path, tensors: dict[str, Tensor], state: dict) -> None:
-    """Replace `path` by a file with the tensors and the plain values of `state`."""
+def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bool = False) -> None:
+    """Replace `path` by a file with the tensors and the plain values of `state`.
+
+    With `keep_previous` the file that was there stays as `previous(path)`. Raises OSError when it cannot be written or
+    does not fit on the disk, before anything is replaced.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, {"state": json.dumps(state)}))
+    needed = sum(tensor.nbytes for tensor in plain.values())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(path.parent).free) < needed:
+        reason = (
+            f"{path} takes {needed / 1e6:,.0f} MB where {free / 1e6:,.0f} are free: make room or choose another folder"
+        )
+        raise OSError(errno.ENOSPC, reason)
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, {"state": json.dumps(state)})
+        except SafetensorError as error:  # what the system said reaches us as text alone
+            raise OSError(errno.EIO, str(error)) from error
+        if keep_previous and path.exists():
+            os.replace(path, previous(path))
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at `path` is kept."""
+    return path.with_suffix(f".previous{path.suffix}")
+
+
+def latest(path: Path) -> Path | None:
+    """`path` where it exists, else the one before it (the newest was deleted, or a process killed while it was being
+    replaced), else None.
+    """
+    return next((found for found in (path, previous(path)) if found.exists()), None)
+
+
+def remove(path: Path) -> None:
+    """Remove the checkpoint at `path` and the one before it."""
+    for found in (path, previous(path)):
+        found.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -27,6 +64,22 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
         with safe_open(os.fspath(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["state"])  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        before = previous(path)
+        otherwise = f"go on from {before.name}" if before.exists() else "train anew"
         raise ValueError(
-            f"{path} is not a whole checkpoint of this project ({error}): delete it to train anew."
+            f"{path} is not a whole checkpoint of this project ({error}): delete it to {otherwise}."
         ) from error
+
+
+def check(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """ValueError, naming the file, when its tensors are not those expected: names, shapes and types."""
+    foreign, missing = sorted(set(tensors) - set(expected)), sorted(set(expected) - set(tensors))
+    what = f"tensors that are not the net's ({foreign[0]})" if foreign else f"no {missing[0]}" if missing else ""
+    for name in () if what else expected:
+        ours, theirs = expected[name], tensors[name]
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            what = f"{name} as {theirs.dtype} of shape {tuple(theirs.shape)} where the net has {ours.dtype} of "
+            what += f"{tuple(ours.shape)}"
+            break
+    if what:
+        raise ValueError(f"{path} has {what}: it belongs to another net, delete it to train anew.")

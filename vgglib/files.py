@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 STALE_SECONDS = 3600  # a temporary file this old belongs to a process that was killed
@@ -17,25 +19,33 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write under a temporary name beside `path`, flush to disk, then rename over it.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write to; when the block ends it is flushed to disk and renamed over `path`.
 
     A process killed meanwhile leaves the temporary file, never a part of `path`; `sweep` removes it later. Raises
-    OSError, naming `path`, when it cannot be written; then nothing is left.
+    OSError, naming `path`, when it cannot be written; then nothing is left, and `path` is what it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files private
         os.replace(temporary, path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         reason = f"{error.strerror}, while writing {path}: make room or choose another folder"
         raise OSError(error.errno, reason) from error
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, whole or not at all; OSError as `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -34,6 +34,23 @@ class LocalResponseNorm(nn.Module):
             return x * (root * root.sqrt()).to(x.dtype)  # scale ** -0.75
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose masks are those of a whole batch when the batch is divided over passes or processes.
+
+    `rows` is (first, last, total): the images of the batch that the next pass holds. Seeded alike, every part then
+    draws the masks of all `total` images and takes its own: together they drop what one pass over the batch would.
+    """
+
+    rows: tuple[int, int, int] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.rows is None or not self.training:
+            return super().forward(x)
+        first, last, total = self.rows
+        mask = super().forward(torch.ones(total, *x.shape[1:], dtype=x.dtype, device=x.device))
+        return x * mask[first:last]
+
+
 class VGG(nn.Module):
     """A net of Table 1.
 
@@ -74,7 +91,7 @@ class VGG(nn.Module):
                 "fc8": nn.Linear(fc7, num_classes),
             }
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def _add_block(self, block, channels: int) -> None:
         # ReLU and max commute, and ReLU on the pooled quarter costs less: only a pool right after a convolution
