@@ -14,7 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Preset = Annotated[str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50 or folder.")]
+Preset = Annotated[
+    str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50, imagenet or folder.")
+]
 Table = Annotated[
     str,
     typer.Option(

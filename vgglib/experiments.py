@@ -210,6 +210,15 @@ PRESETS: dict[str, Preset] = {
             needs_folder=True,
             images=(22_500, 2_500),
         ),
+        # The paper's own recipe: whatever Experiment says.
+        Preset(
+            "imagenet",
+            {"name": "imagenet"},
+            {},
+            seeds=(0,),
+            needs_folder=True,
+            images=(1_268_355, 50_000),  # 1 % of ILSVRC's training images, about, is minival
+        ),
         Preset(
             "folder",
             {"name": "folder", "smallest_side": 128},
