@@ -185,7 +185,7 @@ def test_a_further_protocol_needs_no_training(images, tmp_path, monkeypatch):
     run(small(), results=tmp_path)
     (entry,) = small()
     other = replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288, average="posteriors")),))
-    monkeypatch.setattr("vgglib.train._epoch", None)  # would fail if called
+    monkeypatch.setattr("vgglib.train._Training.epoch", None)  # would fail if called
     assert run([other], results=tmp_path)["status"].tolist() == ["done"]
     assert Store(tmp_path).record_path(other.runs[0]).stem.endswith("_dense_Q288_posteriors")
 

@@ -92,7 +92,8 @@ def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
     assert all(map(torch.equal, weights(whole), weights(resumed)))
     same = [(epoch.train_loss, epoch.minival_top1_error_percent) for epoch in whole.history]
     assert [(epoch.train_loss, epoch.minival_top1_error_percent) for epoch in resumed.history] == same
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"checkpoint.safetensors", "checkpoint.previous.safetensors"}
 
 
 def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
@@ -118,12 +119,30 @@ def test_a_loss_that_is_no_number_stops_the_training(two_colours):
         train(experiment(learning_rate=1e6), two_colours, CPU)
 
 
-def test_no_epoch_begins_that_would_end_after_the_budget(two_colours, tmp_path):
+def test_no_step_begins_after_the_budget_and_none_is_lost(two_colours, tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
-    with pytest.raises(OutOfTime, match="0 epochs done"):
+    with pytest.raises(OutOfTime, match=r"time is up after 0.00 epochs"):
         train(experiment(), two_colours, CPU, path, stop_at=time.time())
     assert not path.exists()
-    assert len(train(experiment(), two_colours, CPU, path).history) == 3
+    looks = []
+
+    def clock():
+        looks.append(True)
+        return float(len(looks))
+
+    # A call stops after some steps, within an epoch, or while it looks at minival; then another goes on.
+    with monkeypatch.context() as patched:
+        patched.setattr("vgglib.train.time.time", clock)
+        trained, within = None, set()
+        while trained is None:
+            try:
+                trained = train(experiment(), two_colours, CPU, path, stop_at=len(looks) + 2)
+            except OutOfTime:
+                within.add(checkpoints.read(path)[1]["begun"]["steps"])
+    assert within > {1, 4}  # 4 steps make an epoch: minival is what was left of it
+    whole = train(experiment(), two_colours, CPU)
+    assert all(map(torch.equal, weights(whole), weights(trained)))
+    assert [epoch.train_loss for epoch in trained.history] == [epoch.train_loss for epoch in whole.history]
 
 
 def test_a_later_stage_goes_on_from_the_weights_of_the_one_before(two_colours, tmp_path):

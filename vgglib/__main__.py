@@ -112,12 +112,18 @@ def run(
     jobs: Annotated[int | None, typer.Option(help="Nets trained at once on a CPU; by default one per core.")] = None,
     skip_bad_images: SkipBadImages = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
-    max_minutes: Annotated[
-        float, typer.Option(help="Begin no epoch that would end later; the next call goes on.")
-    ] = float("inf"),
+    max_minutes: Annotated[float, typer.Option(help="Stop after so many minutes; the next call goes on.")] = float(
+        "inf"
+    ),
+    images_per_pass: Annotated[
+        int | None, typer.Option(help="Take a batch through the net in passes of so many images, to save memory.")
+    ] = None,
+    bf16_gradients: Annotated[
+        bool, typer.Option("--bf16-gradients", help="Under torchrun: send gradients rounded to bf16.")
+    ] = False,
 ) -> None:
     """Train and evaluate what a table needs and has not been run, then print the table."""
-    for name, value in (("threads", threads), ("jobs", jobs)):
+    for name, value in (("threads", threads), ("jobs", jobs), ("images-per-pass", images_per_pass)):
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}: it must be at least 1.")
     entries = _plan(
@@ -129,8 +135,12 @@ def run(
     rows = runner.run(
         entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, results=results,
         skip_bad_images=skip_bad_images, retry_failed=retry_failed, max_minutes=max_minutes,
+        images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
     )  # fmt: skip
-    _print_tables(rows)
+    from vgglib import distributed
+
+    if distributed.first():
+        _print_tables(rows)
 
 
 @app.command()

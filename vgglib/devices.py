@@ -17,13 +17,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _NEVER = 2**31 - 1
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def device(name: str | None = None) -> torch.device:
-    """The device called `name` ("cpu", "cuda", "cuda:1"), by default the GPU where there is one.
+    """The device called `name` ("cpu", "cuda", "cuda:1"), by default the GPU where there is one. "cuda" is, for a
+    process that torchrun started, the GPU with the process's number.
 
     Raises ValueError for an unknown name or one that this machine lacks.
     """
     if not name:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         chosen = torch.device(name)
     except RuntimeError as error:

@@ -40,6 +40,11 @@ class Division:
         """Whether this is the process that writes and reports."""
         return self.rank == 0
 
+    @property
+    def on_this_machine(self) -> int:
+        """How many of the processes share this machine's cores."""
+        return int(os.environ["LOCAL_WORLD_SIZE"]) if self.count > 1 else 1
+
     def passes(self, batch: int) -> list[tuple[int, int]]:
         """The rows (first, last) of a batch that this process takes, pass by pass.
 
@@ -92,7 +97,12 @@ class Division:
         return model.no_sync() if self.count > 1 and more_to_come else nullcontext()
 
     def share(self, count: int) -> Tensor:
-        """Which of `count` images this process tests: (n,) int64, each in exactly one process."""
+        """Which of `count` images this process tests: (n,) int64, each in exactly one process.
+
+        Raises ValueError when there are fewer images than processes.
+        """
+        if count < self.count:
+            raise ValueError(f"{count} images cannot be divided over {self.count} processes: start at most {count}.")
         return torch.arange(self.rank, count, self.count)
 
     def together(self, count: int, own: np.ndarray | None) -> np.ndarray | None:
@@ -117,17 +127,19 @@ def started() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
-def local_rank() -> int | None:
-    """This process's number on its machine, which is also the number of its GPU; None without torchrun."""
-    return int(os.environ["LOCAL_RANK"]) if started() else None
+def first() -> bool:
+    """Whether this process is the one that writes and reports."""
+    return not started() or int(os.environ["RANK"]) == 0
 
 
 @contextmanager
-def joined(division: Division = ALONE) -> Iterator[Division]:
+def joined(where: torch.device, division: Division = ALONE) -> Iterator[Division]:
     """The division with the number of this process and of all processes, which can talk meanwhile."""
     if not started():
         yield division
         return
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
     # Values travel between the CPUs, gradients between the GPUs where there are any.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     torch.distributed.init_process_group(backend, timeout=TIMEOUT)

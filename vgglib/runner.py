@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import tempfile
 import threading
 import time
@@ -18,7 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vgglib import data, devices, weights
+from vgglib import checkpoints, data, devices, distributed, weights
+from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Entry, Run, as_dict, preset, runs
 from vgglib.metrics import error_percent
@@ -45,16 +45,19 @@ def run(
     skip_bad_images: bool = False,
     retry_failed: bool = False,
     max_minutes: float = math.inf,
+    images_per_pass: int | None = None,
+    bf16_gradients: bool = False,
     display: Silent | None = None,
 ) -> pd.DataFrame:
     """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it.
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave
     most of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU
-    always takes them in turn. A failed run counts as an outcome and is not repeated unless `retry_failed`. No epoch
-    begins that would end after `max_minutes`, and an evaluation stops there; the next call goes on. Several callers may
-    share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
-    for a data or results folder that will not do.
+    always takes them in turn. Processes that torchrun started train and test every net together; `images_per_pass` and
+    `bf16_gradients` are as in `distributed.Division`. A failed run counts as an outcome and is not repeated unless
+    `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may share
+    a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training, for a
+    data or results folder that will not do.
     """
     store = Store(Path(results) if results else default_root())
     where = devices.device(device)
@@ -68,18 +71,22 @@ def run(
     if data_dir and preset(name).needs_folder:
         images = load_images(name, data_dir, skip_bad_images)
         _check_images(records.values(), images)
-    tasks = _tasks(planned, store, retry_failed)
-    if tasks:
-        store.check_writable(name)
-        images = images or load_images(name, data_dir, skip_bad_images)
-        _check_images(records.values(), images)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = 1 if where.type == "cuda" else min(jobs or cores, len(tasks))
-        threads = threads or (1 if jobs > 1 else cores)
-        worker = _Worker(images, str(where), threads, store, stop_at, retry_failed)
-        with display or fitting() as shown:
-            shown.plan({task.name: sum(_work(task, images)) for task in tasks})
-            _execute_all(tasks, worker, jobs, shown)
+    with distributed.joined(
+        where, Division(images_per_pass=images_per_pass, bf16_gradients=bf16_gradients)
+    ) as division:
+        tasks = division.agree(_tasks(planned, store, retry_failed))
+        if tasks:
+            store.check_writable(name)
+            images = images or load_images(name, data_dir, skip_bad_images)
+            _check_images(records.values(), images)
+            cores = max(1, devices.cores() // division.on_this_machine)
+            jobs = 1 if where.type == "cuda" or division.count > 1 else min(jobs or cores, len(tasks))
+            threads = threads or (1 if jobs > 1 else cores)
+            worker = _Worker(images, str(where), threads, store, stop_at, retry_failed, division)
+            with display or fitting() if division.first else Silent() as shown:
+                shown.plan({task.name: sum(_work(task, images)) for task in tasks})
+                _execute_all(tasks, worker, jobs, shown)
+        division.agree(None)  # when all has been written
     return store.rows(plan)
 
 
@@ -216,6 +223,7 @@ class _Worker:
     store: Store
     stop_at: float
     retry_failed: bool
+    division: Division = ALONE
 
     def __call__(self, task: _Task, send: Callable[[Event], None], wait: bool) -> bool:
         """Do a task. True when another process is at it, or at one that comes before; with `wait` it is awaited."""
@@ -224,28 +232,39 @@ class _Worker:
         left = max(0.0, min(self.stop_at - time.time(), threading.TIMEOUT_MAX))
         lock = FileLock(f"{self.store.checkpoint_path(task.run)}.lock", timeout=left if wait else 0)
         try:
-            with lock:
+            if self.division.first:
+                lock.acquire()
+            free = True
+        except Timeout:
+            free = False
+        try:
+            if self.division.agree(free):
                 self._execute(task, send)
-        except (Timeout, _NoDonor):
-            send(Event(task.name, "stopped" if wait else "waiting"))
-            return not wait
-        return False
+                return False
+        except _NoDonor:
+            pass
+        finally:
+            lock.release()
+        send(Event(task.name, "stopped" if wait else "waiting"))
+        return not wait
 
     def _execute(self, task: _Task, send: Callable[[Event], None]) -> None:
         devices.prepare(self.threads)
         where = devices.device(self.device)
         devices.exact(where)
-        # Another process may have made some meanwhile.
+        checkpoint = self.store.checkpoint_path(task.run)
+        # Others may have made some meanwhile.
         missing = [run for run in task.missing if _lacks_record(run, self.store, self.retry_failed)]
-        if not missing and self.store.checkpoint_path(task.run).exists():
+        missing, trained, late = self.division.agree((missing, checkpoint.exists(), time.time() >= self.stop_at))
+        if not missing and trained:
             send(Event(task.name, "done"))
             return
-        if time.time() >= self.stop_at:
+        if late:
             send(Event(task.name, "stopped"))
             return
         send(Event(task.name, "started"))
         evaluated: list[float] = []
-        record = _Record(task.run, self.images, where)
+        record = _Record(task.run, self.images, where, self.division)
         work = _work(_Task(task.run, tuple(missing)), self.images)
 
         def report(progress: Progress) -> None:
@@ -257,24 +276,27 @@ class _Worker:
                 task.run.experiment,
                 self.images,
                 where,
-                self.store.checkpoint_path(task.run),
+                checkpoint,
                 lambda: self._donor(task.run, where),
                 report,
                 self.stop_at,
+                self.division,
             )
             for number, run in enumerate(missing):
                 done, own = sum(work[: number + 1]) / sum(work), work[number + 1]
                 looked = self._looked(task.name, run, send, done, own / sum(work))
                 content = record.evaluated(run, trained, looked, own)
-                self.store.write(run, *content)
+                if self.division.first:
+                    self.store.write(run, *content)
                 evaluated.append(content[0]["top1_error_percent"])
             send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
         except OutOfTime:
             send(Event(task.name, "stopped"))  # it stays "not run"
         except Diverged as failure:
-            self.store.checkpoint_path(task.run).unlink(missing_ok=True)  # a retry begins anew
-            for run in missing[len(evaluated) :]:
-                self.store.write(run, record.failed(run, failure))
+            if self.division.first:
+                checkpoints.remove(checkpoint)  # a retry begins anew
+                for run in missing[len(evaluated) :]:
+                    self.store.write(run, record.failed(run, failure))
             send(Event(task.name, "failed"))
 
     def _looked(self, name: str, run: Run, send: Callable[[Event], None], done: float, own: float):
@@ -299,7 +321,7 @@ class _Worker:
         record = self.store.read(donor)
         if not path.exists() or (record is not None and record["status"] == "failed"):
             raise _NoDonor
-        return train(donor.experiment, self.images, where, path, stop_at=self.stop_at).model
+        return train(donor.experiment, self.images, where, path, stop_at=self.stop_at, division=self.division).model
 
 
 class _NoDonor(Exception):
@@ -309,8 +331,8 @@ class _NoDonor(Exception):
 class _Record:
     """The contents of records of one training, apart from the digests that the store adds."""
 
-    def __init__(self, run: Run, images: data.ImageSet, where: torch.device):
-        self.images, self.where, self.experiment = images, where, run.experiment
+    def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division):
+        self.images, self.where, self.division, self.experiment = images, where, division, run.experiment
         self.precision = devices.precision(run.experiment.precision, where)
         self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), commit()
 
@@ -318,24 +340,32 @@ class _Record:
         """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol, which
         takes `work` multiply-adds.
 
-        Raises Diverged when the posteriors are not numbers.
+        Raises Diverged when the posteriors are not numbers, OutOfTime when time is up for any process.
         """
         begun = time.perf_counter()
-        protocol = run.protocol
-        split = self.images.val.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
+        protocol, split = run.protocol, self.images.val
+        if self.division.count > 1:
+            split = split.subset(self.division.share(len(split)))
+        split = split.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
         shapes = len(split.sizes.unique(dim=0)) if protocol.method == "dense" else 1
         compiled = devices.compiles(self.where) and work / shapes >= COMPILE_FROM
-        found = posteriors(
-            trained.model,
-            split,
-            self.images.mean_rgb,
-            method=protocol.method,
-            flip=protocol.flip,
-            average=protocol.average,
-            precision=self.precision,
-            report=report,
-            compiled=compiled,
-        )
+        try:
+            own = posteriors(
+                trained.model,
+                split,
+                self.images.mean_rgb,
+                method=protocol.method,
+                flip=protocol.flip,
+                average=protocol.average,
+                precision=self.precision,
+                report=report,
+                compiled=compiled,
+            )
+        except OutOfTime:
+            own = None
+        found = self.division.together(len(self.images.val), own)
+        if found is None:
+            raise OutOfTime
         if not np.isfinite(found).all():
             raise Diverged(f"{self.experiment.name}: the scores of the trained net are not numbers", trained.history)
         # Rounded before anything is computed from them, so that the record and the stored posteriors agree to the last
@@ -377,6 +407,9 @@ class _Record:
             "environment": {
                 **devices.describe(self.where),
                 "precision": self.precision,
+                "processes": self.division.count,
+                "images_per_pass": self.division.images_per_pass,
+                "bf16_gradients": self.division.bf16_gradients,
                 **self.commit,
                 "data_sha256": self.images.digest,
                 "images_skipped": len(self.images.skipped),

@@ -1,19 +1,21 @@
-"""The one training loop: the paper's recipe (Sect. 3.1), resumable after every epoch."""
+"""The one training loop: the paper's recipe (Sect. 3.1), resumable within every epoch, on one or several processes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from vgglib import checkpoints, devices
 from vgglib.augment import generator, training_batch
 from vgglib.data.imageset import ImageSet
+from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment, as_dict, differences
 from vgglib.metrics import error_percent
@@ -22,6 +24,9 @@ from vgglib.models import VGG, grow, initialise
 # A net of many classes starts on a plateau at chance; falling by this much (in points of top-1 error) counts as
 # having left it.
 LEFT_CHANCE_POINTS = 5.0
+REPORT_SECONDS = 1
+SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
+STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree on what it says
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Diverged(Exception):
 
 
 class OutOfTime(Exception):
-    """The time budget ends before the next epoch would; the checkpoint has all epochs so far."""
+    """The time budget is used up; the checkpoint has everything so far."""
 
 
 def next_learning_rate(experiment: Experiment, errors: Sequence[float], chance: float) -> float | None:
@@ -104,153 +109,285 @@ def train(
     donor: Callable[[], VGG] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     stop_at: float = math.inf,
+    division: Division = ALONE,
 ) -> Trained:
     """Train one net; the result depends on the experiment, the images, the kind of device and the number of threads
-    alone.
+    alone, and on `division` only by rounding.
 
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
-    `checkpoint` is written after every epoch and taken up where it exists. `report` is called about once a second.
-    `stop_at` is a `time.time()` after which no epoch may end.
+    `checkpoint` is written after every epoch, within long ones too, and taken up where it exists, by any number of
+    processes; the one before it is kept. `report` is called about once a second. `stop_at` is a `time.time()` after
+    which no step begins. Of several processes, which all call this, the first writes and reports.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
     """
-    with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next line
-        model = VGG(experiment.net, len(images.class_names), experiment.width, experiment.crop, experiment.dropout)
-    taken_up = checkpoint is not None and checkpoint.exists()
-    if not taken_up:
-        _begin(model, experiment, donor)
-    model.to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        experiment.learning_rate,
-        experiment.momentum,
-        weight_decay=experiment.weight_decay,
-        fused=True,
-    )
-    history: list[Epoch] = []
-    signal: dict[str, float] = {}
-    precision = devices.precision(experiment.precision, device)
-    identity = {"experiment": as_dict(experiment), "data": images.digest, "arithmetic": f"{precision} on {device.type}"}
-    if taken_up:
-        history, signal = _resume(checkpoint, model, optimiser, identity)
+    training = _Training(experiment, images, device, checkpoint, report, stop_at, division)
+    training.begin(donor)
+    while rate := training.next_learning_rate():
+        training.epoch(rate)
+    return Trained(training.model, tuple(training.history), training.signal)
 
-    chance = 100 * (1 - 1 / len(images.class_names))
-    train_split = minival = None
-    while rate := next_learning_rate(experiment, [epoch.minival_top1_error_percent for epoch in history], chance):
-        if train_split is None:
-            # With jitter each image is rescaled anew in every epoch, from its stored size.
-            fixed = None if experiment.jittered else experiment.pixels(experiment.train_scale)
-            train_split = (images.train.rescaled(fixed) if fixed else images.train).to(device)
-            minival = images.minival.rescaled(experiment.pixels(experiment.test_scale)).to(device)
-        if time.time() + (history[-1].seconds if history else 0) > stop_at:
-            raise OutOfTime(f"{experiment.name}: {len(history)} epochs done, the next does not fit into the time left.")
-        started = time.perf_counter()
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        loss, count, first_signal = _epoch(
-            model, optimiser, images, train_split, experiment, precision, history, started, report
+
+@dataclass
+class _Begun:
+    """How far an unfinished epoch is: steps done, and the sum of their losses."""
+
+    steps: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Training:
+    experiment: Experiment
+    images: ImageSet
+    device: torch.device
+    checkpoint: Path | None
+    report: Callable[[Progress], None]
+    stop_at: float
+    division: Division
+    history: list[Epoch] = field(default_factory=list)
+    signal: dict[str, float] = field(default_factory=dict)
+    begun: _Begun = field(default_factory=_Begun)
+
+    def begin(self, donor: Callable[[], VGG] | None) -> None:
+        """The net with its first weights, or with everything that the checkpoint has."""
+        plan = self.experiment
+        with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next lines
+            self.model = VGG(plan.net, len(self.images.class_names), plan.width, plan.crop, plan.dropout)
+        taken_up = checkpoints.latest(self.checkpoint) if self.checkpoint else None
+        if not taken_up:
+            self._first_weights(donor)
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.optimiser = torch.optim.SGD(
+            self.model.parameters(),
+            plan.learning_rate,
+            plan.momentum,
+            weight_decay=plan.weight_decay,
+            fused=True,
         )
-        signal = signal or first_signal
+        self.precision = devices.precision(plan.precision, self.device)
+        if taken_up:
+            self._take_up(taken_up)
+        self.batch = min(plan.batch_size, len(self.images.train))
+        self.steps = len(self.images.train) // self.batch  # the remainder waits for another epoch's order
+        self.passes = self.division.passes(self.batch)
+        self.chance = 100 * (1 - 1 / len(self.images.class_names))
+        self.net = self.train_split = self.minival = None
+
+    def _first_weights(self, donor: Callable[[], VGG] | None) -> None:
+        """Random, or wholly or in part those of the donor."""
+        plan = self.experiment
+        initialise(self.model, plan.initialisation, plan.seed)
+        if not plan.start:
+            return
+        if donor is None:
+            raise ValueError(f"{plan.name} starts from {plan.start.name}: pass the trained net as donor.")
+        if plan.continues:
+            self.model.load_state_dict(donor().state_dict())
+        else:
+            grow(self.model, donor())
+
+    def next_learning_rate(self) -> float | None:
+        errors = [epoch.minival_top1_error_percent for epoch in self.history]
+        return next_learning_rate(self.experiment, errors, self.chance)
+
+    def epoch(self, rate: float) -> None:
+        """Go on to the end of the next epoch, and look at minival."""
+        self._prepare()
+        self.started = self.saved = time.perf_counter()
+        self.before = self.begun.seconds
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self._steps()
+        loss = self.division.mean(self.total).item() / self.steps
         if not math.isfinite(loss):
-            raise Diverged(f"{experiment.name}: the training loss is {loss} in epoch {len(history) + 1}", history)
-        trained_seconds = time.perf_counter() - started
-        found = posteriors(model, minival, images.mean_rgb, flip=False, precision=precision)
-        history.append(
+            raise Diverged(
+                f"{self.experiment.name}: the training loss is {loss} in epoch {len(self.history) + 1}", self.history
+            )
+        trained_seconds = self._seconds()
+        error = self._minival_error()
+        self.history.append(
             Epoch(
-                epoch=len(history) + 1,
+                epoch=len(self.history) + 1,
                 learning_rate=rate,
                 train_loss=loss,
-                minival_top1_error_percent=error_percent(found, minival.labels.cpu().numpy()),
-                seconds=time.perf_counter() - started,
-                images_per_second=count / trained_seconds,
+                minival_top1_error_percent=error,
+                seconds=self._seconds(),
+                images_per_second=self.steps * self.batch / trained_seconds,
             )
         )
-        if checkpoint is not None:
-            _save(checkpoint, model, optimiser, history, signal, identity)
-    return Trained(model, tuple(history), signal)
+        self.begun = _Begun()
+        self._save()
 
+    def _prepare(self) -> None:
+        """Bring the images to the device, once."""
+        if self.train_split is not None:
+            return
+        plan = self.experiment
+        # With jitter each image is rescaled anew in every epoch, from its stored size.
+        fixed = None if plan.jittered else plan.pixels(plan.train_scale)
+        self.train_split = (self.images.train.rescaled(fixed) if fixed else self.images.train).to(self.device)
+        minival = self.images.minival
+        self.minival_labels = minival.labels.cpu().numpy()
+        if self.division.count > 1:
+            minival = minival.subset(self.division.share(len(minival)))
+        self.minival = minival.rescaled(plan.pixels(plan.test_scale)).to(self.device)
+        self.net = self.division.parallel(self.model, self.device)
 
-def _begin(model: VGG, experiment: Experiment, donor: Callable[[], VGG] | None) -> None:
-    """First weights: random, or wholly or in part those of the donor."""
-    initialise(model, experiment.initialisation, experiment.seed)
-    if not experiment.start:
-        return
-    if donor is None:
-        raise ValueError(f"{experiment.name} starts from {experiment.start.name}: pass the trained net as donor.")
-    if experiment.continues:
-        model.load_state_dict(donor().state_dict())
-    else:
-        grow(model, donor())
+    def _seconds(self) -> float:
+        """Of this epoch, those before an interruption included."""
+        return self.before + time.perf_counter() - self.started
 
+    def _crops(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is left of an epoch for this process: which images (B,) and their crops (B, 3, size, size) for every
+        pass, from (seed, epoch, step) alone.
+        """
+        plan, split = self.experiment, self.train_split
+        number = plan.epochs_before + len(self.history)
+        scales = tuple(map(plan.pixels, plan.train_scale)) if plan.jittered else None
+        order = torch.randperm(len(split), generator=generator(plan.seed, number, 0)).to(self.device)
+        for step in range(self.begun.steps, self.steps):
+            index = order[step * self.batch : (step + 1) * self.batch]
+            x = training_batch(self.images, split, index, plan.crop, generator(plan.seed, number, step + 1), scales)
+            for first, last in self.passes:
+                yield index[first:last], x[first:last]
 
-def _epoch(model, optimiser, images, split, experiment, precision, history, started, report):
-    """One pass over the training images: mean loss, images seen, and the signal of its first batch."""
-    model.train()
-    device = split.pixels.device
-    number = len(history)
-    epoch = experiment.epochs_before + number
-    scales = tuple(map(experiment.pixels, experiment.train_scale)) if experiment.jittered else None
-    order = torch.randperm(len(split), generator=generator(experiment.seed, epoch, 0)).to(device)
-    batch = min(experiment.batch_size, len(split))
-    steps = len(split) // batch  # the remainder waits for another epoch's order: every step has the same shape
-    total = torch.zeros((), device=device)
-    reported = started
-    signal: dict[str, float] = {}
-    # Dropout draws from the global generator: seed it for each step, and give the caller's back afterwards.
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for step in range(steps):
-            index = order[step * batch : (step + 1) * batch]
-            draws = generator(experiment.seed, epoch, step + 1)  # 0 is the order's
-            x = training_batch(images, split, index, experiment.crop, draws, scales)
-            torch.manual_seed(draws.initial_seed())
-            with devices.autocast(precision, device):
-                scores = model(x)
-            loss = F.cross_entropy(scores.float(), split.labels[index])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if step == 0:
-                gradient = model.weighted[next(iter(model.weighted))].weight.grad
-                signal = {
-                    "logit_sd": scores.float().std().item(),
-                    "conv1_1_gradient_norm": gradient.norm().item(),
-                }
-            optimiser.step()
-            total += loss.detach()
-            now = time.perf_counter()
-            if now - reported > 1 or step == steps - 1:
-                reported = now
-                report(
-                    Progress(
-                        images_done=(number * steps + step + 1) * batch,
-                        images_total=experiment.epochs * steps * batch,
-                        epoch=number + 1,
-                        epochs=experiment.epochs,
-                        images_per_second=(step + 1) * batch / (now - started),
-                        train_loss=total.item() / (step + 1),
-                        minival_top1_error_percent=history[-1].minival_top1_error_percent if history else None,
-                    )
-                )
-    return total.item() / steps, steps * batch, signal
+    def _steps(self) -> None:
+        """The steps that are left of an epoch."""
+        self.model.train()
+        plan, number = self.experiment, self.experiment.epochs_before + len(self.history)
+        self.total = torch.full((), self.begun.loss, device=self.device)
+        reported = self.started
+        first = self.begun.steps
+        crops = self._crops()
+        # Dropout draws from the global generator: seed it for each step, and give the caller's back afterwards.
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            for step in range(first, self.steps):
+                self._watch_the_clock(step)
+                self._step([next(crops) for _ in self.passes], generator(plan.seed, number, step + 1).initial_seed())
+                self.begun.steps = step + 1
+                now = time.perf_counter()
+                if self.division.first and (now - reported > REPORT_SECONDS or step == self.steps - 1):
+                    reported = now
+                    self._report((step + 1 - first) * self.batch / (now - self.started))
 
+    def _step(self, crops: list[tuple[Tensor, Tensor]], seed: int) -> None:
+        """One update of the weights."""
+        self.optimiser.zero_grad(set_to_none=True)
+        scores = []
+        for number, ((index, x), rows) in enumerate(zip(crops, self.passes, strict=True), start=1):
+            torch.manual_seed(seed)
+            whole = rows == (0, self.batch)
+            self.model.dropout.rows = None if whole else (*rows, self.batch)
+            labels = self.train_split.labels[index]
+            with self.division.adding_up(self.net, more_to_come=number < len(self.passes)):
+                with devices.autocast(self.precision, self.device):
+                    found = self.net(x).float()
+                # The processes' gradients are averaged: each pass counts by its share of the batch.
+                loss = F.cross_entropy(found, labels) * (len(labels) * self.division.count / self.batch)
+                loss.backward()
+            scores.append(found.detach())
+            self.total += loss.detach()
+        self.signal = self.signal or self._signal(scores)
+        self.optimiser.step()
 
-def _save(path, model, optimiser, history, signal, identity) -> None:
-    tensors = {f"model.{name}": weight for name, weight in model.named_parameters()}
-    for name, weight in model.named_parameters():
-        tensors[f"momentum.{name}"] = optimiser.state[weight]["momentum_buffer"]
-    checkpoints.write(path, tensors, {**identity, "history": [asdict(epoch) for epoch in history], "signal": signal})
+    def _signal(self, scores: list[Tensor]) -> dict[str, float]:
+        gradient = next(iter(self.model.weighted.values())).weight.grad
+        everyones = torch.cat(self.division.gather(torch.cat(scores).cpu()))
+        return {"logit_sd": everyones.std().item(), "conv1_1_gradient_norm": gradient.norm().item()}
 
+    def _watch_the_clock(self, step: int) -> None:
+        """Before a step: save now and then, and stop when time is up; all processes alike."""
+        if self.division.count > 1 and step % STEPS_BETWEEN_LOOKS:
+            return
+        late = time.time() >= self.stop_at
+        due = time.perf_counter() - self.saved > SAVE_SECONDS
+        late, due = self.division.agree((late, due))
+        if late:
+            self._stop()
+        elif due:
+            self._save()
 
-@torch.no_grad()
-def _resume(path, model, optimiser, identity) -> tuple[list[Epoch], dict[str, float]]:
-    tensors, state = checkpoints.read(path)
-    for key, value in identity.items():
-        if (was := state.get(key)) != value:
-            both = isinstance(was, dict) and isinstance(value, dict)
-            how = differences(was, value) if both else f"{str(was)[:12]} and now {str(value)[:12]}"
-            raise ValueError(
-                f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results."
+    def _stop(self) -> None:
+        if self.begun.steps:
+            self._save()
+        done = len(self.history) + self.begun.steps / self.steps
+        raise OutOfTime(f"{self.experiment.name}: time is up after {done:.2f} epochs.")
+
+    def _minival_error(self) -> float:
+        def look(share: float) -> None:
+            if time.time() >= self.stop_at:
+                raise OutOfTime
+
+        try:
+            own = posteriors(
+                self.model, self.minival, self.images.mean_rgb, flip=False, precision=self.precision, report=look
             )
-    for name, weight in model.named_parameters():
-        weight.copy_(tensors[f"model.{name}"])
-        optimiser.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(tensors[f"momentum.{name}"])
-    return [Epoch(**epoch) for epoch in state["history"]], state["signal"]
+        except OutOfTime:
+            own = None
+        found = self.division.together(len(self.minival_labels), own)
+        if found is None:
+            self._stop()
+        return error_percent(found, self.minival_labels)
+
+    def _report(self, images_per_second: float) -> None:
+        done = len(self.history) * self.steps + self.begun.steps
+        self.report(
+            Progress(
+                images_done=done * self.batch,
+                images_total=self.experiment.epochs * self.steps * self.batch,
+                epoch=len(self.history) + 1,
+                epochs=self.experiment.epochs,
+                images_per_second=images_per_second,
+                train_loss=self.total.item() / self.begun.steps,
+                minival_top1_error_percent=self.history[-1].minival_top1_error_percent if self.history else None,
+            )
+        )
+
+    @property
+    def _identity(self) -> dict:
+        """What a checkpoint must have in common with the training that takes it up."""
+        rounded = ", gradients in bf16" if self.division.bf16_gradients else ""
+        arithmetic = f"{self.precision} on {self.device.type}{rounded}"
+        return {"experiment": as_dict(self.experiment), "data": self.images.digest, "arithmetic": arithmetic}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Weights and momentum under the names of a checkpoint."""
+        tensors = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
+        for name, weight in self.model.named_parameters():
+            state = self.optimiser.state[weight]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(weight)
+            tensors[f"momentum.{name}"] = state["momentum_buffer"]
+        return tensors
+
+    def _save(self) -> None:
+        self.saved = time.perf_counter()
+        if self.checkpoint is None:
+            return
+        begun = _Begun(self.begun.steps, self.division.mean(self.total).item(), self._seconds())
+        if self.division.first:
+            state = {
+                "history": [asdict(epoch) for epoch in self.history],
+                "signal": self.signal,
+                "begun": asdict(begun if begun.steps else _Begun()),
+            }
+            checkpoints.write(self.checkpoint, self._tensors(), {**self._identity, **state}, keep_previous=True)
+
+    @torch.no_grad()
+    def _take_up(self, path: Path) -> None:
+        tensors, state = checkpoints.read(path)
+        for key, value in self._identity.items():
+            if (was := state.get(key)) != value:
+                both = isinstance(was, dict) and isinstance(value, dict)
+                how = differences(was, value) if both else f"{str(was)[:12]} and now {str(value)[:12]}"
+                raise ValueError(
+                    f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results."
+                )
+        ours = self._tensors()
+        checkpoints.check(path, tensors, ours)
+        for name, tensor in ours.items():
+            tensor.copy_(tensors[name])
+        self.history, self.signal = [Epoch(**epoch) for epoch in state["history"]], state["signal"]
+        self.begun = _Begun(**state["begun"])
