@@ -7,7 +7,7 @@ import torch
 from vgglib import checkpoints
 from vgglib.augment import training_batch
 from vgglib.experiments import Experiment
-from vgglib.train import Diverged, OutOfTime, next_learning_rate, train
+from vgglib.train import Diverged, OutOfTime, train
 
 CPU = torch.device("cpu")
 
@@ -21,34 +21,6 @@ def experiment(**changes):
 
 def weights(trained):
     return [parameter.detach().clone() for parameter in trained.model.parameters()]
-
-
-def rates(errors, **settings):
-    """The learning rate of each epoch, were these the errors after each; chance is 95 %."""
-    plan = experiment(learning_rate=1.0, **settings)
-    return [next_learning_rate(plan, errors[:n], 95.0) for n in range(len(errors) + 1)]
-
-
-def test_the_rate_drops_when_the_error_has_not_improved_for_patience_epochs():
-    errors = [50, 40, 41, 40, 39, 39, 39, 39, 39, 39, 39]
-    found = rates(errors, epochs=74, patience=2)
-    # 41 and 40 do not improve on 40: a drop; after 39, every second epoch drops; the fourth time ends it.
-    assert found == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, None])
-
-
-def test_no_drop_before_the_net_has_left_chance():
-    assert rates([95, 95, 95, 91, 93, 92], epochs=74, patience=2) == [1] * 7
-    assert rates([95, 95, 90, 93, 92], epochs=74, patience=2) == pytest.approx([1, 1, 1, 1, 1, 0.1])
-
-
-def test_deadlines_drop_the_rate_of_a_net_that_keeps_improving():
-    errors = list(range(80, 70, -1))
-    found = rates(errors, epochs=10, patience=3, drop_deadlines=(0.6, 0.8, 0.9))
-    assert found == pytest.approx([1] * 6 + [0.1] * 2 + [0.01, 1e-3, None])
-
-
-def test_training_ends_after_epochs():
-    assert rates([50, 40, 30], epochs=3, patience=5)[-1] is None
 
 
 def test_training_learns_and_tells_its_history(two_colours):

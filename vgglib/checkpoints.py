@@ -64,11 +64,14 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
         with safe_open(os.fspath(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["state"])  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        before = previous(path)
-        otherwise = f"go on from {before.name}" if before.exists() else "train anew"
-        raise ValueError(
-            f"{path} is not a whole checkpoint of this project ({error}): delete it to {otherwise}."
-        ) from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, reason: object) -> ValueError:
+    """The error that names a file that is no checkpoint, and what to do."""
+    before = previous(path)
+    otherwise = f"go on from {before.name}" if before.exists() else "train anew"
+    return ValueError(f"{path} is not a whole checkpoint of this project ({reason}): delete it to {otherwise}.")
 
 
 def check(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

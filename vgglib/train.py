@@ -20,10 +20,8 @@ from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment, as_dict, differences
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
+from vgglib.schedule import next_learning_rate
 
-# A net of many classes starts on a plateau at chance; falling by this much (in points of top-1 error) counts as
-# having left it.
-LEFT_CHANCE_POINTS = 5.0
 REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
 STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree on what it says
@@ -75,30 +73,6 @@ class Diverged(Exception):
 
 class OutOfTime(Exception):
     """The time budget is used up; the checkpoint has everything so far."""
-
-
-def next_learning_rate(experiment: Experiment, errors: Sequence[float], chance: float) -> float | None:
-    """The learning rate of the epoch after `errors`, or None when training is over.
-
-    errors: minival top-1 error in percent after each epoch so far; chance: that of guessing. The rate is divided by
-    10 when the error has not improved for `patience` epochs (Sect. 3.1), three times in all; training ends when it
-    stops improving a fourth time, or after `epochs`. The rule sleeps until the net has left chance. A drop that has not
-    come by its deadline happens then.
-    """
-    drops, best, waited = 0, math.inf, 0
-    for epoch, error in enumerate(errors, start=1):
-        best, waited = (error, 0) if error < best else (best, waited + 1)
-        on_plateau = waited >= experiment.patience and best <= chance - LEFT_CHANCE_POINTS
-        if on_plateau and drops == experiment.drops:
-            return None
-        overdue = experiment.drop_deadlines[drops:] and epoch >= round(
-            experiment.drop_deadlines[drops] * experiment.epochs
-        )
-        if on_plateau or overdue:
-            drops, waited = drops + 1, 0
-    if len(errors) >= experiment.epochs:
-        return None
-    return experiment.learning_rate / 10**drops
 
 
 def train(
@@ -389,5 +363,8 @@ class _Training:
         checkpoints.check(path, tensors, ours)
         for name, tensor in ours.items():
             tensor.copy_(tensors[name])
-        self.history, self.signal = [Epoch(**epoch) for epoch in state["history"]], state["signal"]
-        self.begun = _Begun(**state["begun"])
+        try:
+            self.history, self.signal = [Epoch(**epoch) for epoch in state["history"]], state["signal"]
+            self.begun = _Begun(**state["begun"])
+        except (KeyError, TypeError) as error:
+            raise checkpoints.damaged(path, error) from error

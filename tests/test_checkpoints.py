@@ -1,0 +1,188 @@
+"""Checkpoints: written whole or not at all, two kept, and every kind that does not fit refused by name."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vgglib import checkpoints
+from vgglib.experiments import Experiment
+from vgglib.train import train
+
+CPU = torch.device("cpu")
+Usage = namedtuple("Usage", "total used free")
+
+
+def experiment(**changes):
+    usual = {"net": "A", "seed": 0, "resolution": 1 / 7, "width": 1 / 32, "batch_size": 16, "epochs": 1}
+    return Experiment(**usual | {"initialisation": "he-fan-out", "precision": "fp32"} | changes)
+
+
+def numbers(value, count=4):
+    return {"x": torch.full((count,), float(value))}
+
+
+def test_the_checkpoint_before_is_kept(tmp_path):
+    path = tmp_path / "c.safetensors"
+    assert checkpoints.latest(path) is None
+    for value in range(3):
+        checkpoints.write(path, numbers(value), {"value": value}, keep_previous=True)
+    assert [checkpoints.read(found)[1]["value"] for found in (path, checkpoints.previous(path))] == [2, 1]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["c.previous.safetensors", "c.safetensors"]
+    path.unlink()
+    assert checkpoints.latest(path) == checkpoints.previous(path)
+    checkpoints.remove(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    checkpoints.write(path, numbers(1), {}, keep_previous=True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(100, 90, 10_000_000))
+    monkeypatch.setattr(checkpoints, "replacing", None)  # would fail if called
+    with pytest.raises(OSError, match=r"c.safetensors takes 12 MB where 10 are free: make room or choose another"):
+        checkpoints.write(path, numbers(2, 3_000_000), {}, keep_previous=True)
+    assert checkpoints.read(path)[0]["x"].tolist() == [1.0] * 4 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_what_was_there(tmp_path):
+    """The system refuses the file half-way, in a process of its own."""
+    path = tmp_path / "c.safetensors"
+    checkpoints.write(path, numbers(1), {}, keep_previous=True)
+    code = f"""
+import resource, signal, torch
+from pathlib import Path
+from vgglib import checkpoints
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    checkpoints.write(Path({str(path)!r}), {{"x": torch.zeros(1_000_000)}}, {{}}, keep_previous=True)
+except OSError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "File too large" in said and f"while writing {path}: make room or choose another folder" in said
+    assert checkpoints.read(path)[0]["x"].tolist() == [1.0] * 4 and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def trained(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    train(experiment(), two_colours, CPU, path)
+    return path
+
+
+def altered(path, change):
+    """Write the checkpoint anew with other tensors or state."""
+    tensors, state = checkpoints.read(path)
+    change(tensors, state)
+    checkpoints.write(path, tensors, state)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def pickled(path):
+    torch.save({"model.features.conv1_1.weight": torch.zeros(2)}, path)
+
+
+def without_state(path):
+    save_file(checkpoints.read(path)[0], path)
+
+
+def extra_key(path):
+    altered(path, lambda tensors, state: tensors.update(surprise=torch.zeros(1)))
+
+
+def missing_key(path):
+    altered(path, lambda tensors, state: tensors.pop("model.head.fc8.bias"))
+
+
+def other_shape(path):
+    altered(path, lambda tensors, state: tensors.update({"model.head.fc8.bias": torch.zeros(3)}))
+
+
+def other_type(path):
+    altered(path, lambda tensors, state: tensors.update({"model.head.fc8.bias": torch.zeros(2).half()}))
+
+
+def other_images(path):
+    altered(path, lambda tensors, state: state.update(data="f" * 64))
+
+
+def other_arithmetic(path):
+    altered(path, lambda tensors, state: state.update(arithmetic="bf16 on cuda"))
+
+
+def other_history(path):
+    altered(path, lambda tensors, state: state.update(history=[{"epoch": 1}]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (cut, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (emptied, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (pickled, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (without_state, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (extra_key, r"c.safetensors has tensors that are not the net's \(surprise\): it belongs to another net"),
+        (missing_key, r"c.safetensors has no model.head.fc8.bias: it belongs to another net"),
+        (other_shape, r"has model.head.fc8.bias as torch.float32 of shape \(3,\) where the net has .* of \(2,\)"),
+        (other_type, r"has model.head.fc8.bias as torch.float16 of shape \(2,\) where the net has torch.float32"),
+        (other_images, r"c.safetensors belongs to another data \(ffffffffffff and now .*\): delete it, or keep"),
+        (other_arithmetic, r"belongs to another arithmetic \(bf16 on cuda and now fp32 on cpu\)"),
+        (other_history, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+    ],
+)
+def test_what_is_not_this_trainings_checkpoint_is_refused(trained, two_colours, spoil, sentence):
+    spoil(trained)
+    before = trained.read_bytes()
+    with pytest.raises(ValueError, match=sentence):
+        train(experiment(), two_colours, CPU, trained)
+    assert trained.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_net_is_refused(trained, two_colours):
+    with pytest.raises(ValueError, match=r"belongs to another experiment \(net was A and is B\)"):
+        train(experiment(net="B"), two_colours, CPU, trained)
+
+
+def test_a_damaged_checkpoint_names_the_one_before_and_training_goes_on_from_it(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    whole = train(experiment(epochs=2), two_colours, CPU, path)
+    cut(path)
+    with pytest.raises(ValueError, match=r"delete it to go on from c.previous.safetensors"):
+        train(experiment(epochs=2), two_colours, CPU, path)
+    path.unlink()
+    again = train(experiment(epochs=2), two_colours, CPU, path)
+    assert all(map(torch.equal, whole.model.parameters(), again.model.parameters()))
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    """A pickle that would run a command when it is loaded is only refused."""
+
+    class Trap:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'executed'}",)
+
+    path = tmp_path / "c.safetensors"
+    torch.save(Trap(), path)
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        checkpoints.read(path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_the_state_is_plain_json(trained):
+    state = checkpoints.read(trained)[1]
+    assert json.loads(json.dumps(state)) == state
