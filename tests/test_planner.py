@@ -3,7 +3,7 @@ import pytest
 
 from vgglib import planner
 from vgglib.configs import config
-from vgglib.cost import macs
+from vgglib.cost import macs, parameters
 from vgglib.data import load
 from vgglib.experiments import PRESETS, plan
 
@@ -28,6 +28,21 @@ def test_hours_and_energy_by_hand():
     assert table.loc[1, ["trainings", "tests"]].tolist() == [1, 1]
     assert table.loc[1, ["training_hours", "testing_hours", "kwh"]].tolist() == pytest.approx([2, 0.5, 0.25])
     assert planner.estimate(entries, 10, 5, lambda run, kind: 1.0)["kwh"].isna().all()
+
+
+def test_several_devices_share_the_work_and_exchange_their_gradients():
+    (run,) = plan("smoke", "3", ["A"], [0])[0].runs  # batches of 32, two epochs
+    weights = parameters(config("A").scaled(1 / 64), input_size=56)
+    work = planner.training_macs(run, 320)
+    alone = planner.divided(run, 320, 1, work / 3600, 1.0)
+    assert alone == pytest.approx((1, 1))
+    # Four of them: a quarter of an hour; 20 steps, in each of which 1.5 times all gradients travel.
+    fast = planner.divided(run, 320, 4, work / 3600, 20 * 1.5 * 4 * weights / 360)
+    assert fast == pytest.approx((0.25, 0.35))
+    slow = planner.divided(run, 320, 4, work / 3600, 20 * 1.5 * 4 * weights / 3600)
+    assert slow == pytest.approx((1, 1.25))
+    halved = planner.divided(run, 320, 4, work / 3600, 20 * 1.5 * 4 * weights / 3600, gradient_bytes=2)
+    assert halved == pytest.approx((0.5, 0.75))
 
 
 def test_trainings_that_others_start_from_count_once():

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vgglib import experiments
 from vgglib.configs import config
-from vgglib.cost import macs
+from vgglib.cost import macs, parameters
 from vgglib.experiments import CROP, GRID, Entry, Experiment, Run
 
 TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
@@ -61,6 +61,24 @@ def estimate(
         kwh = None if watts is None else watts / 1000 * (training + testing)
         lines.append((table, len(trainings), len(own), training, testing, kwh))
     return pd.DataFrame(lines, columns=["table", "trainings", "tests", "training_hours", "testing_hours", "kwh"])
+
+
+def divided(
+    run: Run, train_images: int, devices: int, macs_per_second: float, bytes_per_second: float, gradient_bytes: int = 4
+) -> tuple[float, float]:
+    """Hours of the training behind a run on several like devices: (at least, at most).
+
+    Each takes its share of a batch, then all average their gradients: around a ring each device sends
+    2 (n - 1) / n of them, at `bytes_per_second`. At best that happens while the rest of the gradients is computed, at
+    worst afterwards. macs_per_second: a device's sustained speed; gradient_bytes: 4, or 2 where they travel in bf16. The
+    weights are counted for 1000 classes.
+    """
+    experiment = run.experiment
+    steps = experiment.epochs * (train_images // experiment.batch_size)
+    working = training_macs(run, train_images) / devices / macs_per_second
+    weights = parameters(config(experiment.net).scaled(experiment.width), input_size=experiment.crop)
+    sending = steps * 2 * (devices - 1) / devices * gradient_bytes * weights / bytes_per_second
+    return max(working, sending) / 3600, (working + sending) / 3600
 
 
 def _with_donors(runs: Sequence[Run]) -> list[Run]:
