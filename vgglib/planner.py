@@ -70,8 +70,8 @@ def divided(
 
     Each takes its share of a batch, then all average their gradients: around a ring each device sends
     2 (n - 1) / n of them, at `bytes_per_second`. At best that happens while the rest of the gradients is computed, at
-    worst afterwards. macs_per_second: a device's sustained speed; gradient_bytes: 4, or 2 where they travel in bf16. The
-    weights are counted for 1000 classes.
+    worst afterwards. macs_per_second: a device's sustained speed; gradient_bytes: 4, or 2 where they travel in bf16.
+    Weights are those of a net of 1000 classes.
     """
     experiment = run.experiment
     steps = experiment.epochs * (train_images // experiment.batch_size)
