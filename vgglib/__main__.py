@@ -109,7 +109,17 @@ def run(
     results: Results = None,
     device: Device = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each training.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Nets trained at once on a CPU; by default one per core.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Nets trained at once; by default one per core or worker.")] = None,
+    backend: Annotated[
+        str, typer.Option(help="Who trains several nets at once: loky (this host's processes), dask or ray.")
+    ] = "loky",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a dask or ray cluster, whose hosts must all see the results folder at the same path; "
+            "without one, dask and ray are started on this host."
+        ),
+    ] = None,
     skip_bad_images: SkipBadImages = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
     max_minutes: Annotated[float, typer.Option(help="Stop after so many minutes; the next call goes on.")] = float(
@@ -133,8 +143,8 @@ def run(
     from vgglib import runner
 
     rows = runner.run(
-        entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, results=results,
-        skip_bad_images=skip_bad_images, retry_failed=retry_failed, max_minutes=max_minutes,
+        entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, backend=backend, scheduler=scheduler,
+        results=results, skip_bad_images=skip_bad_images, retry_failed=retry_failed, max_minutes=max_minutes,
         images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
     )  # fmt: skip
     from vgglib import distributed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
+from functools import cache
+from pathlib import Path
 
 from vgglib.results import REPOSITORY
 
@@ -20,3 +23,12 @@ def commit() -> dict[str, str | bool | None]:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "vgglib"))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
+
+
+@cache
+def sources() -> str:
+    """SHA-256 over the library's source files, committed or not, as they are when this process first asks."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()

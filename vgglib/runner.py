@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from vgglib import checkpoints, data, devices, distributed, weights
+from vgglib import backends, checkpoints, data, devices, distributed, weights
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Entry, Run, as_dict, preset, runs
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
+from vgglib.parallel import Workers, shared
 from vgglib.planner import testing_macs, training_macs
 from vgglib.progress import Event, Silent, fitting
 from vgglib.provenance import commit
@@ -41,6 +39,8 @@ def run(
     device: str | None = None,
     threads: int | None = None,
     jobs: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
     results: str | Path | None = None,
     skip_bad_images: bool = False,
     retry_failed: bool = False,
@@ -53,14 +53,17 @@ def run(
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave
     most of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU
-    always takes them in turn. Processes that torchrun started train and test every net together; `images_per_pass` and
-    `bf16_gradients` are as in `distributed.Division`. A failed run counts as an outcome and is not repeated unless
-    `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may share
-    a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training, for a
-    data or results folder that will not do.
+    always takes them in turn. With the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at
+    the address `scheduler` or one that is started on this host; `backends` says what its hosts must have in common.
+    Processes that torchrun started train and test every net together; `images_per_pass` and `bf16_gradients` are as in
+    `distributed.Division`. A failed run counts as an outcome and is not repeated unless `retry_failed`. Trainings and
+    evaluations stop after `max_minutes`; the next call goes on. Several callers may share a results folder: what one is
+    at, the others leave to it. Raises ValueError or OSError, before any training, for a data or results folder, or a
+    cluster, that will not do.
     """
-    store = Store(Path(results) if results else default_root())
-    where = devices.device(device)
+    backends.check(backend, scheduler)
+    store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
+    where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
     if not max_minutes >= 0:
         raise ValueError(f"max_minutes is {max_minutes}: it must be 0 or greater.")
@@ -77,15 +80,17 @@ def run(
         tasks = division.agree(_tasks(planned, store, retry_failed))
         if tasks:
             store.check_writable(name)
-            images = images or load_images(name, data_dir, skip_bad_images)
-            _check_images(records.values(), images)
-            cores = max(1, devices.cores() // division.on_this_machine)
-            jobs = 1 if where.type == "cuda" or division.count > 1 else min(jobs or cores, len(tasks))
-            threads = threads or (1 if jobs > 1 else cores)
-            worker = _Worker(images, str(where), threads, store, stop_at, retry_failed, division)
-            with display or fitting() if division.first else Silent() as shown:
-                shown.plan({task.name: sum(_work(task, images)) for task in tasks})
-                _execute_all(tasks, worker, jobs, shown)
+            folder = store.checkpoint_path(planned[0]).parent
+            jobs = jobs if division.count == 1 else 1
+            with backends.workers(backend, scheduler, jobs, threads, device, len(tasks), folder) as pool:
+                images = images or load_images(name, data_dir, skip_bad_images)
+                _check_images(records.values(), images)
+                threads = threads or (1 if pool else max(1, devices.cores() // division.on_this_machine))
+                at = device if scheduler else str(where)
+                worker = _Worker(images, at, threads, store, stop_at, retry_failed, division)
+                with display or fitting() if division.first else Silent() as shown:
+                    shown.plan({task.name: sum(_work(task, images)) for task in tasks})
+                    _execute_all(tasks, worker, pool, shown)
         division.agree(None)  # when all has been written
     return store.rows(plan)
 
@@ -166,51 +171,29 @@ def _work(task: _Task, images: data.ImageSet) -> tuple[float, ...]:
     return training_macs(task.run, len(images.train)), *(testing_macs(run, len(images.val)) for run in task.missing)
 
 
-def _execute_all(tasks: list[_Task], worker: _Worker, jobs: int, shown: Silent) -> None:
+def _execute_all(tasks: list[_Task], worker: _Worker, pool: Workers | None, shown: Silent) -> None:
     def longest_first(task: _Task) -> float:
         return -sum(_work(task, worker.images))
 
-    if jobs == 1:
+    if pool is None:
         ordered = sorted(tasks, key=lambda task: (task.run.experiment.seed, task.depth, longest_first(task)))
         for wait in (False, True):
             ordered = [task for task in ordered if worker(task, shown.event, wait)]
         return
-    import joblib  # a machine that trains on its GPU needs none
-
     # Computed once here: they travel with the images.
     _ = worker.images.digest, worker.images.mean_rgb, worker.images.rgb_components
-    with multiprocessing.Manager() as manager, tempfile.TemporaryDirectory(prefix="vgglib-") as folder:
-        shared = joblib.dump(worker.images, Path(folder) / "images.joblib")[0]
-        remote = joblib.delayed(_in_another_process)
-        worker_alone = replace(worker, images=None)
-        events = manager.Queue()
-        listener = threading.Thread(
-            target=lambda: [shown.event(event) for event in iter(events.get, None)], daemon=True
-        )
-        listener.start()
-        parallel = joblib.Parallel(n_jobs=jobs, backend="loky", max_nbytes=None, batch_size=1, pre_dispatch=jobs)
-        try:
-            # What needs the weights of another training waits for the wave before.
-            for depth in range(max(task.depth for task in tasks) + 1):
-                wave = sorted((task for task in tasks if task.depth == depth), key=longest_first)
-                for wait in (False, True):
-                    busy = parallel(remote(worker_alone, shared, task, events.put, wait) for task in wave)
-                    wave = [task for task, later in zip(wave, busy, strict=True) if later]
-        finally:
-            events.put(None)
-            listener.join(timeout=5)
+    images, alone = pool.share(worker.images), replace(worker, images=None)
+    with pool.heard(shown.event) as send:
+        # What needs the weights of another training waits for the wave before.
+        for depth in range(max(task.depth for task in tasks) + 1):
+            wave = sorted((task for task in tasks if task.depth == depth), key=longest_first)
+            for wait in (False, True):
+                busy = pool.map(_in_another_process, [(alone, images, task, send, wait) for task in wave])
+                wave = [task for task, later in zip(wave, busy, strict=True) if later]
 
 
-def _in_another_process(worker: _Worker, shared: str, *arguments) -> bool:
-    return replace(worker, images=_images_of(shared))(*arguments)
-
-
-@lru_cache(maxsize=1)
-def _images_of(shared: str) -> data.ImageSet:
-    """The images that the first process has written, as memory that all processes share."""
-    import joblib
-
-    return joblib.load(shared, mmap_mode="c")
+def _in_another_process(worker: _Worker, images: str, *arguments) -> bool:
+    return replace(worker, images=shared(images))(*arguments)
 
 
 @dataclass(frozen=True)
@@ -218,7 +201,7 @@ class _Worker:
     """Trains and evaluates one task after another, in this process or in one of joblib's."""
 
     images: data.ImageSet | None  # None on the way to another process
-    device: str
+    device: str | None
     threads: int
     store: Store
     stop_at: float

@@ -1,0 +1,287 @@
+"""Where the runs of a plan are done at once: processes of this host (loky), or the workers of a dask or ray cluster,
+all of them by way of joblib.
+
+A cluster must offer, on every host: the same vgglib; and the results folder at the same path, on a file system whose
+locks (flock) hold between hosts and whose renames are atomic, such as NFS 4, or Lustre mounted with flock. This is
+checked before any work. The clocks of the hosts should agree: a time budget ends at an instant.
+
+A dask worker takes one run at a time, with the GPU of its own CUDA_VISIBLE_DEVICES: start one worker for each GPU. Ray
+gives each run a GPU of its own. A worker that is lost loses no more than the work since the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import multiprocessing
+import os
+import pickle
+import queue
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from vgglib import devices
+from vgglib.files import STALE_SECONDS
+from vgglib.parallel import Workers, loky, one_by_one, shared
+from vgglib.provenance import sources
+
+PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+ANSWER_SECONDS = 10  # a scheduler that is silent for so long is not there
+LOCK = "lock"
+# Ray reads these when it is imported and started: its servers listen on the loopback address alone, it reports nothing
+# to its makers, and runs without a GPU of their own leave the list of devices as it is.
+LOCAL_RAY = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def check(name: str, scheduler: str | None) -> None:
+    """ValueError for an unknown backend, one that is not installed, or an address that it has no use for."""
+    if name not in PACKAGES:
+        raise ValueError(f"unknown backend {name!r}: take {', '.join(PACKAGES)}.")
+    if importlib.util.find_spec(PACKAGES[name]) is None:
+        raise ValueError(f'backend {name!r} is not installed: pip install "vgglib[{name}]".')
+    if scheduler and name == "loky":
+        raise ValueError(f"backend 'loky' has no use for the scheduler {scheduler}: pass --backend dask or ray.")
+
+
+def workers(
+    name: str,
+    scheduler: str | None,
+    jobs: int | None,
+    threads: int | None,
+    device: str | None,
+    most: int,
+    folder: Path,
+) -> AbstractContextManager[Workers | None]:
+    """Workers for `jobs` calls at once, by default one for each core of this host or each worker of the cluster, and
+    never for more than `most`; None when the calls should take turns in this process.
+
+    Without `scheduler`, dask and ray are started on this host, and stopped at the end; this host's GPU takes runs in
+    turn, only ray knows how to share out several. threads: of each call; device: of each worker, as in
+    `devices.device`; folder: one that all hosts of a cluster see.
+
+    Raises ValueError when the scheduler does not answer, or a worker will not do.
+    """
+    if name != "ray" and not scheduler and devices.device(device).type == "cuda":
+        jobs = 1
+    jobs = min(jobs or (most if scheduler else devices.cores()), most)
+    if name == "dask":
+        return _dask(scheduler, jobs, device, folder)
+    if name == "ray":
+        return _ray(scheduler, jobs, threads or 1, device, folder)
+    return loky(jobs) if jobs > 1 else nullcontext()
+
+
+@contextmanager
+def _dask(scheduler: str | None, jobs: int, device: str | None, folder: Path) -> Iterator[Workers]:
+    from distributed import Client
+
+    with ExitStack() as stack:
+        address = scheduler or stack.enter_context(_local_dask(jobs))
+        try:
+            client = stack.enter_context(Client(address, timeout=ANSWER_SECONDS, set_as_default=False))
+        except (OSError, ValueError) as error:
+            raise _silent("dask", scheduler, error) from error
+        try:
+            client.wait_for_workers(1, ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise ValueError(f"the dask scheduler at {scheduler} has no workers: start some.") from error
+        for worker, threads in client.nthreads().items():
+            if threads > 1:  # trainings share the random generator and the number of threads of their process
+                raise ValueError(f"the dask worker {worker} has {threads} threads: start it with --nthreads 1.")
+        common = stack.enter_context(_common_folder(folder))
+        stack.callback(client.run, shared.cache_clear)
+        _refuse_faults("dask", lambda *question: client.run(_fault, *question), common, device)
+        jobs = min(jobs, len(client.nthreads()))
+        yield Workers(common, _Topic.of(client), stack.enter_context(one_by_one(jobs, "dask", client=client)))
+
+
+@contextmanager
+def _local_dask(jobs: int) -> Iterator[Any]:
+    import dask
+    from distributed import LocalCluster
+
+    quiet = {
+        "dashboard_address": "127.0.0.1:0",
+        "scheduler_kwargs": {"dashboard": False},
+        "silence_logs": logging.ERROR,
+    }
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),  # as `_fault` asks for
+        LocalCluster(n_workers=jobs, threads_per_worker=1, memory_limit=None, host="127.0.0.1", **quiet) as cluster,
+    ):
+        yield cluster
+
+
+@dataclass(frozen=True)
+class _Topic:
+    """Structured events of dask, as a queue from the workers to this process."""
+
+    name: str
+    client: Any = None  # this and the next in this process only
+    arrived: queue.SimpleQueue | None = None
+
+    @classmethod
+    def of(cls, client: Any) -> _Topic:
+        topic = cls(f"vgglib-{uuid4().hex}", client, queue.SimpleQueue())
+        client.subscribe_topic(topic.name, lambda event: topic.arrived.put(pickle.loads(event[1])))
+        return topic
+
+    def __reduce__(self):
+        return _Topic, (self.name,)
+
+    def get(self) -> Any:
+        return self.arrived.get()
+
+    def put(self, event: Any) -> None:
+        from distributed import get_worker
+
+        (self.client or get_worker()).log_event(self.name, pickle.dumps(event))
+
+
+@contextmanager
+def _ray(scheduler: str | None, jobs: int, threads: int, device: str | None, folder: Path) -> Iterator[Workers]:
+    with _connected_ray(scheduler, jobs * threads), _common_folder(folder) as common:
+        import ray
+        from ray.util.queue import Queue
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
+        each = {"num_cpus": threads, "num_gpus": gpus}
+        room = {node["NodeID"]: _room(node["Resources"], threads, gpus) for node in ray.nodes() if node["Alive"]}
+        nodes = [node for node in room if room[node]]
+        if not nodes:
+            raise ValueError(f"no host of the ray cluster has {threads} CPUs for a run: pass fewer --threads.")
+
+        def ask(*question) -> dict[str, str]:
+            there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+            asked = [ray.remote(_fault).options(**each, scheduling_strategy=one).remote(*question) for one in there]
+            return dict(zip(nodes, ray.get(asked, timeout=6 * ANSWER_SECONDS), strict=True))
+
+        _refuse_faults("ray", ask, common, device)
+        with one_by_one(min(jobs, sum(room.values())), _ray_backend(each)) as parallel:
+            yield Workers(common, Queue(actor_options={"num_cpus": 0}), parallel)
+
+
+@contextmanager
+def _connected_ray(scheduler: str | None, cpus: int) -> Iterator[None]:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if scheduler:
+        try:
+            if scheduler != "auto":  # where nothing listens, ray itself would try for minutes
+                address = urlsplit(scheduler if "://" in scheduler else f"//{scheduler}")
+                socket.create_connection((address.hostname, address.port), ANSWER_SECONDS).close()
+            import ray
+
+            ray.init(scheduler, **quiet)
+        except (OSError, ValueError) as error:
+            raise _silent("ray", scheduler, error) from error
+    else:
+        os.environ.update(LOCAL_RAY)
+        import ray
+
+        # The store of objects stays nearly empty: images travel as files.
+        ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=1 << 27, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _room(has: dict[str, float], threads: int, gpus: int) -> int:
+    """How many runs fit on a host of a ray cluster at once."""
+    room = int(has.get("CPU", 0) // threads)
+    return min(room, int(has.get("GPU", 0))) if gpus else room
+
+
+def _ray_backend(each: dict[str, int]):
+    """A backend of joblib whose calls are tasks of ray, which go to whatever worker is free.
+
+    The one that ray brings deals them out in turn, and lets a call wait for a busy worker while others are idle.
+    """
+    import joblib
+    import ray
+
+    class Tasks(joblib.parallel.ParallelBackendBase):
+        supports_retrieve_callback = True
+
+        def effective_n_jobs(self, n_jobs):
+            return n_jobs
+
+        def submit(self, func, callback=None):
+            future = ray.remote(lambda: func()).options(**each).remote().future()
+            future.add_done_callback(callback)
+            return future
+
+        def retrieve_result_callback(self, out):
+            try:
+                return out.result()
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+
+    return Tasks()
+
+
+@contextmanager
+def _common_folder(parent: Path) -> Iterator[Path]:
+    """A folder in `parent` for all hosts of a cluster, with a file that is locked for as long as it is used."""
+    from filelock import FileLock, Timeout
+
+    for left in parent.glob(".shared-*"):  # by a process that was killed
+        with suppress(Timeout, OSError):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                with FileLock(left / LOCK, timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".shared-", dir=parent, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder, LOCK)),
+    ):
+        yield Path(folder)
+
+
+def _silent(name: str, scheduler: str | None, error: Exception) -> ValueError:
+    return ValueError(f"no {name} scheduler answers at {scheduler} ({error}): start one, or correct the address.")
+
+
+def _refuse_faults(name: str, ask: Callable[..., dict[str, str]], folder: Path, device: str | None) -> None:
+    """ValueError when a worker has a fault; `ask` puts the question of `_fault` to all of them."""
+    try:
+        faults = ask(folder, device, sources())
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"a {name} worker lacks this vgglib ({error}): install the same on all hosts.") from error
+    except TimeoutError as error:
+        raise ValueError(f"{name} workers do not answer: they may be at other work; wait, or start more.") from error
+    for worker, fault in faults.items():
+        if fault:
+            raise ValueError(f"the {name} worker {worker} {fault}")
+
+
+def _fault(folder: Path, device: str | None, ours: str) -> str:
+    """What keeps this process from doing runs for another one, if anything."""
+    from filelock import FileLock, Timeout
+
+    if sources() != ours:
+        return "has another vgglib: install the same on all hosts, and start it again."
+    if not Path(folder, LOCK).exists():
+        return f"does not see {folder}: the results (--results) must be at one path on all hosts."
+    with suppress(Timeout), FileLock(Path(folder, LOCK), timeout=0):
+        return f"ignores a lock in {folder}: put the results (--results) where locks hold between hosts."
+    if multiprocessing.current_process().daemon:  # reading large images takes processes of its own
+        return "may not start processes: set DASK_DISTRIBUTED__WORKER__DAEMON=False where it is started."
+    try:
+        devices.device(device)
+    except ValueError as error:
+        return f"cannot take part: {error}"
+    return ""
