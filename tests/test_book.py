@@ -106,7 +106,7 @@ def test_lock_names_no_host():
 
 
 def test_conda_environment_asks_for_the_same_versions():
-    conda_names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    conda_names = {"torch": "pytorch", "matplotlib": "matplotlib-base", "ray": "ray-core"}
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pins = [Requirement(text) for text in listed if isinstance(text, str)]
     conda = {pin.name: pin.specifier for pin in pins}
