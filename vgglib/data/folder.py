@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vgglib.data.files import SUFFIXES, decode_all
+from vgglib.data.files import decode_all
 from vgglib.data.imageset import ImageSet, Split
+from vgglib.data.tree import tree, trees
 
 VAL_SHARE = 0.2  # of a tree that has no val folder of its own
 
@@ -24,16 +25,13 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
                 f"{data_dir} has a folder 'train' and no folder 'val': add one, or put the class folders directly "
                 "into it."
             )
-        train_files, val_files = _tree(data_dir / "train"), _tree(data_dir / "val")
-        if set(train_files) != set(val_files):
-            odd = sorted(set(train_files) ^ set(val_files))
-            raise ValueError(
-                f"{data_dir}: class {odd[0]!r} is in only one of train and val: both need the same class folders."
-            )
+        train_files, val_files = trees(data_dir)
+        roots = (data_dir / "train", data_dir / "val")
     else:
         train_files, val_files = {}, {}
+        roots = (data_dir, data_dir)
         rng = np.random.default_rng(0)
-        for name, files in _tree(data_dir).items():
+        for name, files in tree(data_dir).items():
             if len(files) < 3:
                 raise ValueError(
                     f"class folder {data_dir / name} holds {len(files)} image(s): at least 3 are needed, one each for "
@@ -44,36 +42,15 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
             val_files[name] = [file for i, file in enumerate(files) if i in held_out]
     skipped: list[str] = []
 
-    def split(tree: dict[str, list[Path]]) -> Split:
-        files = [file for files in tree.values() for file in files]
-        labels = np.repeat(np.arange(len(tree)), [len(files) for files in tree.values()])
+    def split(root: Path, classes: dict[str, list[str]]) -> Split:
+        files = [root / name / file for name, files in classes.items() for file in files]
+        labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
         names = [str(file.relative_to(data_dir)) for file in files]
         images, kept, bad = decode_all(names, lambda i: files[i].read_bytes(), skip_bad_images, longest_smallest_side)
         skipped.extend(bad)
         lost = set(labels) - set(labels[kept])
         if lost:
-            raise ValueError(f"no image of class {list(tree)[min(lost)]!r} in {data_dir} decodes: replace its files.")
+            raise ValueError(f"no image of class {list(classes)[min(lost)]!r} in {data_dir} decodes: replace its files.")
         return Split.of(images, labels[kept])
 
-    return ImageSet.of("folder", tuple(train_files), split(train_files), split(val_files), skipped)
-
-
-def _images(folder: Path) -> list[Path]:
-    files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
-    return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(folder).parts))
-
-
-def _tree(root: Path) -> dict[str, list[Path]]:
-    classes = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    if len(classes) < 2:
-        raise ValueError(
-            f"{root} holds {len(classes)} class folder(s): put the images of each class into a folder of their own, "
-            "at least two."
-        )
-    tree = {folder.name: _images(folder) for folder in classes}
-    for name, files in tree.items():
-        if not files:
-            raise ValueError(
-                f"class folder {root / name} holds no images: remove it or fill it ({', '.join(sorted(SUFFIXES))})."
-            )
-    return tree
+    return ImageSet.of("folder", tuple(train_files), *map(split, roots, (train_files, val_files)), skipped)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import numpy as np
 
+from vgglib.data import parquet
 from vgglib.data.files import decode_all
 from vgglib.data.imageset import ImageSet, Split
 
@@ -43,35 +42,17 @@ def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = Fal
 
 
 def _parquet(data_dir: Path, which: str):
-    shards = sorted(data_dir.glob(f"{which}-*.parquet"))
+    shards = parquet.shards(data_dir, which)
     if not shards:
         raise ValueError(f"{data_dir} holds no {which}-*.parquet: the Parquet copy needs both train and val shards.")
-    named = re.search(r"-of-(\d+)", shards[0].stem)
-    if named and len(shards) != int(named[1]):
-        raise ValueError(f"{data_dir} holds {len(shards)} of {int(named[1])} {which} shards: fetch the missing ones.")
-    tables = [_shard(shard) for shard in shards]
-    images = [record for table in tables for record in table["image"].to_pylist()]
-    labels = [label for table in tables for label in table["label"].to_pylist()]
-    metadata = tables[0].schema.metadata or {}
-    try:
-        if b"wnids" in metadata:
-            wnids = json.loads(metadata[b"wnids"])
-        else:  # copies on hubs carry the class names in the features of the `datasets` library
-            wnids = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{shards[0]} does not name its classes in its metadata: take a complete copy.") from error
+    images, labels = [], []
+    for shard in shards:
+        with parquet.opened(shard) as file:
+            table = file.read(columns=["image", "label"])
+        images += table["image"].to_pylist()
+        labels += table["label"].to_pylist()
+    wnids = parquet.class_names(shards[0])
     return [record["path"] for record in images], labels, lambda i: images[i]["bytes"], wnids
-
-
-def _shard(path: Path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(path, columns=["image", "label"])
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is no whole Parquet file with image and label ({reason}): fetch it again.") from error
 
 
 def _unpacked(data_dir: Path, which: str):

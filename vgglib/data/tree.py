@@ -1,0 +1,53 @@
+"""Trees of image files, one folder a class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vgglib.data.files import SUFFIXES
+
+
+def tree(root: Path) -> dict[str, list[str]]:
+    """The images of each class folder of `root`, as paths relative to that folder; all sorted, hidden ones left out.
+
+    Raises ValueError for fewer than two class folders, or one without images.
+    """
+    with os.scandir(root) as entries:
+        classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    if len(classes) < 2:
+        raise ValueError(
+            f"{root} holds {len(classes)} class folder(s): put the images of each class into a folder of their own, "
+            "at least two."
+        )
+    found = {name: sorted(images(root / name), key=lambda path: path.split("/")) for name in classes}
+    for name, files in found.items():
+        if not files:
+            raise ValueError(
+                f"class folder {root / name} holds no images: remove it or fill it ({', '.join(sorted(SUFFIXES))})."
+            )
+    return found
+
+
+def trees(data_dir: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The trees of `data_dir/train` and `data_dir/val`; ValueError where their classes differ."""
+    train, val = tree(data_dir / "train"), tree(data_dir / "val")
+    if odd := sorted(set(train) ^ set(val)):
+        raise ValueError(
+            f"{data_dir}: class {odd[0]!r} is in only one of train and val: both need the same class folders."
+        )
+    return train, val
+
+
+def images(folder: Path | str, prefix: str = "") -> list[str]:
+    """Image files in `folder` and below, relative to it, in no order; by os.scandir, for folders of a million."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):  # a link may lead back up
+                found += images(entry.path, f"{prefix}{entry.name}/")
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                found.append(prefix + entry.name)
+    return found
