@@ -2,8 +2,19 @@ import numpy as np
 import pytest
 import torch
 
-from vgglib.augment import colour_shift, crop_and_flip, generator, rescale_crop_and_flip, training_batch
-from vgglib.data.imageset import ImageSet, Split, rescale
+from vgglib.augment import Draws, colour_shift, draw, generator, net_input
+from vgglib.data.imageset import ImageSet, Split
+from vgglib.data.resample import rescale
+
+
+def drawn(split, index, size, draws, scales=None):
+    return draw(ImageSet("x", ("a", "b", "c"), split, split, split), split, index, size, draws, scales)
+
+
+def cropped(split, index, size, draws, scales=None):
+    """Crops as a training step has them: (B, 3, size, size)."""
+    ((_, crops),) = split.crops([drawn(split, index, size, draws, scales)], size)
+    return crops
 
 
 def coordinates(height, width, number):
@@ -19,7 +30,7 @@ def split():
 
 def test_every_crop_is_a_window_of_its_own_image_mirrored_or_not(split):
     index = torch.arange(3).repeat(200)
-    crops = crop_and_flip(split, index, 32, generator(0))
+    crops = cropped(split, index, 32, generator(0))
     assert crops.shape == (600, 3, 32, 32) and crops.is_contiguous(memory_format=torch.channels_last)
     mirrored, corners = 0, {0: set(), 1: set(), 2: set()}
     for i, crop in zip(index.tolist(), crops, strict=True):
@@ -38,7 +49,7 @@ def test_every_crop_is_a_window_of_its_own_image_mirrored_or_not(split):
 
 def test_draws_depend_on_the_key_alone(split):
     index = torch.arange(3)
-    first, second = (crop_and_flip(split, index, 32, generator(1, 2, 3)) for _ in range(2))
+    first, second = (cropped(split, index, 32, generator(1, 2, 3)) for _ in range(2))
     assert torch.equal(first, second)
     draws = {torch.rand(1, generator=generator(*key)).item() for key in [(0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, 2)]}
     assert len(draws) == 4
@@ -46,7 +57,7 @@ def test_draws_depend_on_the_key_alone(split):
 
 def test_an_image_smaller_than_the_crop_is_refused(split):
     with pytest.raises(ValueError, match="a side of 32 pixels, less than the crop of 33"):
-        crop_and_flip(split, torch.arange(3), 33, generator(0))
+        cropped(split, torch.arange(3), 33, generator(0))
 
 
 def noise(*shapes):
@@ -65,14 +76,17 @@ def noise(*shapes):
 )
 def test_jittered_crops_are_those_of_the_whole_image_rescaled(shapes, low, high):
     split, index = noise(*shapes), torch.arange(len(shapes)).repeat(12)
-    crops = rescale_crop_and_flip(split, index, 32, generator(1), (low, high))
+    crops = cropped(split, index, 32, generator(1), (low, high))
     assert crops.dtype == torch.uint8 and crops.is_contiguous(memory_format=torch.channels_last)
-    draws = generator(1)
-    scales = torch.randint(low, high + 1, (len(index),), generator=draws).tolist()
-    expected = [
-        crop_and_flip(split.subset([i]).rescaled(scale), torch.tensor([0]), 32, draws)
-        for i, scale in zip(index.tolist(), scales, strict=True)
-    ]
+    draws = drawn(split, index, 32, generator(1), (low, high))
+    scale = draws.sides.amin(1)
+    assert scale.min() >= low and scale.max() <= high and (low == high or len(scale.unique()) > 8)
+    expected = []
+    for i, (side, (top, left), mirrored) in enumerate(zip(scale, draws.corners, draws.mirrored, strict=True)):
+        whole = rescale(split.image(int(index[i])), int(side))
+        window = whole[top : top + 32, left : left + 32].permute(2, 0, 1)[None]
+        assert window.shape == (1, 3, 32, 32)
+        expected.append(window.flip(3) if mirrored else window)
     difference = (crops.int() - torch.cat(expected).int()).abs()
     assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
 
@@ -81,7 +95,7 @@ def test_every_scale_place_and_direction_is_drawn_alike():
     # Grey levels rise by 3 a column, so that a row of a crop tells its S, where it began, and whether it is mirrored.
     ramp = np.broadcast_to((3 * np.arange(64, dtype=np.uint8))[None, :, None], (64, 64, 3))
     split, scales = Split.of([ramp], [0]), range(60, 65)
-    crops = rescale_crop_and_flip(split, torch.zeros(5000, dtype=torch.long), 58, generator(0), (60, 64))
+    crops = cropped(split, torch.zeros(5000, dtype=torch.long), 58, generator(0), (60, 64))
     rows, places = [], []
     for scale in scales:
         whole = rescale(split.image(0), scale)[0, :, 0].int()
@@ -101,14 +115,14 @@ def test_every_scale_place_and_direction_is_drawn_alike():
 
 def test_jittered_draws_depend_on_the_generator_alone():
     split, index = noise((40, 50), (64, 64)), torch.tensor([0, 1, 1])
-    first, second, other = (rescale_crop_and_flip(split, index, 32, generator(key), (32, 64)) for key in (1, 1, 2))
+    first, second, other = (cropped(split, index, 32, generator(key), (32, 64)) for key in (1, 1, 2))
     assert torch.equal(first, second) and not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("scales", [(31, 64), (50, 40)])
 def test_scales_below_the_crop_or_falling_are_refused(scales):
     with pytest.raises(ValueError, match=f"S from {scales[0]} to {scales[1]} pixels will not do for crops of 32"):
-        rescale_crop_and_flip(noise((64, 64)), torch.tensor([0]), 32, generator(0), scales)
+        cropped(noise((64, 64)), torch.tensor([0]), 32, generator(0), scales)
 
 
 def test_colour_shift_has_a_tenth_of_each_component():
@@ -121,12 +135,18 @@ def test_colour_shift_has_a_tenth_of_each_component():
 @pytest.mark.parametrize("scales", [None, (32, 64)])
 def test_a_batch_is_crop_minus_mean_plus_one_shift_per_image(split, scales):
     images = ImageSet("x", ("a", "b", "c"), split, split, split)
-    batch = training_batch(images, split, torch.arange(3), 32, generator(5), scales)
-    if scales:
-        crops = rescale_crop_and_flip(split, torch.arange(3), 32, generator(5), scales).float()
-    else:
-        crops = crop_and_flip(split, torch.arange(3), 32, generator(5)).float()
+    draws = draw(images, split, torch.arange(3), 32, generator(5), scales)
+    ((_, crops),) = split.crops([draws], 32)
+    batch = net_input(crops, draws, images.mean_rgb)
     shift = batch - crops + images.mean_rgb[:, None, None]
     assert batch.dtype == torch.float32
-    torch.testing.assert_close(shift, shift[:, :, :1, :1].expand_as(shift), rtol=0, atol=1e-4)
-    assert shift.abs().max() > 0
+    torch.testing.assert_close(shift, draws.shift[:, :, None, None].expand_as(shift), rtol=0, atol=1e-4)
+    assert draws.shift.abs().min() > 0
+
+
+def test_parts_of_a_batch_are_what_the_whole_batch_is(split):
+    draws = drawn(split, torch.tensor([2, 0, 1, 0]), 32, generator(5), (32, 64))
+    whole = next(split.crops([draws], 32))[1]
+    parts = [crops for _, crops in split.crops((draws.part(0, 1), draws.part(1, 4)), 32)]
+    assert torch.equal(torch.cat(parts), whole)
+    assert isinstance(draws.part(1, 4), Draws) and draws.part(1, 4).index.tolist() == [0, 1, 0]

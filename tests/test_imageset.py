@@ -6,7 +6,8 @@ import torch
 from conftest import split_of
 from torchvision.transforms.v2 import functional as tv
 
-from vgglib.data.imageset import ImageSet, Split, rescale
+from vgglib.data.imageset import ImageSet, Split
+from vgglib.data.resample import rescale
 
 
 def gradient(height, width):
@@ -45,6 +46,15 @@ def test_pixels_at_places_of_images_of_any_shapes():
     for place, pixels in enumerate(found):
         assert torch.equal(pixels[0], rows[place][:, None].expand(2, 3).to(torch.uint8))
         assert torch.equal(pixels[1], columns[place].expand(2, 3).to(torch.uint8))
+
+
+def test_parts_are_the_images_in_order():
+    images = [gradient(4, 7), gradient(5, 3), gradient(6, 7)]
+    parts = list(Split.of(images, [0, 1, 2]).parts(2))
+    assert [index.tolist() for index, _ in parts] == [[0, 1], [2]]
+    found = [part.image(i) for _, part in parts for i in range(len(part))]
+    assert all(np.array_equal(ours, image) for ours, image in zip(found, images, strict=True))
+    assert parts[1][1].labels.tolist() == [2]
 
 
 def test_the_smallest_side_and_the_largest_scale():

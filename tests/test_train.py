@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vgglib import checkpoints
-from vgglib.augment import training_batch
+from vgglib.augment import draw
 from vgglib.experiments import Experiment
 from vgglib.train import Diverged, OutOfTime, train
 
@@ -131,11 +131,11 @@ def test_a_later_stage_goes_on_from_the_weights_of_the_one_before(two_colours, t
 def test_a_later_stage_sees_other_draws_than_the_first_and_the_same_as_its_control(two_colours, monkeypatch):
     seen = []
 
-    def batch(images, split, index, size, draws, scales=None):
+    def drawing(images, split, index, size, draws, scales):
         seen.append((index.tolist(), scales))
-        return training_batch(images, split, index, size, draws, scales)
+        return draw(images, split, index, size, draws, scales)
 
-    monkeypatch.setattr("vgglib.train.training_batch", batch)
+    monkeypatch.setattr("vgglib.train.draw", drawing)
     first = experiment(epochs=1)
     donor = train(first, two_colours, CPU).model
     train(experiment(epochs=1, start=first), two_colours, CPU, donor=lambda: donor)

@@ -57,7 +57,7 @@ def posteriors(
             "to a larger Q."
         )
     model.eval()
-    where = split.pixels.device
+    where = split.device
     mean = mean_rgb.to(where)[:, None, None]
     if method == "dense":
         net, batches, passes = model.dense, _whole_images(split), 1
@@ -104,18 +104,17 @@ def _average(scores: Tensor, average: str) -> Tensor:
 
 def _whole_images(split: Split) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
     """Batches of images of one shape: (which images (B,), their passes through the net (B, 3, H, W)), here one pass."""
-    for index, pixels in split.batches(PIXELS_PER_BATCH[split.pixels.device.type]):
+    for index, pixels in split.batches(PIXELS_PER_BATCH[split.device.type]):
         yield index, [pixels]
 
 
 def _crops(split: Split, size: int) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
     """The same with a pass for each place of the grid; crops of images of any shapes have one size, so they stack."""
-    device = split.pixels.device
-    corners = grid(split.sizes, size)
-    steps = torch.arange(size, device=device)
-    for index in torch.arange(len(split), device=device).split(max(1, PIXELS_PER_BATCH[device.type] // size**2)):
-        rows, columns = (corners[index, side, :, None] + steps for side in (0, 1))
-        yield index, (split.pixels_at(index, rows[:, i], columns[:, j]) for i in range(GRID) for j in range(GRID))
+    steps = torch.arange(size, device=split.device)
+    for index, part in split.parts(max(1, PIXELS_PER_BATCH[split.device.type] // size**2)):
+        corners, own = grid(part.sizes, size), torch.arange(len(part), device=part.device)
+        rows, columns = (corners[:, side, :, None] + steps for side in (0, 1))
+        yield index, (part.pixels_at(own, rows[:, i], columns[:, j]) for i in range(GRID) for j in range(GRID))
 
 
 def grid(sides: Tensor, size: int) -> Tensor:

@@ -23,7 +23,8 @@ from torch import Tensor
 from vgglib import augment, evaluate, receptive_field, runner
 from vgglib.configs import config
 from vgglib.data.files import decode
-from vgglib.data.imageset import ImageSet, Split, rescale
+from vgglib.data.imageset import ImageSet, Split
+from vgglib.data.resample import rescale
 from vgglib.experiments import CROP, JITTER, Experiment
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
@@ -84,7 +85,7 @@ def training_scales(image: Tensor, scales: Sequence[int] = SCALES, crop: int = C
 
 
 def training_crops(images: ImageSet, seed: int = 0, columns: int = 5, crop: int = CROP) -> Figure:
-    """Crops of the first training image as `augment.training_batch` makes them, the mean colour added again: a line
+    """Crops of the first training image as training makes them, the mean colour added again: a line
     each for S = 256, S = 384 and S drawn from [256; 512] (Sect. 3.1). All depends on `seed` alone.
     """
     low, high = JITTER
@@ -95,7 +96,9 @@ def training_crops(images: ImageSet, seed: int = 0, columns: int = 5, crop: int 
     for number, (places, (title, (fixed, drawn))) in enumerate(zip(panels, lines.items(), strict=True)):
         split = images.train.rescaled(fixed) if fixed else images.train
         index = torch.zeros(columns, dtype=torch.long)
-        batch = augment.training_batch(images, split, index, crop, augment.generator(seed, number), drawn)
+        draws = augment.draw(images, split, index, crop, augment.generator(seed, number), drawn)
+        ((_, crops),) = split.crops([draws], crop)
+        batch = augment.net_input(crops, draws, images.mean_rgb)
         batch = (batch + images.mean_rgb[:, None, None]).round().clamp(0, 255).byte()
         for axes, pixels in zip(places, batch, strict=True):
             _empty(axes).imshow(pixels.permute(1, 2, 0).numpy())

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vgglib import checkpoints, devices
-from vgglib.augment import generator, training_batch
+from vgglib.augment import Draws, draw, generator, net_input
 from vgglib.data.imageset import ImageSet
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
@@ -213,19 +213,17 @@ class _Training:
         """Of this epoch, those before an interruption included."""
         return self.before + time.perf_counter() - self.started
 
-    def _crops(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """What is left of an epoch for this process: which images (B,) and their crops (B, 3, size, size) for every
-        pass, from (seed, epoch, step) alone.
-        """
+    def _draws(self) -> Iterator[Draws]:
+        """What is left of an epoch for this process: the draws of every pass, from (seed, epoch, step) alone."""
         plan, split = self.experiment, self.train_split
         number = plan.epochs_before + len(self.history)
         scales = tuple(map(plan.pixels, plan.train_scale)) if plan.jittered else None
-        order = torch.randperm(len(split), generator=generator(plan.seed, number, 0)).to(self.device)
+        order = torch.randperm(len(split), generator=generator(plan.seed, number, 0))
         for step in range(self.begun.steps, self.steps):
             index = order[step * self.batch : (step + 1) * self.batch]
-            x = training_batch(self.images, split, index, plan.crop, generator(plan.seed, number, step + 1), scales)
+            drawn = draw(self.images, split, index, plan.crop, generator(plan.seed, number, step + 1), scales)
             for first, last in self.passes:
-                yield index[first:last], x[first:last]
+                yield drawn.part(first, last)
 
     def _steps(self) -> None:
         """The steps that are left of an epoch."""
@@ -234,7 +232,7 @@ class _Training:
         self.total = torch.full((), self.begun.loss, device=self.device)
         reported = self.started
         first = self.begun.steps
-        crops = self._crops()
+        crops = self.train_split.crops(self._draws(), plan.crop)
         # Dropout draws from the global generator: seed it for each step, and give the caller's back afterwards.
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             for step in range(first, self.steps):
@@ -246,15 +244,16 @@ class _Training:
                     reported = now
                     self._report((step + 1 - first) * self.batch / (now - self.started))
 
-    def _step(self, crops: list[tuple[Tensor, Tensor]], seed: int) -> None:
+    def _step(self, crops: list[tuple[Draws, Tensor]], seed: int) -> None:
         """One update of the weights."""
         self.optimiser.zero_grad(set_to_none=True)
         scores = []
-        for number, ((index, x), rows) in enumerate(zip(crops, self.passes, strict=True), start=1):
+        for number, ((draws, pixels), rows) in enumerate(zip(crops, self.passes, strict=True), start=1):
             torch.manual_seed(seed)
             whole = rows == (0, self.batch)
             self.model.dropout.rows = None if whole else (*rows, self.batch)
-            labels = self.train_split.labels[index]
+            x = net_input(pixels, draws, self.images.mean_rgb)
+            labels = self.train_split.labels[draws.index.to(self.device)]
             with self.division.adding_up(self.net, more_to_come=number < len(self.passes)):
                 with devices.autocast(self.precision, self.device):
                     found = self.net(x).float()

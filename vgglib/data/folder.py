@@ -50,7 +50,8 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
         skipped.extend(bad)
         lost = set(labels) - set(labels[kept])
         if lost:
-            raise ValueError(f"no image of class {list(classes)[min(lost)]!r} in {data_dir} decodes: replace its files.")
+            name = list(classes)[min(lost)]
+            raise ValueError(f"no image of class {name!r} in {data_dir} decodes: replace its files.")
         return Split.of(images, labels[kept])
 
     return ImageSet.of("folder", tuple(train_files), *map(split, roots, (train_files, val_files)), skipped)

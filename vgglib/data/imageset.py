@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from vgglib.data import resample
+
+if TYPE_CHECKING:
+    from vgglib.augment import Draws
 
 # Sect. 3.1 watches a validation error to lower the learning rate; these images are cut from train for it, so that
 # val is only reported on.
@@ -49,6 +54,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
 
     @cached_property
     def starts(self) -> Tensor:
@@ -89,7 +98,7 @@ class Split:
         """
         if bool((self.sizes.amin(1) == side).all()):
             return self
-        images = [rescale(self.image(i), side) for i in range(len(self))]
+        images = [resample.rescale(self.image(i), side) for i in range(len(self))]
         sizes = torch.tensor([image.shape[:2] for image in images])
         return Split(torch.cat([image.reshape(-1, 3) for image in images]), sizes, self.labels)
 
@@ -113,20 +122,49 @@ class Split:
         places = rows[:, :, None] + columns[:, None, :]
         return self.pixels.index_select(0, places.flatten()).view(*places.shape, 3).permute(0, 3, 1, 2)
 
+    def parts(self, images: int) -> Iterator[tuple[Tensor, Split]]:
+        """The split in pieces of so many images: (which (B,), the piece)."""
+        for index in torch.arange(len(self), device=self.device).split(images):
+            first, last = int(index[0]), int(index[-1])
+            rows = slice(int(self.starts[first]), int(self.starts[last] + self.sizes[last].prod()))
+            whose = slice(first, last + 1)
+            yield index, Split(self.pixels[rows], self.sizes[whose], self.labels[whose])
+
+    def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
+        """For every step what was drawn and its crops, (B, 3, size, size) uint8 in channels_last memory.
+
+        To rounding, a crop is a window of the image as `rescaled` makes it, but only its own pixels are computed.
+        """
+        for draws in steps:
+            yield draws, self._cut(draws.to(self.device), size)
+
+    def _cut(self, draws: Draws, size: int) -> Tensor:
+        stored = self.sizes[draws.index]
+        rows, columns = resample.places(draws.corners, draws.mirrored, size)
+        if torch.equal(stored, draws.sides):
+            return self.pixels_at(draws.index, rows, columns)
+        rows, *row_taps = resample.resampling(rows, stored[:, :1], draws.sides[:, :1], draws.shrink)
+        columns, *column_taps = resample.resampling(columns, stored[:, 1:], draws.sides[:, 1:], draws.shrink)
+        x = self.pixels_at(draws.index, rows, columns).permute(0, 2, 3, 1).float()
+        x = resample.interpolate(x, *row_taps)
+        x = resample.interpolate(x.transpose(1, 2), *column_taps)  # (B, column, row, colour)
+        return x.permute(0, 3, 2, 1).round().to(torch.uint8, memory_format=torch.channels_last)
+
+    @cached_property
+    def mean_rgb(self) -> Tensor:
+        """(3,) float32: the mean over all pixels, in grey levels 0-255."""
+        # In pieces: an integer sum first widens its argument to eight times the memory.
+        total = sum(piece.sum(0, dtype=torch.int64) for piece in self.pixels.split(1 << 22))
+        return (total.double() / len(self.pixels)).float()
+
+    @cached_property
+    def rgb_covariance(self) -> Tensor:
+        """(3, 3) float64: the covariance of RGB values in [0, 1], over some four million pixels."""
+        return torch.cov(self.pixels[:: max(1, len(self.pixels) >> 22)].T.double() / 255)
+
     def update(self, digest: hashlib._Hash) -> None:
         for part in (self.labels, self.sizes, self.pixels):
             digest.update(np.ascontiguousarray(part.cpu().numpy()))
-
-
-def rescale(image: Tensor, side: int) -> Tensor:
-    """(H, W, 3) uint8 with its smallest side brought to `side` pixels, the other in proportion (rounded)."""
-    height, width = image.shape[:2]
-    if min(height, width) == side:
-        return image
-    size = [max(side, round(n * side / min(height, width))) for n in (height, width)]
-    planes = image.permute(2, 0, 1)[None].float()
-    resized = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
-    return resized[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 @dataclass(frozen=True)
@@ -170,9 +208,7 @@ class ImageSet:
     @cached_property
     def mean_rgb(self) -> Tensor:
         """(3,) float32: the mean RGB value over all pixels of train, in grey levels 0-255 (Sect. 2.1)."""
-        # In pieces: an integer sum first widens its argument to eight times the memory.
-        total = sum(piece.sum(0, dtype=torch.int64) for piece in self.train.pixels.split(1 << 22))
-        return (total.double() / len(self.train.pixels)).float()
+        return self.train.mean_rgb
 
     @cached_property
     def rgb_components(self) -> Tensor:
@@ -180,13 +216,10 @@ class ImageSet:
         grey levels.
 
         Krizhevsky's colour shift adds 0.1 * N(0, 1) of each column. Eigenvalues depend on the unit of the
-        covariance, which
-        neither paper states: it is taken over values in [0, 1], and the result brought back to grey levels 0-255.
+        covariance, which neither paper states: it is taken over values in [0, 1], and the result brought back to grey
+        levels 0-255.
         """
-        pixels = self.train.pixels[
-            :: max(1, len(self.train.pixels) >> 22)
-        ]  # some four million pixels settle three directions
-        values, vectors = torch.linalg.eigh(torch.cov(pixels.T.double() / 255))
+        values, vectors = torch.linalg.eigh(self.train.rgb_covariance)
         # eigh leaves the signs open, and they decide the sign of each draw: fix them.
         vectors = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0)
         return (vectors * values * 255).float()

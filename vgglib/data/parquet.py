@@ -32,12 +32,22 @@ def opened(path: Path) -> Iterator:
 
     try:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            if not {"image", "label"} <= set(file.schema_arrow.names):
-                raise pa.ArrowInvalid(f"its columns are {', '.join(file.schema_arrow.names)}")
+            _check_columns(file.schema_arrow)
             yield file
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} is no whole Parquet file with image and label ({reason}): fetch it again.") from error
+
+
+def _check_columns(schema) -> None:
+    import pyarrow as pa
+
+    columns = {field.name: field.type for field in schema}
+    if "label" not in columns or "image" not in columns:
+        raise pa.ArrowInvalid(f"its columns are {', '.join(columns)}")
+    image = columns["image"]
+    if not pa.types.is_struct(image) or {"bytes", "path"} - {field.name for field in image}:
+        raise pa.ArrowInvalid(f"image is {image}, where bytes and path are expected")
 
 
 def class_names(path: Path) -> tuple[str, ...]:
