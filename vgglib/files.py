@@ -6,17 +6,18 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STALE_SECONDS = 3600  # a temporary file this old belongs to a process that was killed
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, older_than_seconds: float = STALE_SECONDS) -> None:
     """Remove what killed writers left behind in `folder`."""
     for path in folder.glob(".*.tmp"):
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer may be alive and done with it
+            if time.time() - path.stat().st_mtime > older_than_seconds:
+                path.unlink()
 
 
 @contextmanager

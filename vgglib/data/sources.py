@@ -85,7 +85,11 @@ class Files:
 
     def __iter__(self) -> Iterator[tuple[str, int, bytes]]:
         for path, (name, label) in zip(self.paths, self.listing(), strict=True):
-            yield name, label, (self.root / path).read_bytes()
+            try:
+                data = (self.root / path).read_bytes()
+            except OSError as error:  # no fault of the image, which is therefore not left out
+                raise ValueError(f"{self.root / path} cannot be read ({error.strerror}): mend that first.") from error
+            yield name, label, data
 
 
 @dataclass(frozen=True)
