@@ -35,6 +35,7 @@ from vgglib.parallel import Workers, loky, one_by_one, shared
 from vgglib.provenance import sources
 
 PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+SCHEMES = {"dask": ("", "tcp", "tls"), "ray": ("",)}
 ANSWER_SECONDS = 10  # a scheduler that is silent for so long is not there
 LOCK = "lock"
 # Ray reads these when it is imported and started: its servers listen on the loopback address alone, it reports nothing
@@ -90,10 +91,8 @@ def _dask(scheduler: str | None, jobs: int, device: str | None, folder: Path) ->
 
     with ExitStack() as stack:
         address = scheduler or stack.enter_context(_local_dask(jobs))
-        try:
+        with _answering("dask", scheduler):
             client = stack.enter_context(Client(address, timeout=ANSWER_SECONDS, set_as_default=False))
-        except (OSError, ValueError) as error:
-            raise _silent("dask", scheduler, error) from error
         try:
             client.wait_for_workers(1, ANSWER_SECONDS)
         except TimeoutError as error:
@@ -102,8 +101,8 @@ def _dask(scheduler: str | None, jobs: int, device: str | None, folder: Path) ->
             if threads > 1:  # trainings share the random generator and the number of threads of their process
                 raise ValueError(f"the dask worker {worker} has {threads} threads: start it with --nthreads 1.")
         common = stack.enter_context(_common_folder(folder))
+        _refuse_faults("dask", client.run, common, device)
         stack.callback(client.run, shared.cache_clear)
-        _refuse_faults("dask", lambda *question: client.run(_fault, *question), common, device)
         jobs = min(jobs, len(client.nthreads()))
         yield Workers(common, _Topic.of(client), stack.enter_context(one_by_one(jobs, "dask", client=client)))
 
@@ -165,9 +164,9 @@ def _ray(scheduler: str | None, jobs: int, threads: int, device: str | None, fol
         if not nodes:
             raise ValueError(f"no host of the ray cluster has {threads} CPUs for a run: pass fewer --threads.")
 
-        def ask(*question) -> dict[str, str]:
+        def ask(question: Callable[[], str]) -> dict[str, str]:
             there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
-            asked = [ray.remote(_fault).options(**each, scheduling_strategy=one).remote(*question) for one in there]
+            asked = [ray.remote(question).options(**each, scheduling_strategy=one).remote() for one in there]
             return dict(zip(nodes, ray.get(asked, timeout=6 * ANSWER_SECONDS), strict=True))
 
         _refuse_faults("ray", ask, common, device)
@@ -179,15 +178,10 @@ def _ray(scheduler: str | None, jobs: int, threads: int, device: str | None, fol
 def _connected_ray(scheduler: str | None, cpus: int) -> Iterator[None]:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if scheduler:
-        try:
-            if scheduler != "auto":  # where nothing listens, ray itself would try for minutes
-                address = urlsplit(scheduler if "://" in scheduler else f"//{scheduler}")
-                socket.create_connection((address.hostname, address.port), ANSWER_SECONDS).close()
+        with _answering("ray", scheduler):
             import ray
 
             ray.init(scheduler, **quiet)
-        except (OSError, ValueError) as error:
-            raise _silent("ray", scheduler, error) from error
     else:
         os.environ.update(LOCAL_RAY)
         import ray
@@ -251,16 +245,35 @@ def _common_folder(parent: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _silent(name: str, scheduler: str | None, error: Exception) -> ValueError:
-    return ValueError(f"no {name} scheduler answers at {scheduler} ({error}): start one, or correct the address.")
+@contextmanager
+def _answering(name: str, scheduler: str | None) -> Iterator[None]:
+    """Where the scheduler is connected to, if there is one: ValueError when it is not there."""
+    try:
+        if scheduler and scheduler != "auto":  # ray's word for the cluster of this host
+            address = urlsplit(scheduler if "://" in scheduler else f"//{scheduler}")
+            if address.scheme not in SCHEMES[name]:
+                raise ValueError(f"unknown scheme {address.scheme}")
+            # Both libraries try for long, and leave threads behind, where nothing listens.
+            socket.create_connection((address.hostname, address.port), ANSWER_SECONDS).close()
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"no {name} scheduler answers at {scheduler} ({reason}): start one, or correct it.") from error
 
 
 def _refuse_faults(name: str, ask: Callable[..., dict[str, str]], folder: Path, device: str | None) -> None:
-    """ValueError when a worker has a fault; `ask` puts the question of `_fault` to all of them."""
+    """ValueError when a worker has a fault; `ask` calls a function in all of them."""
+    ours = sources()
+
+    def question() -> str:  # sent whole, because a worker without this module could not look it up
+        try:
+            from vgglib.backends import _fault
+        except ImportError as error:
+            return f"has no vgglib, or another ({error}): install the same on all hosts."
+        return _fault(folder, device, ours)
+
     try:
-        faults = ask(folder, device, sources())
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"a {name} worker lacks this vgglib ({error}): install the same on all hosts.") from error
+        faults = ask(question)
     except TimeoutError as error:
         raise ValueError(f"{name} workers do not answer: they may be at other work; wait, or start more.") from error
     for worker, fault in faults.items():

@@ -1,0 +1,160 @@
+import json
+import logging
+import multiprocessing
+import os
+import sys
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from test_runner import images, lasting, run, small  # noqa: F401
+
+from vgglib import backends, runner
+from vgglib.progress import Silent
+from vgglib.provenance import sources
+from vgglib.results import Store
+
+
+class Heard(Silent):
+    def __init__(self):
+        super().__init__()
+        self.kinds = {}
+
+    def show(self, event):
+        self.kinds.setdefault(event.run_id, []).append(event.kind)
+
+
+def records(folder):
+    return {path.name: lasting(json.loads(path.read_text())) for path in folder.rglob("runs/*.json")}
+
+
+def check_the_same_plan(folder, **settings):
+    """Runs a plan of two waves, the second of which starts from the first's weights, in turn and on a cluster."""
+    entries, heard = small(("A", "B"), from_a=True), Heard()
+    run(entries, results=folder / "one")
+    rows = run(entries, results=folder / "many", display=heard, jobs=2, **settings)
+    assert rows["status"].tolist() == ["done", "done"]
+    assert records(folder / "one") == records(folder / "many") and len(records(folder / "many")) == 2
+    posteriors = [Store(folder / name).posteriors(entries[1].runs[0])[0] for name in ("one", "many")]
+    assert np.array_equal(*posteriors)
+    for kinds in heard.kinds.values():
+        assert kinds[0] == "started" and "training" in kinds and kinds[-1] == "done"
+    assert heard.state.done == 1
+    assert not list(folder.rglob(".shared-*"))
+
+
+def check_calls(pool):
+    def fail(number):  # no worker could import it from here
+        if number == 1:
+            raise OSError(28, "no room left")
+        return number, os.getpid()
+
+    answers = pool.map(fail, [(number,) for number in (3, 2, 4)])
+    assert [number for number, _ in answers] == [3, 2, 4] and os.getpid() not in [process for _, process in answers]
+    with pytest.raises(OSError, match="no room left") as caught:
+        pool.map(fail, [(0,), (1,)])
+    assert type(caught.value) is OSError and caught.value.errno == 28
+
+
+def test_dask_on_this_host_gives_the_records_of_one_process(images, tmp_path):  # noqa: F811
+    check_the_same_plan(tmp_path, backend="dask")
+    assert not multiprocessing.active_children()
+
+
+def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
+    with backends._local_dask(2) as cluster:
+        monkeypatch.chdir(tmp_path)  # where the workers are not
+        check_the_same_plan(tmp_path.relative_to(tmp_path), backend="dask", scheduler=cluster.scheduler_address)
+        with backends.workers("dask", cluster.scheduler_address, 2, 1, "cpu", 3, tmp_path) as pool:
+            check_calls(pool)
+
+
+# Ray leaves it to the interpreter's end to close what its servers write to.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning", "ignore:subprocess .* is still running")
+def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
+    with backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path) as pool:
+        check_calls(pool)
+        monkeypatch.setattr(backends, "workers", lambda *_: nullcontext(pool))  # starting ray takes long
+        check_the_same_plan(tmp_path / "runs", backend="ray")
+    assert not sys.modules["ray"].is_initialized() and not list(tmp_path.glob(".shared-*"))
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"backend": "slurm"}, "unknown backend 'slurm': take loky, dask, ray"),
+        ({"scheduler": "127.0.0.1:1"}, "backend 'loky' has no use for the scheduler 127.0.0.1:1"),
+        ({"backend": "dask", "scheduler": "127.0.0.1:1"}, "no dask scheduler answers at 127.0.0.1:1"),
+        ({"backend": "dask", "scheduler": "http://127.0.0.1:1"}, "unknown scheme http"),
+        ({"backend": "ray", "scheduler": "127.0.0.1:1"}, "no ray scheduler answers at 127.0.0.1:1"),
+        ({"backend": "ray", "scheduler": "127.0.0.1:99999"}, "no ray scheduler answers at 127.0.0.1:99999"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_refused_before_any_training(images, tmp_path, monkeypatch, settings, message):  # noqa: F811
+    monkeypatch.setattr(runner, "_execute_all", None)
+    with pytest.raises(ValueError, match=message):
+        run(small(), results=tmp_path, **settings)
+
+
+@pytest.mark.parametrize("name", ["dask", "ray"])
+def test_a_package_that_is_missing_is_named(monkeypatch, name):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=rf'pip install "vgglib\[{name}\]"'):
+        backends.check(name, None)
+
+
+@pytest.mark.parametrize(
+    "threads, message", [(2, "has 2 threads: start it with --nthreads 1"), (1, "may not start pro")]
+)
+def test_a_dask_worker_that_will_not_do_is_refused(images, tmp_path, monkeypatch, threads, message):  # noqa: F811
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(runner, "_execute_all", None)
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR, "host": "127.0.0.1"}
+    with LocalCluster(n_workers=1, threads_per_worker=threads, **quiet) as cluster:
+        with pytest.raises(ValueError, match=message):
+            run(small(), results=tmp_path, backend="dask", scheduler=cluster.scheduler_address)
+        assert not list(tmp_path.rglob(".shared-*"))
+
+
+def test_what_keeps_a_worker_from_taking_part(tmp_path):
+    def fault(folder=tmp_path, device="cpu", ours=None):
+        return backends._fault(folder, device, ours or sources())
+
+    assert "has another vgglib" in fault(ours="0" * 64)
+    assert f"does not see {tmp_path / 'elsewhere'}" in fault(tmp_path / "elsewhere")
+    (tmp_path / backends.LOCK).touch()
+    assert "ignores a lock" in fault()
+    with FileLock(tmp_path / backends.LOCK):
+        assert fault() == ""
+        assert "cannot take part: unknown device 'gpu'" in fault(device="gpu")
+
+
+def test_a_worker_without_the_library_is_named(tmp_path, monkeypatch):
+    def ask(question):
+        monkeypatch.setitem(sys.modules, "vgglib.backends", None)
+        return {"tcp://there": question()}
+
+    with pytest.raises(ValueError, match="the dask worker tcp://there has no vgglib, or another"):
+        backends._refuse_faults("dask", ask, tmp_path, None)
+
+
+def test_the_folder_of_a_killed_run_is_removed_and_that_of_a_living_one_kept(tmp_path):
+    dead, living, new = (tmp_path / f".shared-{name}" for name in ("dead", "living", "new"))
+    for folder in (dead, living, new):
+        folder.mkdir()
+        (folder / "shared.joblib").touch()
+    with FileLock(living / backends.LOCK):
+        for folder in (dead, living):
+            os.utime(folder, (0, 0))
+        with backends._common_folder(tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([living, new, own])
+    assert sorted(tmp_path.iterdir()) == sorted([living, new])
+
+
+@pytest.mark.parametrize(
+    "has, threads, gpus, room", [({"CPU": 8.0}, 3, 0, 2), ({"CPU": 8.0, "GPU": 2.0}, 1, 1, 2), ({"CPU": 8.0}, 1, 1, 0)]
+)
+def test_how_many_runs_a_host_of_ray_takes(has, threads, gpus, room):
+    assert backends._room(has, threads, gpus) == room
