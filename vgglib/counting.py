@@ -36,7 +36,9 @@ class Count:
         rate, text = self.rate(), f"{self.done:,} of {self.total:,} {self.things}"
         if rate == 0:
             return text
-        return f"{text}, {rate:,.0f} a second, about {minutes((self.total - self.done) / rate)} left"
+        text += f", {rate:,.0f} a second"
+        left = (self.total - self.done) / rate
+        return f"{text}, about {minutes(left)} left" if left else text
 
     def show(self) -> None:
         """Called after every change."""
