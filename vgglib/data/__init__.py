@@ -9,7 +9,7 @@ from vgglib.data.imageset import ImageSet, Split
 
 __all__ = ["DATASETS", "ImageSet", "Split", "load"]
 
-DATASETS = ("shapes", "tiny-imagenet", "folder")
+DATASETS = ("shapes", "tiny-imagenet", "imagenet", "folder")
 
 
 @lru_cache(maxsize=1)
@@ -26,6 +26,8 @@ def load(
 
     shapes: drawn on the fly, `train_images` and `val_images` of `smallest_side` pixels; needs no folder.
     tiny-imagenet: `data_dir` holds the Parquet copy or the unpacked zip; `classes` keeps the first so many.
+    imagenet: `data_dir` holds what `vgg data pack` has written; images are read while a net trains, and those that do
+    not decode were left out, or refused, when they were packed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
     Raises ValueError for an unknown name, a missing folder, or what the loader refuses.
     """
@@ -44,6 +46,10 @@ def load(
         from vgglib.data import tiny_imagenet
 
         return tiny_imagenet.load(folder, classes, skip_bad_images)
+    if name == "imagenet":
+        from vgglib.data import packed
+
+        return packed.load(folder)
     from vgglib.data import folder as own
 
     return own.load(folder, skip_bad_images, smallest_side)

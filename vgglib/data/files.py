@@ -13,10 +13,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 
 
-def decode(data: bytes, longest_smallest_side: int | None = None) -> np.ndarray:
-    """Encoded image -> (H, W, 3) uint8 RGB, upright; grey and CMYK become RGB.
+def opened_image(data: bytes) -> Image.Image:
+    """Encoded image -> RGB image, upright and decoded; grey and CMYK become RGB.
 
-    An image whose smallest side exceeds `longest_smallest_side` is reduced to it (antialiased), which bounds memory.
     Raises ValueError when the data is no image or is cut short.
     """
     try:
@@ -24,11 +23,19 @@ def decode(data: bytes, longest_smallest_side: int | None = None) -> np.ndarray:
         image.load()
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} has no fixed range of grey levels, save it with 8 bits a channel")
-        image = ImageOps.exif_transpose(image).convert("RGB")
+        return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError as error:
         raise ValueError("it is no image") from error
     except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def decode(data: bytes, longest_smallest_side: int | None = None) -> np.ndarray:
+    """Encoded image -> (H, W, 3) uint8 RGB, as `opened_image` makes it.
+
+    An image whose smallest side exceeds `longest_smallest_side` is reduced to it (antialiased), which bounds memory.
+    """
+    image = opened_image(data)
     if longest_smallest_side and min(image.size) > longest_smallest_side:
         ratio = longest_smallest_side / min(image.size)
         image = image.resize([round(side * ratio) for side in image.size], Image.Resampling.BILINEAR)

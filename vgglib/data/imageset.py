@@ -1,4 +1,6 @@
-"""Images in memory: `Split` (pixels and labels) and `ImageSet` (train, minival and val of one data set)."""
+"""Images in memory, `Split` (pixels and labels), and a data set of such splits or of `packed.PackedSplit`, `ImageSet`
+(train, minival and val).
+"""
 
 from __future__ import annotations
 
@@ -182,9 +184,15 @@ class ImageSet:
 
     @classmethod
     def of(
-        cls, name: str, class_names: Sequence[str], train: Split, val: Split, skipped: Sequence[str] = ()
+        cls,
+        name: str,
+        class_names: Sequence[str],
+        train: Split,
+        val: Split,
+        skipped: Sequence[str] = (),
+        minival_share: float = MINIVAL_SHARE,
     ) -> ImageSet:
-        """Cut minival from `train`: a tenth of each class, at least one image, always the same ones."""
+        """Cut minival from `train`: `minival_share` of each class, at least one image, always the same ones."""
         order = np.random.default_rng(0).permutation(len(train))
         labels = train.labels.numpy()[order]
         held_out = np.zeros(len(train), bool)
@@ -195,7 +203,7 @@ class ImageSet:
                     f"class {class_names[label]!r} of {name} has {len(members)} training image(s): at least 2 are "
                     "needed, one of them for minival."
                 )
-            held_out[members[: max(1, round(MINIVAL_SHARE * len(members)))]] = True
+            held_out[members[: max(1, round(minival_share * len(members)))]] = True
         return cls(
             name,
             tuple(class_names),

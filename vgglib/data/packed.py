@@ -1,0 +1,319 @@
+"""A packed data set, read while a net trains: worker processes decode, rescale and cut images ahead of time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vgglib import devices
+from vgglib.data import resample
+from vgglib.data.files import opened_image
+from vgglib.data.imageset import ImageSet, Split
+from vgglib.data.shards import left_out, mapped, places
+
+if TYPE_CHECKING:
+    from vgglib.augment import Draws
+
+PACK = "pack.json"
+SCHEMA = 1
+MINIVAL_SHARE = 0.01  # of ILSVRC some 12,800 images, enough to see an error settle to half a point
+PIECE = 32  # images that a worker makes at once: small enough for the shared memory of a container
+AHEAD = 2  # pieces that every worker may have finished or begun before they are asked for
+MOST_WORKERS = 16
+
+CPU = torch.device("cpu")
+
+T = TypeVar("T")
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class PackedSplit:
+    """Labelled images in the shards of a pack; offers what `imageset.Split` does, without holding pixels.
+
+    shards: the files; shard: (N,) which of them an image is in; offset, length: (N,) where in it its JPEG is, in bytes;
+    stored: (N, 2) int64, height and width of the stored image; labels: (N,) int64; rgb_sum (N, 3), rgb_products (N, 6):
+    sums over the stored pixels of R, G, B and RR, GG, BB, RG, RB, GB; side: the smallest side in pixels that images are
+    rescaled to (None: as stored); device: where labels are, and where images are brought; workers: processes that read,
+    0 for this one alone.
+    """
+
+    shards: tuple[Path, ...]
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    stored: Tensor
+    labels: Tensor
+    rgb_sum: np.ndarray
+    rgb_products: np.ndarray
+    side: int | None = None
+    device: torch.device = CPU
+    workers: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """(N, 2) int64, on the CPU: height and width in pixels, once rescaled."""
+        return self.stored if self.side is None else resample.sides_at(self.stored, self.side)
+
+    @cached_property
+    def smallest_side(self) -> int:
+        """Pixels of the smallest side of any image."""
+        return int(self.sizes.min())
+
+    @cached_property
+    def largest_scale(self) -> int:
+        """Pixels of the smallest side of the image where it is largest."""
+        return int(self.sizes.amin(1).max())
+
+    def to(self, device: torch.device | str) -> PackedSplit:
+        return replace(self, device=torch.device(device), labels=self.labels.to(device))
+
+    def rescaled(self, side: int) -> PackedSplit:
+        """Every image isotropically rescaled so that its smallest side is `side` pixels, once it is read."""
+        return replace(self, side=side)
+
+    def subset(self, index: Tensor | np.ndarray) -> PackedSplit:
+        """The images at `index`, in that order."""
+        index = np.asarray(index)
+        arrays = ("shard", "offset", "length", "stored", "labels", "rgb_sum", "rgb_products")
+        return replace(self, **{name: getattr(self, name)[index] for name in arrays})
+
+    def name(self, i: int) -> str:
+        """The name that image i had when it was packed."""
+        with mapped(self.shards[self.shard[i]]) as (reader, start):
+            for batch in map(reader.get_batch, range(reader.num_record_batches)):
+                begins, _ = places(batch, start)
+                if len(found := np.flatnonzero(begins == self.offset[i])):
+                    return batch.column("path")[int(found[0])].as_py()
+        raise ValueError(f"{self.shards[self.shard[i]]} has changed since it was opened: start again.")
+
+    def image(self, i: int) -> Tensor:
+        """Image i: (H, W, 3) uint8."""
+        return self._whole(i)
+
+    def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory)."""
+
+        def groups() -> Iterator[Tensor]:
+            shapes, group = self.sizes.unique(dim=0, return_inverse=True)
+            for number, (height, width) in enumerate(shapes.tolist()):
+                yield from (group == number).nonzero().flatten().split(max(1, pixels_per_batch // (height * width)))
+
+        jobs = ((index, index.split(PIECE)) for index in groups())
+        for index, made in self._ahead(lambda piece: torch.stack([self._whole(i) for i in piece.tolist()]), jobs):
+            yield index.to(self.device), torch.cat(made).permute(0, 3, 1, 2)
+
+    def parts(self, images: int) -> Iterator[tuple[Tensor, Split]]:
+        """The split in pieces of so many images: (which (B,), the piece in memory)."""
+
+        def make(piece: Tensor) -> Tensor:
+            return torch.cat([self._whole(i).reshape(-1, 3) for i in piece.tolist()])
+
+        jobs = ((index, index.split(PIECE)) for index in torch.arange(len(self)).split(images))
+        for index, made in self._ahead(make, jobs):
+            piece = Split(torch.cat(made), self.sizes[index].to(self.device), self.labels[index.to(self.device)])
+            yield index.to(self.device), piece
+
+    def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
+        """For every step what was drawn and its crops, (B, 3, size, size) uint8 in channels_last memory.
+
+        To rounding, a crop is a window of the image as `rescaled` makes it, but only its own pixels are computed.
+        """
+
+        def make(draws: Draws) -> Tensor:
+            columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            return torch.from_numpy(np.stack([self._crop(*row, size) for row in rows]))
+
+        def pieces(draws: Draws) -> list[Draws]:
+            return [draws.part(first, first + PIECE) for first in range(0, len(draws.index), PIECE)]
+
+        for draws, made in self._ahead(make, ((draws, pieces(draws)) for draws in steps)):
+            yield draws, torch.cat(made).permute(0, 3, 1, 2)
+
+    def _whole(self, i: int) -> Tensor:
+        image = torch.from_numpy(np.array(self._decoded(i)))
+        return image if self.side is None else resample.rescale(image, self.side)
+
+    def _crop(self, i: int, sides: list[int], corner: list[int], mirrored: bool, size: int) -> np.ndarray:
+        image = self._decoded(i)
+        (height, width), (top, left), stored = sides, corner, self.stored[i].tolist()
+        if stored == sides:
+            crop = image.crop((left, top, left + size, top + size))
+        else:
+            # Pillow's filter reaches over the box's edges as far as the image does, so this is a window of the whole
+            # rescaled image.
+            x, y = image.width / width, image.height / height
+            right, bottom = min((left + size) * x, image.width), min((top + size) * y, image.height)
+            crop = image.resize((size, size), Image.Resampling.BILINEAR, (left * x, top * y, right, bottom))
+        return np.asarray(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else crop)
+
+    def _decoded(self, i: int) -> Image.Image:
+        path = self.shards[self.shard[i]]
+        try:
+            return opened_image(os.pread(_descriptor(path), int(self.length[i]), int(self.offset[i])))
+        except ValueError as error:
+            raise ValueError(
+                f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
+            ) from error
+
+    def _ahead(
+        self, make: Callable[[Key], Tensor], jobs: Iterable[tuple[T, Iterable[Key]]]
+    ) -> Iterator[tuple[T, list[Tensor]]]:
+        """For every job, in order, its first item and make(key) for each of its keys, made by the workers meanwhile.
+
+        Raises ValueError, naming the image, when one does not decode.
+        """
+        from torch.utils.data import DataLoader
+
+        waiting: deque[tuple[T, list[Key]]] = deque()
+
+        def keys() -> Iterator[Key]:
+            for item, own in jobs:
+                waiting.append((item, list(own)))
+                yield from waiting[-1][1]
+
+        pinned = self.device.type == "cuda"
+        loader = DataLoader(
+            _Maker(make),
+            sampler=keys(),
+            batch_size=None,
+            num_workers=self.workers,
+            prefetch_factor=AHEAD if self.workers else None,
+            collate_fn=_unchanged,
+            pin_memory=pinned,
+            multiprocessing_context="fork" if self.workers else None,  # what is to be made need not be pickled
+        )
+        made: list[Tensor] = []
+        for found in loader:
+            item, own = waiting[0]
+            if isinstance(found, str):
+                raise ValueError(found)
+            made.append(found.to(self.device, non_blocking=pinned))
+            if len(made) == len(own):
+                yield item, made
+                made = []
+                waiting.popleft()
+
+    @cached_property
+    def mean_rgb(self) -> Tensor:
+        """(3,) float32: the mean over all stored pixels, in grey levels 0-255."""
+        return torch.from_numpy(self.rgb_sum.sum(0) / self._pixels).float()
+
+    @cached_property
+    def rgb_covariance(self) -> Tensor:
+        """(3, 3) float64: the covariance of RGB values in [0, 1], over all stored pixels."""
+        total, (rr, gg, bb, rg, rb, gb) = self.rgb_sum.sum(0) / 255, self.rgb_products.sum(0) / 255**2
+        products = np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]])
+        return torch.from_numpy((products - np.outer(total, total) / self._pixels) / (self._pixels - 1))
+
+    @property
+    def _pixels(self) -> int:
+        return int(self.stored.prod(1).sum())
+
+    def update(self, digest: hashlib._Hash) -> None:
+        # The sums depend on every pixel, and reading a hundred gigabytes at every start would take too long.
+        for part in (self.labels.cpu().numpy(), self.stored.numpy(), self.rgb_sum, self.rgb_products):
+            digest.update(np.ascontiguousarray(part))
+
+
+class _Maker:
+    """A data set in PyTorch's sense: what a worker makes of a key, or the sentence about an image that is damaged."""
+
+    def __init__(self, make: Callable):
+        self.make = make
+
+    def __getitem__(self, key):
+        try:
+            return self.make(key)
+        except ValueError as error:
+            return str(error)
+
+
+def _unchanged(made):
+    return made
+
+
+@cache
+def _descriptor(path: Path) -> int:
+    """An open file: read at places, so that processes can share it and no memory is mapped."""
+    return os.open(path, os.O_RDONLY)
+
+
+def load(folder: Path, minival_share: float = MINIVAL_SHARE, workers: int | None = None) -> ImageSet:
+    """The data set that `vgg data pack` has written into `folder`; minival is `minival_share` of every class of train.
+
+    workers: processes that read and decode, by default one for each core of this process.
+    Raises ValueError for a folder that holds no whole pack.
+    """
+    try:
+        described = json.loads((folder / PACK).read_bytes())
+        schema = described["schema"]
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder} holds no {PACK}: pack the images, `vgg data pack SOURCE {folder}`.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / PACK} is damaged ({error!r}): delete the folder and pack again.") from error
+    if schema != SCHEMA:
+        raise ValueError(f"{folder / PACK} has schema {schema} where this version reads {SCHEMA}: pack again.")
+    paths = {
+        split: [folder / f"{split}-{i:05}-of-{count:05}.arrow" for i in range(count)]
+        for split, count in described["shards"].items()
+    }
+    missing = [path for some in paths.values() for path in some if not path.exists()]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {sum(map(len, paths.values()))} shards of {folder} are missing, the first is "
+            f"{missing[0].name}: go on with `vgg data pack SOURCE {folder}`."
+        )
+    workers = min(devices.cores(), MOST_WORKERS) if workers is None else workers
+    (train, skipped), (val, more) = (_split(paths[name], workers) for name in ("train", "val"))
+    return ImageSet.of(
+        described["name"], described["class_names"], train, val, (*skipped, *more), minival_share=minival_share
+    )
+
+
+def _split(paths: list[Path], workers: int) -> tuple[PackedSplit, list[str]]:
+    """The images of some shards, and the names of those that were left out when they were packed."""
+    parts, skipped = [], []
+    for number, path in enumerate(paths):
+        with mapped(path) as (reader, start):
+            skipped += [name for name, _ in left_out(reader)]
+            for i in range(reader.num_record_batches):
+                batch = reader.get_batch(i)
+                parts.append((number, *places(batch, start), *_columns(batch)))
+    numbers, offsets, lengths, stored, labels, sums, products = zip(*parts, strict=True)
+    shard = np.repeat(np.array(numbers, np.int32), [len(part) for part in labels])
+    return PackedSplit(
+        shards=tuple(paths),
+        shard=shard,
+        offset=np.concatenate(offsets),
+        length=np.concatenate(lengths),
+        stored=torch.from_numpy(np.concatenate(stored)),
+        labels=torch.from_numpy(np.concatenate(labels)),
+        rgb_sum=np.concatenate(sums),
+        rgb_products=np.concatenate(products),
+        workers=workers,
+    ), skipped
+
+
+def _columns(batch) -> tuple[np.ndarray, ...]:
+    """Sizes, labels and sums of a record batch, copied out of the mapped file."""
+    sizes = np.stack([batch.column(name).to_numpy() for name in ("height", "width")], 1).astype(np.int64)
+    labels = batch.column("label").to_numpy().astype(np.int64)
+    sums = [batch.column(name).flatten().to_numpy().reshape(len(labels), -1) for name in ("rgb_sum", "rgb_products")]
+    return sizes, labels, *(part.copy() for part in sums)
