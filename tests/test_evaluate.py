@@ -75,6 +75,17 @@ def test_the_grid_is_regular_from_edge_to_edge(side, crop, expected):
     assert grid(torch.tensor([[side, crop]]), crop).tolist() == [[expected, [0] * 5]]
 
 
+def test_the_centre_crop_is_one_pass_over_the_middle():
+    assert grid(torch.tensor([[10, 5, 6, 7]]), 2, 1).tolist() == [[[4], [2], [2], [2]]]  # 1.5 and 2.5 become 2
+    shades = np.arange(8, dtype=np.uint8)[None, :, None] * np.ones((2, 1, 3), np.uint8)
+    split, done = Split.of([shades], [0]), []
+    found = posteriors(LeftColumn(), split, ZERO, "centre-crop", flip=False, report=done.append)
+    np.testing.assert_allclose(found[0, 0], logistic(3), rtol=1e-5)  # columns 3 and 4 of 0 ... 7
+    flipped = posteriors(LeftColumn(), split, ZERO, "centre-crop")
+    np.testing.assert_allclose(flipped[0, 0], (logistic(3) + logistic(4)) / 2, rtol=1e-5)
+    assert done == [1.0]
+
+
 def test_multi_crop_is_the_average_of_a_forward_pass_per_crop(model):
     split = random_split([(40, 52)])
     x = split.image(0).permute(2, 0, 1)[None].float()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vgglib import devices
 from vgglib.data.imageset import Split
-from vgglib.experiments import GRID
+from vgglib.experiments import GRID, METHODS
 from vgglib.models import VGG
 
 # Pixels in one forward pass: large enough to keep the cores busy, small enough for the memory of a laptop or of one
@@ -19,8 +19,8 @@ from vgglib.models import VGG
 PIXELS_PER_BATCH = {"cpu": 1 << 18, "cuda": 1 << 23}
 COMPILE_AFTER = 64  # passes of one shape: what comes less often is not worth some seconds of compilation
 
-METHODS = ("dense", "multi-crop")
 AVERAGES = ("scores", "posteriors")
+PLACES = {"multi-crop": GRID, "centre-crop": 1}  # of crops along each side of an image
 
 
 @torch.inference_mode()
@@ -40,7 +40,8 @@ def posteriors(
     `split` is at the test scale Q already, on the model's device. `method` says where the net looks:
 
     - dense: at the whole image at once, its fully connected layers acting as convolutions;
-    - multi-crop: at a regular 5 x 5 grid of crops over the whole image, each a forward pass of its own.
+    - multi-crop: at a regular 5 x 5 grid of crops over the whole image, each a forward pass of its own;
+    - centre-crop: at one crop in the middle.
 
     `average` says how the positions of one image (cells of the score map, or crops) become one posterior: "scores"
     averages their scores before the soft-max, "posteriors" their posteriors after it. With `flip` the posteriors of
@@ -62,7 +63,8 @@ def posteriors(
     if method == "dense":
         net, batches, passes = model.dense, _whole_images(split), 1
     else:
-        net, batches, passes = model, _crops(split, model.input_size), GRID**2
+        places = PLACES[method]
+        net, batches, passes = model, _crops(split, model.input_size, places), places**2
     if compiled:
         net = _compiled(net)
     result = torch.empty(len(split), model.head["fc8"].out_features, device=where)
@@ -108,15 +110,18 @@ def _whole_images(split: Split) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
         yield index, [pixels]
 
 
-def _crops(split: Split, size: int) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
-    """The same with a pass for each place of the grid; crops of images of any shapes have one size, so they stack."""
+def _crops(split: Split, size: int, places: int) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
+    """The same with a pass for each of places x places crops; crops of images of any shapes have one size, so they stack."""
     steps = torch.arange(size, device=split.device)
     for index, part in split.parts(max(1, PIXELS_PER_BATCH[split.device.type] // size**2)):
-        corners, own = grid(part.sizes, size), torch.arange(len(part), device=part.device)
+        corners, own = grid(part.sizes, size, places), torch.arange(len(part), device=part.device)
         rows, columns = (corners[:, side, :, None] + steps for side in (0, 1))
-        yield index, (part.pixels_at(own, rows[:, i], columns[:, j]) for i in range(GRID) for j in range(GRID))
+        yield index, (part.pixels_at(own, rows[:, i], columns[:, j]) for i in range(places) for j in range(places))
 
 
-def grid(sides: Tensor, size: int) -> Tensor:
-    """Where crops of `size` pixels begin along sides (...): (..., 5), equally spaced from edge to edge, rounded."""
-    return ((sides - size)[..., None] * torch.arange(GRID, device=sides.device) / (GRID - 1)).round().long()
+def grid(sides: Tensor, size: int, places: int = GRID) -> Tensor:
+    """Where crops of `size` pixels begin along sides (...): (..., places), equally spaced from edge to edge, rounded;
+    a single one lies in the middle.
+    """
+    steps = torch.arange(places, device=sides.device) if places > 1 else torch.tensor([0.5], device=sides.device)
+    return ((sides - size)[..., None] * steps / max(1, places - 1)).round().long()

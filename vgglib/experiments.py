@@ -11,6 +11,7 @@ from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
+METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, see `evaluate.posteriors`
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 
@@ -128,7 +129,8 @@ class Experiment:
 class Protocol:
     """How a trained net is tested (Sect. 3.2), at one scale Q.
 
-    method: "dense" over the whole image, or "multi-crop", the 5 x 5 grid of crops; `flip`: the mirror image, too;
+    method: "dense" over the whole image, "multi-crop", the 5 x 5 grid of crops, or "centre-crop", the one in the middle
+    by which other projects report; `flip`: the mirror image, too;
     average: over the positions in one image, "scores" before the soft-max or "posteriors" after it.
     """
 
@@ -142,7 +144,7 @@ class Protocol:
             raise ValueError(
                 f"Q is {self.test_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."
             )
-        for name, choices in (("method", ("dense", "multi-crop")), ("average", ("scores", "posteriors"))):
+        for name, choices in (("method", METHODS), ("average", ("scores", "posteriors"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(choices)}.")
 

@@ -28,7 +28,7 @@ def training_macs(run: Run, train_images: int) -> float:
 def testing_macs(run: Run, test_images: int) -> float:
     """Multiply-adds of a run's test on square images, about."""
     protocol = run.protocol
-    crops = GRID**2 if protocol.method == "multi-crop" else (protocol.test_scale / CROP) ** 2
+    crops = {"multi-crop": GRID**2, "centre-crop": 1}.get(protocol.method, (protocol.test_scale / CROP) ** 2)
     return crops * (2 if protocol.flip else 1) * test_images * crop_macs(run.experiment)
 
 

@@ -29,6 +29,7 @@ from vgglib.experiments import CROP, JITTER, Experiment
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
 
+METHODS = ("dense", "multi-crop")  # of the paper
 SCALES = (256, 384, 512)  # the ends and the middle of the range from which jitter draws S, and its net's three Q
 LARGEST = 1024  # pixels of a photograph's smallest side: more would only cost time here
 # With a white rim, since a photograph has all colours.
@@ -125,7 +126,7 @@ def positions(side: int, method: str, crop: int = CROP) -> Tensor:
     if method == "dense":
         stride = config("A").stride  # the same for all nets
         return stride * torch.arange(side // stride - crop // stride + 1)
-    raise ValueError(f"unknown method {method!r}: choose {' or '.join(evaluate.METHODS)}.")
+    raise ValueError(f"unknown method {method!r}: choose {' or '.join(METHODS)}.")
 
 
 def looks(sides: Sequence[int], method: str, crop: int = CROP) -> np.ndarray:
@@ -174,7 +175,7 @@ def coverage(sides: Sequence[tuple[int, int]], crop: int = CROP) -> Figure:
     """`looks` as maps, in percent of all positions: a column for each image of these sides (height, width), a line for
     each method.
     """
-    methods = evaluate.METHODS[::-1]
+    methods = METHODS[::-1]
     tallest = max(height / width for height, width in sides)
     size = (7, 0.3 + len(methods) * (0.35 + 1.9 * tallest))
     figure, panels = plt.subplots(len(methods), len(sides), figsize=size, squeeze=False, layout="constrained")
@@ -195,7 +196,7 @@ def coverage_table(sides: Sequence[tuple[int, int]], crop: int = CROP) -> pd.Dat
     """
     lines = []
     for lengths in sides:
-        for method in evaluate.METHODS:
+        for method in METHODS:
             rows, columns = (len(positions(side, method, crop)) for side in lengths)
             seen, count, area = looks(lengths, method, crop), rows * columns, lengths[0] * lengths[1]
             through = count * crop**2 / area if method == "multi-crop" else 1
