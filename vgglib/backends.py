@@ -115,7 +115,7 @@ def _local_dask(jobs: int) -> Iterator[Any]:
     quiet = {
         "dashboard_address": "127.0.0.1:0",
         "scheduler_kwargs": {"dashboard": False},
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
     }
     with (
         dask.config.set({"distributed.worker.daemon": False}),  # as `_fault` asks for

@@ -39,7 +39,7 @@ def load(
         raise ValueError(
             f"the data set {name} is read from a folder: say which with --data-dir (data_dir in a notebook)."
         )
-    folder = Path(data_dir).expanduser()
+    folder = Path(data_dir).expanduser().absolute()  # workers on other hosts may be in other folders
     if not folder.is_dir():
         raise ValueError(f"the data folder {data_dir} does not exist: check --data-dir.")
     if name == "tiny-imagenet":
