@@ -232,14 +232,19 @@ class _Abandoned(Exception):
     """The process that waits for this one was killed."""
 
 
+def _check_awaited(parent: int) -> None:
+    if parent not in (os.getpid(), os.getppid()):
+        raise _Abandoned
+
+
 def _told(images: Images, parent: int, tell: Callable[[int], None]) -> Iterator[tuple[str, int, bytes]]:
     """The images, whose number is told now and then, as long as somebody waits for them."""
+    _check_awaited(parent)
     count = 0
     for count, image in enumerate(images, start=1):
         yield image
         if count % IMAGES_PER_BATCH == 0:
-            if parent not in (os.getpid(), os.getppid()):
-                raise _Abandoned
+            _check_awaited(parent)
             tell(IMAGES_PER_BATCH)
     tell(count % IMAGES_PER_BATCH)
 
