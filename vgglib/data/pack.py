@@ -151,7 +151,7 @@ def _bytes_needed(shards: list[Shard], smallest_side: int) -> float:
     if not shards:
         return 0
     images = sum(len(shard.images) for shard in shards)
-    sample = min(SAMPLE, math.ceil(images / 16))
+    sample = min(SAMPLE, max(16, images // 16))
     chosen = shards[:: math.ceil(len(shards) / sample)]
     parts = [shard.images.part(0, math.ceil(sample / len(chosen))) for shard in chosen]
     with warnings.catch_warnings(action="ignore"):
