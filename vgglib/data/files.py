@@ -13,17 +13,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 
 
-def opened_image(data: bytes) -> Image.Image:
+def opened_image(data: bytes, upright: bool = False) -> Image.Image:
     """Encoded image -> RGB image, upright and decoded; grey and CMYK become RGB.
 
-    Raises ValueError when the data is no image or is cut short.
+    `upright` says that the image is known to be, which saves looking. Raises ValueError when the data is no image or is
+    cut short.
     """
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} has no fixed range of grey levels, save it with 8 bits a channel")
-        return ImageOps.exif_transpose(image).convert("RGB")
+        image = image if upright else ImageOps.exif_transpose(image)
+        return image if image.mode == "RGB" else image.convert("RGB")
     except UnidentifiedImageError as error:
         raise ValueError("it is no image") from error
     except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault

@@ -166,7 +166,7 @@ class PackedSplit:
     def _decoded(self, i: int) -> Image.Image:
         path = self.shards[self.shard[i]]
         try:
-            return opened_image(os.pread(_descriptor(path), int(self.length[i]), int(self.offset[i])))
+            return opened_image(os.pread(_descriptor(path), int(self.length[i]), int(self.offset[i])), upright=True)
         except ValueError as error:
             raise ValueError(
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
