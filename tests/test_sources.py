@@ -107,8 +107,11 @@ def test_a_flat_val_and_its_list_must_agree(tmp_path):
 
 def test_a_damaged_devkit_is_refused(tmp_path):
     root = layouts.devkit(tmp_path)
-    (root / "ILSVRC2012_devkit_t12" / "data" / "meta.mat").write_bytes(b"nothing")
-    refused("is no whole devkit", root)
+    folder = root / "ILSVRC2012_devkit_t12" / "data"
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("4\n" * len(layouts.VAL))
+    refused(r"is no whole devkit \(KeyError: 4\)", root)  # the number of an inner node
+    (folder / "meta.mat").write_bytes(b"nothing")
+    refused(r"is no whole devkit \(", root)
 
 
 def test_incomplete_parquet_copies_are_refused(tmp_path):
