@@ -1,4 +1,4 @@
-"""The command line: `vgg plan`, `vgg run`, `vgg table`, `vgg keep`, `vgg data`."""
+"""The command line: `vgg plan`, `vgg run`, `vgg table`, `vgg evaluate`, `vgg keep`, `vgg data`."""
 
 from __future__ import annotations
 
@@ -180,6 +180,40 @@ def table(
         learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
     _print_tables(_store(results).rows(entries))
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Nets that others trained, such as torchvision:D,torchvision:E, or from files, such as "
+            "torchvision:D=/path/vgg16.pth or caffe:D=/path/VGG_ILSVRC_16_layers.caffemodel. torchvision has A, B, D "
+            "and E, Caffe D and E."
+        ),
+    ],
+    preset: Preset = "imagenet",
+    table: Annotated[
+        str, typer.Option(help="Which protocols: those of the paper's table 3, 4, 5 or 6, or all.")
+    ] = "all",
+    data_dir: DataDir = None,
+    results: Results = None,
+    device: Device = None,
+    jobs: Annotated[int | None, typer.Option(help="Nets tested at once; by default one per core.")] = None,
+    skip_bad_images: SkipBadImages = False,
+) -> None:
+    """Test nets that others trained as the paper tests its own, and print their errors beside those expected."""
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs is {jobs}: it must be at least 1.")
+    from vgglib import distributed, expected
+    from vgglib.published import Source
+
+    sources = [Source.of(text) for text in _listed(weights)]
+    found = expected.evaluate(
+        preset, sources, table, results, data_dir=data_dir, device=device, jobs=jobs, skip_bad_images=skip_bad_images
+    )
+    if distributed.first():
+        typer.echo(expected.shown(found).to_string(index=False))
 
 
 @app.command(name="claims")

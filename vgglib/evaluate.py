@@ -111,7 +111,7 @@ def _whole_images(split: Split) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
 
 
 def _crops(split: Split, size: int, places: int) -> Iterator[tuple[Tensor, Iterable[Tensor]]]:
-    """The same with a pass for each of places x places crops; crops of images of any shapes have one size, so they stack."""
+    """The same with a pass for each place of the grid; crops of images of any shapes have one size, so they stack."""
     steps = torch.arange(size, device=split.device)
     for index, part in split.parts(max(1, PIXELS_PER_BATCH[split.device.type] // size**2)):
         corners, own = grid(part.sizes, size, places), torch.arange(len(part), device=part.device)

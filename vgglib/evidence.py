@@ -28,8 +28,8 @@ TESTS = {
 
 
 def presets(store: Store) -> list[str]:
-    """The presets that have records; the one for tests is no evidence."""
-    return [name for name in PRESETS if name != "smoke" and any((store.root / name / "runs").glob("*.json"))]
+    """The presets that have records of trainings; the one for tests is no evidence."""
+    return [name for name in PRESETS if name != "smoke" and any((store.root / name / "runs").glob("*_seed*.json"))]
 
 
 def rows(store: Store, preset: str, table: str = "all") -> pd.DataFrame:
@@ -50,7 +50,8 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
-    found = [_line(record, planned) for record in store.records(preset)]
+    trained_here = [record for record in store.records(preset) if not record["experiment"].get("weights")]
+    found = [_line(record, planned) for record in trained_here]
     if not found:
         raise ValueError(f"preset {preset} has no records in {store.root}: run it first.")
     return pd.DataFrame(found)

@@ -12,16 +12,21 @@ from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
 METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, see `evaluate.posteriors`
+# Nets of which others published weights that they trained on ImageNet: torchvision, and the authors for Caffe.
+PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One net trained once. Scales are the paper's (224, 256, 384 ...); `resolution` turns them into pixels."""
+    """One net trained once. Scales are the paper's (224, 256, 384 ...); `resolution` turns them into pixels.
+
+    With `weights` it is a net that was trained elsewhere: it has no seed, and the settings of a training say nothing.
+    """
 
     net: str
-    seed: int
+    seed: int | None
     train_scale: int | tuple[int, int] = 256  # S, or [S_min; S_max] from which each image draws its own; Sect. 3.1
     resolution: float = 1.0
     width: float = 1.0
@@ -40,6 +45,7 @@ class Experiment:
     # Shares of `epochs` by which each drop happens at the latest; () waits for the plateau however long it takes.
     drop_deadlines: tuple[float, ...] = ()
     precision: str = "auto"  # bf16 where the hardware multiplies it, else fp32; or either by name
+    weights: str | None = None  # a key of PUBLISHED: whose weights are taken, where the net is not trained here
 
     def __post_init__(self):
         object.__setattr__(self, "drop_deadlines", tuple(self.drop_deadlines))
@@ -52,7 +58,8 @@ class Experiment:
         for name in ("batch_size", "epochs", "patience", "learning_rate", "resolution"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0 and finite.")
-        if self.seed < 0:
+        self._check_weights()
+        if self.seed is not None and self.seed < 0:
             raise ValueError(f"seed is {self.seed}: it must be 0 or greater.")
         if self.start and self.start.net != self.net and (self.start.net != "A" or self.net not in GROWN_NETS):
             raise ValueError(
@@ -69,6 +76,13 @@ class Experiment:
             raise ValueError(
                 f"drop_deadlines is {self.drop_deadlines}: give {self.drops} rising shares of the epochs, or none."
             )
+
+    def _check_weights(self) -> None:
+        if (self.weights is None) == (self.seed is None):
+            raise ValueError(f"seed is {self.seed} with weights {self.weights}: a training has a seed, they have none.")
+        if self.weights is not None and self.net not in PUBLISHED.get(self.weights, ()):
+            known = " and ".join(f"{', '.join(nets)} of {name}" for name, nets in PUBLISHED.items())
+            raise ValueError(f"there are no weights of net {self.net} by {self.weights}: there are {known}.")
 
     def pixels(self, scale: int) -> int:
         """The paper's scale in pixels of this experiment; the only place where the two meet."""
@@ -117,12 +131,12 @@ class Experiment:
 
     @property
     def start_text(self) -> str:
-        """How the first stage begins: "A", or the name of the initialisation."""
-        return "A" if self.first.start else self.initialisation
+        """How the first stage begins: "A", or the name of the initialisation; or whose weights the net has."""
+        return self.weights or ("A" if self.first.start else self.initialisation)
 
     @property
     def name(self) -> str:
-        return f"{self.net}_S{self.scale_text}_seed{self.seed}"
+        return f"{self.net}_{self.weights}" if self.weights else f"{self.net}_S{self.scale_text}_seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -297,7 +311,7 @@ class Entry:
         return self.runs[0].preset
 
     @property
-    def seed(self) -> int:
+    def seed(self) -> int | None:
         return self.runs[0].experiment.seed
 
     @property
@@ -413,7 +427,8 @@ def plan(
             raise ValueError(f"a {name} is given twice in {', '.join(map(str, values))}: name each once.")
     for net in nets:
         config(net)
-    known = {field.name for field in fields(Experiment)} - {"net", "seed", "train_scale", "start"} | set(GROWN_ONLY)
+    fixed = {"net", "seed", "train_scale", "start", "weights"}
+    known = {field.name for field in fields(Experiment)} - fixed | set(GROWN_ONLY)
     for key in overrides:
         if key not in known:
             raise ValueError(f"unknown setting {key!r}: choose one of {', '.join(sorted(known))}.")

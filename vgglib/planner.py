@@ -22,6 +22,8 @@ def crop_macs(experiment: Experiment) -> int:
 
 def training_macs(run: Run, train_images: int) -> float:
     """Multiply-adds of the training behind a run, its earlier stages left out: forward and backward."""
+    if run.experiment.weights:
+        return 0.0  # trained elsewhere
     return TRAINING_PASSES * run.experiment.epochs * train_images * crop_macs(run.experiment)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vgglib import backends, checkpoints, data, devices, distributed, weights
+from vgglib import backends, checkpoints, data, devices, distributed, published, weights
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Entry, Run, as_dict, preset, runs
@@ -25,7 +25,7 @@ from vgglib.planner import testing_macs, training_macs
 from vgglib.progress import Event, Silent, fitting
 from vgglib.provenance import commit
 from vgglib.results import SCHEMA, Store, default_root
-from vgglib.train import Diverged, OutOfTime, Progress, train
+from vgglib.train import Diverged, OutOfTime, Progress, Trained, train
 
 # Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
 # of two cores, of which compiled passes save a tenth (AVX-512) to a half (AMX).
@@ -255,16 +255,7 @@ class _Worker:
             send(Event(task.name, "training", progress, share))
 
         try:
-            trained = train(
-                task.run.experiment,
-                self.images,
-                where,
-                checkpoint,
-                lambda: self._donor(task.run, where),
-                report,
-                self.stop_at,
-                self.division,
-            )
+            trained = self._trained(task.run, where, report)
             for number, run in enumerate(missing):
                 done, own = sum(work[: number + 1]) / sum(work), work[number + 1]
                 looked = self._looked(task.name, run, send, done, own / sum(work))
@@ -281,6 +272,23 @@ class _Worker:
                 for run in missing[len(evaluated) :]:
                     self.store.write(run, record.failed(run, failure))
             send(Event(task.name, "failed"))
+
+    def _trained(self, run: Run, where: torch.device, report: Callable[[Progress], None]) -> Trained:
+        """The net of a run: trained here, or with the weights that others published."""
+        if run.experiment.weights:
+            found = published.trained(self.store, run, len(self.images.class_names))
+            found.model.to(where, memory_format=torch.channels_last)
+            return found
+        return train(
+            run.experiment,
+            self.images,
+            where,
+            self.store.checkpoint_path(run),
+            lambda: self._donor(run, where),
+            report,
+            self.stop_at,
+            self.division,
+        )
 
     def _looked(self, name: str, run: Run, send: Callable[[Event], None], done: float, own: float):
         """What an evaluation reports to: tells the display about once a second, and ends it when time is up."""
@@ -319,7 +327,7 @@ class _Record:
         self.precision = devices.precision(run.experiment.precision, where)
         self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), commit()
 
-    def evaluated(self, run: Run, trained, report, work: float) -> tuple[dict, np.ndarray, np.ndarray]:
+    def evaluated(self, run: Run, trained: Trained, report, work: float) -> tuple[dict, np.ndarray, np.ndarray]:
         """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol, which
         takes `work` multiply-adds.
 
@@ -336,7 +344,7 @@ class _Record:
             own = posteriors(
                 trained.model,
                 split,
-                self.images.mean_rgb,
+                trained.mean_rgb,
                 method=protocol.method,
                 flip=protocol.flip,
                 average=protocol.average,

@@ -54,13 +54,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained net with its history; `initial_signal` holds the first batch's logit sd and gradient norm of
-    conv1_1.
+    """A trained net with its history; `initial_signal` holds the first batch's logit sd and gradient norm of conv1_1,
+    `mean_rgb` (3,) is what the net's input is without, in grey levels 0-255.
     """
 
     model: VGG
     history: tuple[Epoch, ...]
     initial_signal: dict[str, float]
+    mean_rgb: Tensor
 
 
 class Diverged(Exception):
@@ -99,7 +100,7 @@ def train(
     training.begin(donor)
     while rate := training.next_learning_rate():
         training.epoch(rate)
-    return Trained(training.model, tuple(training.history), training.signal)
+    return Trained(training.model, tuple(training.history), training.signal, images.mean_rgb)
 
 
 @dataclass
@@ -352,9 +353,10 @@ class _Training:
     def _take_up(self, path: Path) -> None:
         tensors, state = checkpoints.read(path)
         for key, value in self._identity.items():
-            if (was := state.get(key)) != value:
-                both = isinstance(was, dict) and isinstance(value, dict)
-                how = differences(was, value) if both else f"{str(was)[:12]} and now {str(value)[:12]}"
+            was = state.get(key)
+            both = isinstance(was, dict) and isinstance(value, dict)
+            how = differences(was, value) if both else f"{str(was)[:12]} and now {str(value)[:12]}"
+            if was != value and how:  # an older checkpoint lacks settings that are None now
                 raise ValueError(
                     f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results."
                 )
