@@ -176,6 +176,7 @@ def main(
     record = {
         "schema": SCHEMA,
         "images": len(loaded.train),
+        "files": len(files),
         "file_bytes": sum(os.path.getsize(file) for file in files),
         "pack_bytes": summary.size_bytes,
         "packed_images_per_second": summary.packed / summary.seconds if summary.packed else None,
