@@ -39,9 +39,10 @@ def stored(data: bytes, smallest_side: int) -> Stored:
         data = _encoded(pixels)
         pixels = decode(data)
     height, width, _ = pixels.shape
-    values = pixels.reshape(-1, 3).astype(np.float64)
-    products = values.T @ values
-    return Stored(height, width, data, values.sum(0), products[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])
+    values = np.ones((4, height * width))  # a row of ones, so that one product gives the sums, too
+    values[:3] = pixels.reshape(-1, 3).T
+    products = values @ values.T
+    return Stored(height, width, data, products[:3, 3], products[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])
 
 
 def _fit(data: bytes, smallest_side: int) -> bool:
