@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 
 from vgglib import data
 from vgglib.augment import draw, generator
-from vgglib.data import packed, shards
+from vgglib.data import dali, packed, shards
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.stored import stored
 from vgglib.evaluate import posteriors
@@ -56,9 +56,14 @@ def folder(tmp_path_factory):
     return write_pack(tmp_path_factory.mktemp("pack"))
 
 
-@pytest.fixture(params=[0, 2], ids=["no worker", "two workers"])
+needs_dali = pytest.mark.skipif(not dali.installed(), reason="NVIDIA DALI is not installed (nvidia-dali-cuda130)")
+WAYS = [("pillow", 0), ("pillow", 2), pytest.param(("dali", 2), marks=needs_dali)]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}, {way[1]} workers")
 def images(folder, request):
-    return packed.load(folder, minival_share=0.1, workers=request.param)
+    decoder, workers = request.param
+    return packed.load(folder, minival_share=0.1, workers=workers, decoder=decoder)
 
 
 def in_memory(split):
@@ -195,6 +200,17 @@ def test_the_digest_sees_pixels_labels_and_sizes(tmp_path, folder):
     assert len({digest(change) for change in changes}) == len(changes)
 
 
+def test_a_decoder_that_is_unknown_or_missing_is_refused(folder, monkeypatch):
+    with pytest.raises(ValueError, match="unknown decoder 'turbo': choose one of auto, dali, pillow"):
+        packed.load(folder, decoder="turbo")
+    monkeypatch.setattr(dali, "installed", lambda: False)
+    assert packed.load(folder).train.decoder == "pillow"
+    with pytest.raises(ValueError, match="DALI is not installed: pip install nvidia-dali-cuda130, or pass --decoder"):
+        packed.load(folder, decoder="dali")
+    monkeypatch.setattr(dali, "installed", lambda: True)
+    assert packed.load(folder).train.decoder == "dali"
+
+
 def test_what_is_no_whole_pack_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"holds no pack.json: pack the images, `vgg data pack SOURCE "):
         data.load("imagenet", tmp_path)
@@ -218,10 +234,10 @@ def test_what_is_no_whole_pack_is_refused(tmp_path):
         packed.load(tmp_path)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_went_bad_is_named(tmp_path, workers):
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0]}, {way[1]} workers")
+def test_an_image_that_went_bad_is_named(tmp_path, way):
     write_pack(tmp_path)
-    split = packed.load(tmp_path, workers=workers).val.rescaled(64)
+    split = packed.load(tmp_path, workers=way[1], decoder=way[0]).val.rescaled(64)
     path = split.shards[0]
     content = bytearray(path.read_bytes())
     content[int(split.offset[3]) : int(split.offset[3]) + 200] = bytes(200)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from vgglib import devices
-from vgglib.data import resample
+from vgglib.data import dali, resample
 from vgglib.data.files import opened_image
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.shards import left_out, mapped, places
@@ -32,6 +32,7 @@ MINIVAL_SHARE = 0.01  # of ILSVRC some 12,800 images, enough to see an error set
 PIECE = 32  # images that a worker makes at once: small enough for the shared memory of a container
 AHEAD = 2  # pieces that every worker may have finished or begun before they are asked for
 MOST_WORKERS = 16
+DECODERS = ("auto", "dali", "pillow")
 
 CPU = torch.device("cpu")
 
@@ -47,7 +48,7 @@ class PackedSplit:
     stored: (N, 2) int64, height and width of the stored image; labels: (N,) int64; rgb_sum (N, 3), rgb_products (N, 6):
     sums over the stored pixels of R, G, B and RR, GG, BB, RG, RB, GB; side: the smallest side in pixels that images are
     rescaled to (None: as stored); device: where labels are, and where images are brought; workers: processes that read,
-    0 for this one alone.
+    0 for this one alone; decoder: "pillow", or "dali" for crops.
     """
 
     shards: tuple[Path, ...]
@@ -61,6 +62,7 @@ class PackedSplit:
     side: int | None = None
     device: torch.device = CPU
     workers: int = 0
+    decoder: str = "pillow"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -135,6 +137,10 @@ class PackedSplit:
         To rounding, a crop is a window of the image as `rescaled` makes it, but only its own pixels are computed.
         """
 
+        if self.decoder == "dali":
+            yield from dali.crops(self, steps, size, max(1, self.workers))
+            return
+
         def make(draws: Draws) -> Tensor:
             columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
             rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -145,6 +151,15 @@ class PackedSplit:
 
         for draws, made in self._ahead(make, ((draws, pieces(draws)) for draws in steps)):
             yield draws, torch.cat(made).permute(0, 3, 1, 2)
+
+    def encoded(self, i: int) -> bytes:
+        """The JPEG of image i."""
+        return os.pread(_descriptor(self.shards[self.shard[i]]), int(self.length[i]), int(self.offset[i]))
+
+    def check(self, index: Tensor) -> None:
+        """ValueError, naming the image, when one of those at `index` does not decode."""
+        for i in index.tolist():
+            self._decoded(i)
 
     def _whole(self, i: int) -> Tensor:
         image = torch.from_numpy(np.array(self._decoded(i)))
@@ -166,7 +181,7 @@ class PackedSplit:
     def _decoded(self, i: int) -> Image.Image:
         path = self.shards[self.shard[i]]
         try:
-            return opened_image(os.pread(_descriptor(path), int(self.length[i]), int(self.offset[i])), upright=True)
+            return opened_image(self.encoded(i), upright=True)
         except ValueError as error:
             raise ValueError(
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
@@ -255,12 +270,21 @@ def _descriptor(path: Path) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def load(folder: Path, minival_share: float = MINIVAL_SHARE, workers: int | None = None) -> ImageSet:
+def load(
+    folder: Path, minival_share: float = MINIVAL_SHARE, workers: int | None = None, decoder: str = "auto"
+) -> ImageSet:
     """The data set that `vgg data pack` has written into `folder`; minival is `minival_share` of every class of train.
 
-    workers: processes that read and decode, by default one for each core of this process.
-    Raises ValueError for a folder that holds no whole pack.
+    workers: processes that read and decode, by default one for each core of this process; decoder: one of `DECODERS`,
+    "auto" takes DALI where it is installed.
+    Raises ValueError for a folder that holds no whole pack, and for a decoder that is unknown or not installed.
     """
+    if decoder not in DECODERS:
+        raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
+    if decoder == "dali" and not dali.installed():
+        raise ValueError("DALI is not installed: pip install nvidia-dali-cuda130, or pass --decoder pillow.")
+    if decoder == "auto":
+        decoder = "dali" if dali.installed() else "pillow"
     try:
         described = json.loads((folder / PACK).read_bytes())
         schema = described["schema"]
@@ -281,13 +305,13 @@ def load(folder: Path, minival_share: float = MINIVAL_SHARE, workers: int | None
             f"{missing[0].name}: go on with `vgg data pack SOURCE {folder}`."
         )
     workers = min(devices.cores(), MOST_WORKERS) if workers is None else workers
-    (train, skipped), (val, more) = (_split(paths[name], workers) for name in ("train", "val"))
+    (train, skipped), (val, more) = (_split(paths[name], workers, decoder) for name in ("train", "val"))
     return ImageSet.of(
         described["name"], described["class_names"], train, val, (*skipped, *more), minival_share=minival_share
     )
 
 
-def _split(paths: list[Path], workers: int) -> tuple[PackedSplit, list[str]]:
+def _split(paths: list[Path], workers: int, decoder: str = "pillow") -> tuple[PackedSplit, list[str]]:
     """The images of some shards, and the names of those that were left out when they were packed."""
     parts, skipped = [], []
     for number, path in enumerate(paths):
@@ -308,6 +332,7 @@ def _split(paths: list[Path], workers: int) -> tuple[PackedSplit, list[str]]:
         rgb_sum=np.concatenate(sums),
         rgb_products=np.concatenate(products),
         workers=workers,
+        decoder=decoder,
     ), skipped
 
 
