@@ -239,7 +239,9 @@ def _state_dict(source: Source) -> dict[str, Tensor]:
         state = torch.load(source.path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _Unfit("it holds more than tensors, or is no PyTorch file, and nothing of it was executed.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a file cut short raises almost anything
         raise _Unfit("it is no PyTorch file, or cut short.") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise _Unfit("it is no state dict of tensors.")
