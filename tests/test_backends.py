@@ -70,8 +70,6 @@ def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monke
             check_calls(pool)
 
 
-# Ray leaves it to the interpreter's end to close what its servers write to.
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning", "ignore:subprocess .* is still running")
 def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
     with backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path) as pool:
         check_calls(pool)

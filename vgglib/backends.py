@@ -3,7 +3,8 @@ all of them by way of joblib.
 
 A cluster must offer, on every host: the same vgglib; and the results folder at the same path, on a file system whose
 locks (flock) hold between hosts and whose renames are atomic, such as NFS 4, or Lustre mounted with flock. This is
-checked before any work. The clocks of the hosts should agree: a time budget ends at an instant.
+checked before any work. Packed images must be at the same path, too. The clocks of the hosts should agree: a time
+budget ends at an instant.
 
 A dask worker takes one run at a time, with the GPU of its own CUDA_VISIBLE_DEVICES: start one worker for each GPU. Ray
 gives each run a GPU of its own. A worker that is lost loses no more than the work since the last checkpoint.
