@@ -126,6 +126,9 @@ def run(
         ),
     ] = None,
     skip_bad_images: SkipBadImages = False,
+    decoder: Annotated[
+        str, typer.Option(help="Of packed images: pillow, dali (NVIDIA's) or auto, which takes DALI where it is.")
+    ] = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
     max_minutes: Annotated[float, typer.Option(help="Stop after so many minutes; the next call goes on.")] = float(
         "inf"
@@ -149,8 +152,8 @@ def run(
 
     rows = runner.run(
         entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, backend=backend, scheduler=scheduler,
-        results=results, skip_bad_images=skip_bad_images, retry_failed=retry_failed, max_minutes=max_minutes,
-        images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
+        results=results, skip_bad_images=skip_bad_images, decoder=decoder, retry_failed=retry_failed,
+        max_minutes=max_minutes, images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
     )  # fmt: skip
     from vgglib import distributed
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +69,24 @@ def one_by_one(jobs: int, backend: Any, **settings: Any):
         return joblib.Parallel(n_jobs=jobs, max_nbytes=None, batch_size=1, pre_dispatch=jobs)
 
 
+def _end_with_parent() -> None:
+    """Called in a manager's process, which would stay for ever if its parent was killed."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(multiprocessing.parent_process().pid,), daemon=True).start()
+
+
 @contextmanager
 def loky(jobs: int) -> Iterator[Workers]:
     """`jobs` processes of this host."""
+    manager = SyncManager()
+    manager.start(_end_with_parent)
     with (
-        multiprocessing.Manager() as manager,
+        manager,
         tempfile.TemporaryDirectory(prefix="vgglib-") as folder,
         one_by_one(jobs, "loky") as parallel,
     ):

@@ -43,6 +43,7 @@ def run(
     scheduler: str | None = None,
     results: str | Path | None = None,
     skip_bad_images: bool = False,
+    decoder: str = "auto",
     retry_failed: bool = False,
     max_minutes: float = math.inf,
     images_per_pass: int | None = None,
@@ -51,15 +52,15 @@ def run(
 ) -> pd.DataFrame:
     """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it.
 
-    On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave
-    most of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU
-    always takes them in turn. With the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at
-    the address `scheduler` or one that is started on this host; `backends` says what its hosts must have in common.
+    On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave most
+    of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU always
+    takes them in turn. With the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at the
+    address `scheduler` or one that is started on this host; `backends` says what its hosts must have in common.
     Processes that torchrun started train and test every net together; `images_per_pass` and `bf16_gradients` are as in
-    `distributed.Division`. A failed run counts as an outcome and is not repeated unless `retry_failed`. Trainings and
-    evaluations stop after `max_minutes`; the next call goes on. Several callers may share a results folder: what one is
-    at, the others leave to it. Raises ValueError or OSError, before any training, for a data or results folder, or a
-    cluster, that will not do.
+    `distributed.Division`, `decoder` as in `data.load`. A failed run counts as an outcome and is not repeated unless
+    `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may share
+    a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training, for a
+    data or results folder, or a cluster, that will not do.
     """
     backends.check(backend, scheduler)
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
@@ -72,7 +73,7 @@ def run(
     records = {run: store.read(run) for run in planned}
     images = None
     if data_dir and preset(name).needs_folder:
-        images = load_images(name, data_dir, skip_bad_images)
+        images = load_images(name, data_dir, skip_bad_images, decoder)
         _check_images(records.values(), images)
     with distributed.joined(
         where, Division(images_per_pass=images_per_pass, bf16_gradients=bf16_gradients)
@@ -83,7 +84,7 @@ def run(
             folder = store.checkpoint_path(planned[0]).parent
             jobs = jobs if division.count == 1 else 1
             with backends.workers(backend, scheduler, jobs, threads, device, len(tasks), folder) as pool:
-                images = images or load_images(name, data_dir, skip_bad_images)
+                images = images or load_images(name, data_dir, skip_bad_images, decoder)
                 _check_images(records.values(), images)
                 threads = threads or (1 if pool else max(1, devices.cores() // division.on_this_machine))
                 at = device if scheduler else str(where)
@@ -153,7 +154,11 @@ def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None
 
 
 def load_images(
-    preset_name: str, data_dir: str | Path | None = None, skip_bad_images: bool = False, **drawn: int
+    preset_name: str,
+    data_dir: str | Path | None = None,
+    skip_bad_images: bool = False,
+    decoder: str = "auto",
+    **drawn: int,
 ) -> data.ImageSet:
     """The images of a preset.
 
@@ -162,7 +167,7 @@ def load_images(
     """
     chosen = preset(preset_name)
     if chosen.needs_folder:
-        return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images)
+        return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
     return data.load(**chosen.data | drawn)
 
 
@@ -404,6 +409,7 @@ class _Record:
                 **self.commit,
                 "data_sha256": self.images.digest,
                 "images_skipped": len(self.images.skipped),
+                "decoder": getattr(self.images.train, "decoder", None),  # of images that are read while a net trains
                 "started_utc": self.started.isoformat(timespec="seconds"),
                 "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
                 "training_seconds": sum(epoch.seconds for epoch in history),

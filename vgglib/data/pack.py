@@ -246,7 +246,8 @@ def _told(images: Images, parent: int, tell: Callable[[int], None]) -> Iterator[
         if count % IMAGES_PER_BATCH == 0:
             _check_awaited(parent)
             tell(IMAGES_PER_BATCH)
-    tell(count % IMAGES_PER_BATCH)
+    if rest := count % IMAGES_PER_BATCH:
+        tell(rest)
 
 
 def _rows(

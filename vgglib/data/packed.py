@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -203,16 +204,18 @@ class PackedSplit:
                 waiting.append((item, list(own)))
                 yield from waiting[-1][1]
 
+        # A worker of a cluster may have no processes of its own.
+        workers = 0 if multiprocessing.current_process().daemon else self.workers
         pinned = self.device.type == "cuda"
         loader = DataLoader(
             _Maker(make),
             sampler=keys(),
             batch_size=None,
-            num_workers=self.workers,
-            prefetch_factor=AHEAD if self.workers else None,
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
             collate_fn=_unchanged,
             pin_memory=pinned,
-            multiprocessing_context="fork" if self.workers else None,  # what is to be made need not be pickled
+            multiprocessing_context="fork" if workers else None,  # what is to be made need not be pickled
         )
         made: list[Tensor] = []
         for found in loader:
@@ -282,7 +285,7 @@ def load(
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
     if decoder == "dali" and not dali.installed():
-        raise ValueError("DALI is not installed: pip install nvidia-dali-cuda130, or pass --decoder pillow.")
+        raise ValueError("DALI is not installed: pip install 'vgglib[dali]', or pass --decoder pillow.")
     if decoder == "auto":
         decoder = "dali" if dali.installed() else "pillow"
     try:
