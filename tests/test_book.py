@@ -33,9 +33,10 @@ def text_files() -> list[Path]:
 
 
 def requirements() -> list[Requirement]:
-    """Everything that pyproject.toml asks for, extras included."""
+    """Everything that pyproject.toml asks for, extras included, except for DALI: large, and bound to a version of CUDA."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = {name: texts for name, texts in project["optional-dependencies"].items() if name != "dali"}
+    lists = [project["dependencies"], *extras.values()]
     return [Requirement(text) for texts in lists for text in texts]
 
 
