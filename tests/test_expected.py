@@ -113,7 +113,7 @@ def test_a_plan_that_cannot_be_is_refused(arguments, message):
 
 @pytest.fixture
 def images(monkeypatch, two_colours):
-    few = replace(two_colours, val=two_colours.val.subset(range(4)))
+    few = replace(two_colours, val=two_colours.val.subset(range(2)))
     monkeypatch.setattr(runner, "load_images", lambda *_: few)
     return few
 

@@ -140,6 +140,19 @@ def test_what_a_net_can_start_from():
     assert second.donor == first
 
 
+def test_published_weights_have_no_seed_and_trainings_no_weights():
+    assert Experiment("D", None, weights="caffe").name == "D_caffe"
+    for seed, weights in ((0, "torchvision"), (None, None)):
+        with pytest.raises(ValueError, match=f"seed is {seed} with weights {weights}: a training has a seed"):
+            Experiment("D", seed, weights=weights)
+    with pytest.raises(
+        ValueError, match="no weights of net A by caffe: there are A, B, D, E of torchvision and D, E of"
+    ):
+        Experiment("A", None, weights="caffe")
+    with pytest.raises(ValueError, match="unknown setting 'weights'"):
+        plan("smoke", weights="torchvision")
+
+
 def test_scales_below_the_crop_are_refused():
     with pytest.raises(ValueError, match="S is 200, smaller than the crop of 224"):
         Experiment("A", 0, train_scale=200)

@@ -23,6 +23,8 @@ def test_help_needs_no_torch():
         (["run", "--preset", "smoke", "--width", "-1"], "width is -1"),
         (["run", "--preset", "tiny-imagenet", "--data-dir", "/nowhere"], "/nowhere does not exist"),
         (["run", "--preset", "smoke", "--seeds", "x"], "'x' is no list of seeds"),
+        (["evaluate", "--weights", "torchvision:C"], "there are no weights of net C by torchvision"),
+        (["evaluate", "--weights", "torchvision:A=/nowhere"], "/nowhere is not a file"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(arguments, message, tmp_path):

@@ -5,7 +5,7 @@ from vgglib import planner
 from vgglib.configs import config
 from vgglib.cost import macs, parameters
 from vgglib.data import load
-from vgglib.experiments import PRESETS, plan
+from vgglib.experiments import PRESETS, Experiment, Protocol, Run, plan
 
 CROP = macs(config("A").scaled(1 / 64), 56)
 
@@ -17,6 +17,8 @@ def test_the_work_of_one_run_by_hand():
     crops = plan("smoke", "5", ["D"], [0])[1].runs[0]
     assert crops.protocol.method == "multi-crop"
     assert planner.testing_macs(crops, 10) == 10 * 50 * macs(config("D").scaled(1 / 64), 56)
+    one = Run("imagenet", Experiment("A", None, weights="torchvision"), Protocol(256, "centre-crop", flip=False))
+    assert (planner.training_macs(one, 10), planner.testing_macs(one, 10)) == (0, 10 * macs(config("A"), 224))
 
 
 def test_hours_and_energy_by_hand():

@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from vgglib.experiments import as_dict, plan
+from vgglib.experiments import as_dict, plan, runs
 from vgglib.metrics import error_percent
 from vgglib.paper import FOLDER, numbers
 from vgglib.results import FIELDS, Store, _check
@@ -77,6 +77,16 @@ def test_a_damaged_record_is_refused_by_name(store, damage, message):
 def test_a_record_of_other_settings_is_refused(store):
     store.write(RUN, record(experiment=as_dict(RUN.experiment) | {"epochs": 99}))
     with pytest.raises(ValueError, match=r"epochs was 99 and is 2"):
+        store.read(RUN)
+
+
+def test_a_setting_that_older_records_lack_is_taken_as_unset(store):
+    older = as_dict(RUN.experiment)
+    assert older.pop("weights") is None
+    written = store.write(RUN, record(experiment=older))
+    assert store.read(RUN) == written
+    store.write(RUN, record(experiment=older | {"weights": "torchvision"}))
+    with pytest.raises(ValueError, match="weights was torchvision and is None"):
         store.read(RUN)
 
 
@@ -189,3 +199,10 @@ def test_committed_records_are_whole():
         _check(found, path)
         assert found["status"] in ("done", "failed")
         assert found["environment"]["data_sha256"] and found["environment"]["torch"]
+
+
+@pytest.mark.parametrize("preset", ["demo", "tiny-imagenet-50"])
+def test_committed_records_are_those_of_todays_settings(preset):
+    store = Store(FOLDER.parent)
+    read = [store.read(run) for run in runs(plan(preset, "3", seeds=store.seeds(preset)))]
+    assert any(read)

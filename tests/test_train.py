@@ -76,6 +76,15 @@ def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
     assert not heard and all(map(torch.equal, weights(first), weights(second)))
 
 
+def test_a_checkpoint_from_before_a_setting_was_known_is_taken_up(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    first = train(experiment(epochs=1), two_colours, CPU, path)
+    tensors, state = checkpoints.read(path)
+    assert state["experiment"].pop("weights") is None
+    checkpoints.write(path, tensors, state)
+    assert all(map(torch.equal, weights(first), weights(train(experiment(epochs=1), two_colours, CPU, path))))
+
+
 def test_a_checkpoint_of_other_settings_or_images_is_refused(two_colours, tmp_path):
     path = tmp_path / "c.safetensors"
     train(experiment(epochs=1), two_colours, CPU, path)
