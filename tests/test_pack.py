@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from vgglib.__main__ import app
 from vgglib.data import pack as packing
-from vgglib.data import shards
+from vgglib.data import packed, shards
 from vgglib.data.files import decode
 
 BAD = bad(np.random.default_rng(0))
@@ -271,6 +271,39 @@ def test_the_smallest_side_is_bounded_and_small_images_stay(tmp_path):
     pack(tmp_path / "source", tmp_path / "pack", smallest_side=32)
     sizes = [(row["height"], row["width"]) for row in content(tmp_path / "pack", "train")]
     assert sizes == [(30, 40), (45, 32), (5, 300)]
+
+
+def test_damaged_exif_data_are_no_fault_of_the_image(tmp_path):
+    source = layouts.tree(tmp_path / "source")
+    whole = encoded(draw(np.random.default_rng(0), 40, 50))
+    exif = b"Exif\0\0II*\0\xff\xff\0\0"  # points behind its own end
+    damaged = whole[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + whole[2:]
+    write(source / "train" / WNIDS[0] / "0.JPEG", damaged)
+    pack(source, tmp_path / "pack")
+    assert content(tmp_path / "pack", "train")[0]["image"] == damaged
+
+
+def test_a_packed_tree_can_be_loaded(tmp_path):
+    """From photographs in a tree to the images that training and evaluation see."""
+    source = write_tree(tmp_path / "source", train=41, val=9, sizes=((60, 80), (90, 50), (700, 530)))
+    write(source / "train" / WNIDS[0] / "0.JPEG", BAD["text"])
+    pack(source, tmp_path / "pack", smallest_side=64, skip_bad_images=True)
+    images = packed.load(tmp_path / "pack", workers=0)
+    assert images.class_names == WNIDS and images.skipped == (f"{WNIDS[0]}/0.JPEG",)
+    assert (len(images.train), len(images.minival), len(images.val)) == (45, 3, 16)
+    for split, folder in ((images.train, "train"), (images.minival, "train"), (images.val, "val")):
+        for i in range(len(split)):
+            name = split.name(i)
+            assert split.labels[i] == WNIDS.index(name.split("/")[0])
+            expected = decode((source / folder / name).read_bytes(), 64).astype(int)
+            assert split.sizes[i].tolist() == list(expected.shape[:2])
+            assert np.abs(split.image(i).numpy() - expected).mean() < 4
+
+    pixels = [decode(row["image"]).reshape(-1, 3).astype(int) for row in content(tmp_path / "pack", "train")]
+    held_out = {images.minival.name(i) for i in range(3)}
+    names = [row["path"] for row in content(tmp_path / "pack", "train")]
+    seen = np.concatenate([some for name, some in zip(names, pixels, strict=True) if name not in held_out])
+    assert images.mean_rgb.numpy() == pytest.approx(seen.mean(0), rel=1e-6)
 
 
 def test_on_the_command_line(tmp_path):

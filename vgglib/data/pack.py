@@ -21,14 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vgglib import files
-from vgglib.data.shards import IMAGES_PER_BATCH, left_out, opened, write
+from vgglib.data.shards import IMAGES_PER_BATCH, PACK, SCHEMA, left_out, opened, write
 from vgglib.data.sources import Images, Source, open_source
 from vgglib.data.stored import stored
 from vgglib.devices import cores
 from vgglib.parallel import loky
 
-PACK = "pack.json"
-SCHEMA = 1
 NAME = "imagenet"
 IMAGES_PER_SHARD = 4096
 SAMPLE = 256  # images from which the size of a pack is estimated, to some 6 %

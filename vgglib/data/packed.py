@@ -22,13 +22,11 @@ from vgglib import devices
 from vgglib.data import dali, resample
 from vgglib.data.files import opened_image
 from vgglib.data.imageset import ImageSet, Split
-from vgglib.data.shards import left_out, mapped, places
+from vgglib.data.shards import PACK, SCHEMA, left_out, mapped, places
 
 if TYPE_CHECKING:
     from vgglib.augment import Draws
 
-PACK = "pack.json"
-SCHEMA = 1
 MINIVAL_SHARE = 0.01  # of ILSVRC some 12,800 images, enough to see an error settle to half a point
 PIECE = 32  # images that a worker makes at once: small enough for the shared memory of a container
 AHEAD = 2  # pieces that every worker may have finished or begun before they are asked for

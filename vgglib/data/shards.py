@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+PACK = "pack.json"  # beside the shards, says what they are made of
+SCHEMA = 1  # of both
 IMAGES_PER_BATCH = 128  # what a writer holds in memory
 SKIPPED = b"skipped"  # key of the schema's metadata
 
