@@ -33,7 +33,7 @@ def text_files() -> list[Path]:
 
 
 def requirements() -> list[Requirement]:
-    """Everything that pyproject.toml asks for, extras included, except for DALI: large, and bound to a version of CUDA."""
+    """Everything that pyproject.toml asks for, extras included, but for DALI, which is large and bound to a CUDA."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {name: texts for name, texts in project["optional-dependencies"].items() if name != "dali"}
     lists = [project["dependencies"], *extras.values()]

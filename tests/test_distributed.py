@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vgglib import checkpoints, distributed
+from vgglib import checkpoints, devices, distributed
 from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Experiment, plan
 from vgglib.models import VGG, Dropout
@@ -156,6 +156,14 @@ def test_gradients_may_travel_in_bf16(one_process, tmp_path):
     expected = found(one_process)[1]
     assert not close(weights, expected) and close(weights, expected, 0.1)
     assert state["arithmetic"] == "fp32 on cpu, gradients in bf16" and record["environment"]["bf16_gradients"]
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch):
+    alone = devices.cores()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert devices.cores() == max(1, alone // 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
+    assert devices.cores() == 1
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):

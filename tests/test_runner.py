@@ -227,6 +227,12 @@ def test_records_of_other_images_are_refused(images, tmp_path, monkeypatch, two_
         run(small(("A", "B")), results=tmp_path)
 
 
+def test_a_cluster_is_refused_under_torchrun(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="--backend dask gives every net to one process: start it without torchrun"):
+        run(small(), results=tmp_path, backend="dask")
+
+
 def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="the data folder /nowhere does not exist"):

@@ -40,11 +40,6 @@ class Division:
         """Whether this is the process that writes and reports."""
         return self.rank == 0
 
-    @property
-    def on_this_machine(self) -> int:
-        """How many of the processes share this machine's cores."""
-        return int(os.environ["LOCAL_WORLD_SIZE"]) if self.count > 1 else 1
-
     def passes(self, batch: int) -> list[tuple[int, int]]:
         """The rows (first, last) of a batch that this process takes, pass by pass.
 

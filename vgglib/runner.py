@@ -63,6 +63,8 @@ def run(
     data or results folder, or a cluster, that will not do.
     """
     backends.check(backend, scheduler)
+    if distributed.started() and backend != "loky":
+        raise ValueError(f"--backend {backend} gives every net to one process: start it without torchrun.")
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
@@ -86,7 +88,7 @@ def run(
             with backends.workers(backend, scheduler, jobs, threads, device, len(tasks), folder) as pool:
                 images = images or load_images(name, data_dir, skip_bad_images, decoder)
                 _check_images(records.values(), images)
-                threads = threads or (1 if pool else max(1, devices.cores() // division.on_this_machine))
+                threads = threads or (1 if pool else devices.cores())
                 at = device if scheduler else str(where)
                 worker = _Worker(images, at, threads, store, stop_at, retry_failed, division)
                 with display or fitting() if division.first else Silent() as shown:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +46,8 @@ class PackedSplit:
     stored: (N, 2) int64, height and width of the stored image; labels: (N,) int64; rgb_sum (N, 3), rgb_products (N, 6):
     sums over the stored pixels of R, G, B and RR, GG, BB, RG, RB, GB; side: the smallest side in pixels that images are
     rescaled to (None: as stored); device: where labels are, and where images are brought; workers: processes that read,
-    0 for this one alone; decoder: "pillow", or "dali" for crops.
+    0 for this one alone, None for one on each core that is this process's share; decoder: "pillow", or "dali" for
+    crops.
     """
 
     shards: tuple[Path, ...]
@@ -60,7 +60,7 @@ class PackedSplit:
     rgb_products: np.ndarray
     side: int | None = None
     device: torch.device = CPU
-    workers: int = 0
+    workers: int | None = None
     decoder: str = "pillow"
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ class PackedSplit:
         """
 
         if self.decoder == "dali":
-            yield from dali.crops(self, steps, size, max(1, self.workers))
+            yield from dali.crops(self, steps, size, max(1, self._workers()))
             return
 
         def make(draws: Draws) -> Tensor:
@@ -186,6 +186,10 @@ class PackedSplit:
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
             ) from error
 
+    def _workers(self) -> int:
+        # Known only where the images are read: on another host, or in one of several processes.
+        return min(devices.cores(), MOST_WORKERS) if self.workers is None else self.workers
+
     def _ahead(
         self, make: Callable[[Key], Tensor], jobs: Iterable[tuple[T, Iterable[Key]]]
     ) -> Iterator[tuple[T, list[Tensor]]]:
@@ -202,8 +206,7 @@ class PackedSplit:
                 waiting.append((item, list(own)))
                 yield from waiting[-1][1]
 
-        # A worker of a cluster may have no processes of its own.
-        workers = 0 if multiprocessing.current_process().daemon else self.workers
+        workers = self._workers()
         pinned = self.device.type == "cuda"
         loader = DataLoader(
             _Maker(make),
@@ -276,7 +279,7 @@ def load(
 ) -> ImageSet:
     """The data set that `vgg data pack` has written into `folder`; minival is `minival_share` of every class of train.
 
-    workers: processes that read and decode, by default one for each core of this process; decoder: one of `DECODERS`,
+    workers: processes that read and decode, as in `PackedSplit`; decoder: one of `DECODERS`,
     "auto" takes DALI where it is installed.
     Raises ValueError for a folder that holds no whole pack, and for a decoder that is unknown or not installed.
     """
@@ -305,14 +308,13 @@ def load(
             f"{len(missing)} of {sum(map(len, paths.values()))} shards of {folder} are missing, the first is "
             f"{missing[0].name}: go on with `vgg data pack SOURCE {folder}`."
         )
-    workers = min(devices.cores(), MOST_WORKERS) if workers is None else workers
     (train, skipped), (val, more) = (_split(paths[name], workers, decoder) for name in ("train", "val"))
     return ImageSet.of(
         described["name"], described["class_names"], train, val, (*skipped, *more), minival_share=minival_share
     )
 
 
-def _split(paths: list[Path], workers: int, decoder: str = "pillow") -> tuple[PackedSplit, list[str]]:
+def _split(paths: list[Path], workers: int | None, decoder: str = "pillow") -> tuple[PackedSplit, list[str]]:
     """The images of some shards, and the names of those that were left out when they were packed."""
     parts, skipped = [], []
     for number, path in enumerate(paths):
