@@ -1,20 +1,20 @@
 """Does the input of a training keep up with decoding alone? On generated photographs, on this machine.
 
-    python benchmarks/input.py --images 10000 --workers 2 --folder /tmp/photographs
+    python benchmarks/input.py --images 10000 --threads 2 --folder photographs
 
-Draws JPEGs of about 500 x 375 pixels into FOLDER (once), packs them (once), and times, in turn and several times over:
-decoding alone in a pool of processes; an epoch of training input at S = 256; an epoch with S from [256; 512]. Writes
-`results/imagenet/input.json` for the page "At ImageNet's scale".
+Draws JPEGs of about 500 x 375 pixels and 115 kB, the mean of ILSVRC, into FOLDER (once), packs them (once), and times,
+in turn and several times over: decoding the packed JPEGs and nothing else; an epoch of training input at S = 256; an
+epoch with S from [256; 512]. Writes `results/imagenet/input.json` for the page "At ImageNet's scale".
 """
 
 from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -32,6 +32,7 @@ from vgglib import devices, provenance
 from vgglib.augment import draw, generator
 from vgglib.data import pack, packed
 from vgglib.data.files import opened_image
+from vgglib.data.packed import PIECE
 from vgglib.files import write_atomically
 from vgglib.results import default_root, digest
 
@@ -51,9 +52,9 @@ def photograph(number: int) -> bytes:
         rows, columns = max(2, height >> octave), max(2, width >> octave)
         coarse = rng.normal(0, 1, (rows, columns, 3)).astype(np.float32)
         planes = [Image.fromarray(coarse[..., k]).resize((width, height), Image.Resampling.BICUBIC) for k in range(3)]
-        pixels += 11 * octave**0.4 * np.stack([np.asarray(plane) for plane in planes], 2)
+        pixels += 13 * octave**0.4 * np.stack([np.asarray(plane) for plane in planes], 2)
     buffer = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=94)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=96)
     return buffer.getvalue()
 
 
@@ -73,9 +74,7 @@ def write_photographs(folder: Path, images: int, workers: int) -> None:
 
 
 class Memory:
-    """Bytes that this process and its workers hold, watched while a block runs: memory of their own, without what the
-    system caches of files.
-    """
+    """Bytes that this process holds, watched while a block runs, without what the system caches of files."""
 
     def __enter__(self) -> Memory:
         self.samples: list[tuple[float, int]] = []
@@ -91,32 +90,25 @@ class Memory:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self.stop.wait(0.5 if self.samples else 0):
-            total = 0
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:  # it has ended meanwhile
-                    continue
-            self.samples.append((time.perf_counter() - self.begun, total))
+        while not self.stop.wait(0.25 if self.samples else 0):
+            self.samples.append((time.perf_counter() - self.begun, me.memory_full_info().uss))
 
     def quarters(self) -> list[float]:
         """The mean of each quarter of the time: flat memory means that they are alike."""
         return [float(np.mean([bytes_ for _, bytes_ in part])) for part in np.array_split(np.array(self.samples), 4)]
 
 
-def decoded(path: str) -> int:
-    with open(path, "rb") as file:
-        return opened_image(file.read(), upright=True).width
-
-
-def decoding(files: list[str], workers: int) -> float:
+def decoding(images, threads: int) -> float:
     """Images a second."""
-    with multiprocessing.Pool(workers) as pool:
-        pool.map(decoded, files[:64])
-        begun = time.perf_counter()
-        sum(pool.imap_unordered(decoded, files, chunksize=32))
-        return len(files) / (time.perf_counter() - begun)
+
+    def decode(first: int) -> int:
+        some = range(first, min(first + PIECE, len(images.train)))
+        return sum(opened_image(images.train.encoded(i), upright=True).width for i in some)
+
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        sum(pool.map(decode, range(0, len(images.train), PIECE)))
+    return len(images.train) / (time.perf_counter() - begun)
 
 
 def training_input(images, epoch: int, scales: tuple[int, int] | None) -> dict:
@@ -148,24 +140,24 @@ def training_input(images, epoch: int, scales: tuple[int, int] | None) -> dict:
 
 def main(
     images: Annotated[int, typer.Option(help="Photographs in train, apart from minival.")] = 10_000,
-    workers: Annotated[int, typer.Option(help="Processes that decode.")] = 2,
+    threads: Annotated[int, typer.Option(help="Threads that decode.")] = 2,
     rounds: Annotated[int, typer.Option(help="How often everything is timed.")] = 3,
     folder: Annotated[Path, typer.Option(help="For the photographs and their pack.")] = Path("photographs"),
     results: Annotated[Path | None, typer.Option(help="Folder of the records.")] = None,
 ) -> None:
     """Time the training input beside decoding alone."""
-    torch.set_num_threads(1)  # the cores belong to the workers
+    devices.prepare(1)  # as a training does; the cores belong to the threads that decode
     tree, target = folder / "tree", folder / "pack"
-    write_photographs(tree, round(images * (1 + packed.MINIVAL_SHARE)), workers)
+    write_photographs(tree, round(images * (1 + packed.MINIVAL_SHARE)), threads)
     files = sorted(map(str, (tree / "train").rglob("*.JPEG")))
-    summary = pack.pack(tree, target, jobs=workers)
-    loaded = packed.load(target, workers=workers)
+    summary = pack.pack(tree, target, jobs=threads)
+    loaded = packed.load(target, threads=threads, decoder="pillow")
     _ = loaded.rgb_components
     found: dict[str, list] = {"decoding": [], "S = 256": [], "S in [256; 512]": []}
     epochs = []
     load = os.getloadavg()
     for number in range(rounds):
-        found["decoding"].append(decoding(files, workers))
+        found["decoding"].append(decoding(loaded, threads))
         for name, scales in (("S = 256", None), ("S in [256; 512]", JITTER)):
             epoch = training_input(loaded, number, scales)
             found[name].append(epoch["images_per_second"])
@@ -180,7 +172,7 @@ def main(
         "file_bytes": sum(os.path.getsize(file) for file in files),
         "pack_bytes": summary.size_bytes,
         "packed_images_per_second": summary.packed / summary.seconds if summary.packed else None,
-        "workers": workers,
+        "threads": threads,
         "images_per_second": found,
         "share_of_decoding": {
             name: median(values) / median(found["decoding"]) for name, values in found.items() if name != "decoding"

@@ -12,7 +12,7 @@ from vgglib.speed import Speed
 RECORD = {
     "schema": 1,
     "images": 10_000,
-    "workers": 2,
+    "threads": 2,
     "images_per_second": {"decoding": [900, 1000, 1100], "S = 256": [700, 800, 750]},
     "share_of_decoding": {"S = 256": 0.75},
     "memory_bytes_by_quarter": [[1, 100, 100, 104], [1, 100, 100, 90]],

@@ -60,10 +60,10 @@ needs_dali = pytest.mark.skipif(not dali.installed(), reason="NVIDIA DALI is not
 WAYS = [("pillow", 0), ("pillow", 2), pytest.param(("dali", 2), marks=needs_dali)]
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}, {way[1]} workers")
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}, {way[1]} threads")
 def images(folder, request):
-    decoder, workers = request.param
-    return packed.load(folder, minival_share=0.1, workers=workers, decoder=decoder)
+    decoder, threads = request.param
+    return packed.load(folder, minival_share=0.1, threads=threads, decoder=decoder)
 
 
 def in_memory(split):
@@ -74,7 +74,7 @@ def in_memory(split):
 def test_a_pack_is_read_with_all_it_holds(images):
     assert (len(images.train), len(images.minival), len(images.val)) == (36, 4, 12)
     assert images.class_names == ("n0", "n1") and images.skipped == ("odd.JPEG",) * 3
-    whole = packed.load(images.val.shards[0].parent, minival_share=0.1, workers=0)
+    whole = packed.load(images.val.shards[0].parent, minival_share=0.1, threads=0)
     assert whole.digest == images.digest
     sizes = {tuple(size) for size in images.train.sizes.tolist()}
     assert sizes == set(SIZES) and (images.train.smallest_side, images.train.largest_scale) == (64, 130)
@@ -204,11 +204,12 @@ def test_a_decoder_that_is_unknown_or_missing_is_refused(folder, monkeypatch):
     with pytest.raises(ValueError, match="unknown decoder 'turbo': choose one of auto, dali, pillow"):
         packed.load(folder, decoder="turbo")
     monkeypatch.setattr(dali, "installed", lambda: False)
-    assert packed.load(folder).train.decoder == "pillow"
+    gpu = torch.device("cuda")
+    assert packed.load(folder).train.decoder_on(gpu) == "pillow"
     with pytest.raises(ValueError, match=r"DALI is not installed: pip install 'vgglib\[dali\]', or pass --decoder"):
         packed.load(folder, decoder="dali")
     monkeypatch.setattr(dali, "installed", lambda: True)
-    assert packed.load(folder).train.decoder == "dali"
+    assert [packed.load(folder).train.decoder_on(device) for device in (CPU, gpu)] == ["pillow", "dali"]
 
 
 def test_what_is_no_whole_pack_is_refused(tmp_path):
@@ -234,10 +235,10 @@ def test_what_is_no_whole_pack_is_refused(tmp_path):
         packed.load(tmp_path)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0]}, {way[1]} workers")
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0]}, {way[1]} threads")
 def test_an_image_that_went_bad_is_named(tmp_path, way):
     write_pack(tmp_path)
-    split = packed.load(tmp_path, workers=way[1], decoder=way[0]).val.rescaled(64)
+    split = packed.load(tmp_path, threads=way[1], decoder=way[0]).val.rescaled(64)
     path = split.shards[0]
     content = bytearray(path.read_bytes())
     content[int(split.offset[3]) : int(split.offset[3]) + 200] = bytes(200)

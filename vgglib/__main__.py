@@ -127,7 +127,7 @@ def run(
     ] = None,
     skip_bad_images: SkipBadImages = False,
     decoder: Annotated[
-        str, typer.Option(help="Of packed images: pillow, dali (NVIDIA's) or auto, which takes DALI where it is.")
+        str, typer.Option(help="Of packed images: pillow, dali (NVIDIA's) or auto: DALI on a GPU where it is.")
     ] = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed before.")] = False,
     max_minutes: Annotated[float, typer.Option(help="Stop after so many minutes; the next call goes on.")] = float(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import multiprocessing
 import os
 import pickle
 import queue
@@ -110,7 +109,6 @@ def _dask(scheduler: str | None, jobs: int, device: str | None, folder: Path) ->
 
 @contextmanager
 def _local_dask(jobs: int) -> Iterator[Any]:
-    import dask
     from distributed import LocalCluster
 
     quiet = {
@@ -118,10 +116,7 @@ def _local_dask(jobs: int) -> Iterator[Any]:
         "scheduler_kwargs": {"dashboard": False},
         "silence_logs": logging.CRITICAL,
     }
-    with (
-        dask.config.set({"distributed.worker.daemon": False}),  # as `_fault` asks for
-        LocalCluster(n_workers=jobs, threads_per_worker=1, memory_limit=None, host="127.0.0.1", **quiet) as cluster,
-    ):
+    with LocalCluster(n_workers=jobs, threads_per_worker=1, memory_limit=None, host="127.0.0.1", **quiet) as cluster:
         yield cluster
 
 
@@ -292,8 +287,6 @@ def _fault(folder: Path, device: str | None, ours: str) -> str:
         return f"does not see {folder}: the results (--results) must be at one path on all hosts."
     with suppress(Timeout), FileLock(Path(folder, LOCK), timeout=0):
         return f"ignores a lock in {folder}: put the results (--results) where locks hold between hosts."
-    if multiprocessing.current_process().daemon:  # reading large images takes processes of its own
-        return "may not start processes: set DASK_DISTRIBUTED__WORKER__DAEMON=False where it is started."
     try:
         devices.device(device)
     except ValueError as error:

@@ -411,7 +411,8 @@ class _Record:
                 **self.commit,
                 "data_sha256": self.images.digest,
                 "images_skipped": len(self.images.skipped),
-                "decoder": getattr(self.images.train, "decoder", None),  # of images that are read while a net trains
+                # Of images that are read while a net trains.
+                "decoder": getattr(self.images.train, "decoder_on", lambda device: None)(self.where),
                 "started_utc": self.started.isoformat(timespec="seconds"),
                 "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
                 "training_seconds": sum(epoch.seconds for epoch in history),

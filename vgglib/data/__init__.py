@@ -28,8 +28,8 @@ def load(
     shapes: drawn on the fly, `train_images` and `val_images` of `smallest_side` pixels; needs no folder.
     tiny-imagenet: `data_dir` holds the Parquet copy or the unpacked zip; `classes` keeps the first so many.
     imagenet: `data_dir` holds what `vgg data pack` has written; images are read while a net trains, and those that do
-    not decode were left out, or refused, when they were packed. `decoder` is "pillow", "dali" (NVIDIA's), or "auto" for
-    DALI where it is installed.
+    not decode were left out, or refused, when they were packed. `decoder` is "pillow", "dali" (NVIDIA's), or
+    "auto" for DALI on a GPU where it is installed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
     Raises ValueError for an unknown name, a missing folder, or what the loader refuses.
     """

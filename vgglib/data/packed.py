@@ -1,4 +1,4 @@
-"""A packed data set, read while a net trains: worker processes decode, rescale and cut images ahead of time."""
+"""A packed data set, read while a net trains: threads decode, rescale and cut images ahead of time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
     from vgglib.augment import Draws
 
 MINIVAL_SHARE = 0.01  # of ILSVRC some 12,800 images, enough to see an error settle to half a point
-PIECE = 32  # images that a worker makes at once: small enough for the shared memory of a container
-AHEAD = 2  # pieces that every worker may have finished or begun before they are asked for
-MOST_WORKERS = 16
+PIECE = 16  # images that a thread makes at once
+AHEAD = 2  # batches that are begun before they are asked for
+MOST_THREADS = 16
 DECODERS = ("auto", "dali", "pillow")
 
 CPU = torch.device("cpu")
 
 T = TypeVar("T")
-Key = TypeVar("Key")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,8 @@ class PackedSplit:
     shards: the files; shard: (N,) which of them an image is in; offset, length: (N,) where in it its JPEG is, in bytes;
     stored: (N, 2) int64, height and width of the stored image; labels: (N,) int64; rgb_sum (N, 3), rgb_products (N, 6):
     sums over the stored pixels of R, G, B and RR, GG, BB, RG, RB, GB; side: the smallest side in pixels that images are
-    rescaled to (None: as stored); device: where labels are, and where images are brought; workers: processes that read,
-    0 for this one alone, None for one on each core that is this process's share; decoder: "pillow", or "dali" for
-    crops.
+    rescaled to (None: as stored); device: where labels are, and where images are brought; threads: those that read, 0
+    for the caller's alone, None for one on each core that is this process's share; decoder: one of `DECODERS`.
     """
 
     shards: tuple[Path, ...]
@@ -60,8 +60,8 @@ class PackedSplit:
     rgb_products: np.ndarray
     side: int | None = None
     device: torch.device = CPU
-    workers: int | None = None
-    decoder: str = "pillow"
+    threads: int | None = None
+    decoder: str = "auto"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,53 +103,59 @@ class PackedSplit:
                     return batch.column("path")[int(found[0])].as_py()
         raise ValueError(f"{self.shards[self.shard[i]]} has changed since it was opened: start again.")
 
-    def image(self, i: int) -> Tensor:
-        """Image i: (H, W, 3) uint8."""
-        return self._whole(i)
-
     def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory)."""
 
-        def groups() -> Iterator[Tensor]:
+        def jobs() -> Iterator[tuple]:
             shapes, group = self.sizes.unique(dim=0, return_inverse=True)
             for number, (height, width) in enumerate(shapes.tolist()):
-                yield from (group == number).nonzero().flatten().split(max(1, pixels_per_batch // (height * width)))
+                whose = (group == number).nonzero().flatten()
+                for index in whose.split(max(1, pixels_per_batch // (height * width))):
+                    room = self._room(len(index), height, width)
+                    yield (index, room), self._pieces(self._fill_whole, room, index.tolist())
 
-        jobs = ((index, index.split(PIECE)) for index in groups())
-        for index, made in self._ahead(lambda piece: torch.stack([self._whole(i) for i in piece.tolist()]), jobs):
-            yield index.to(self.device), torch.cat(made).permute(0, 3, 1, 2)
+        for (index, room), _ in self._ahead(jobs()):
+            yield index.to(self.device), self._brought(room)
 
     def parts(self, images: int) -> Iterator[tuple[Tensor, Split]]:
         """The split in pieces of so many images: (which (B,), the piece in memory)."""
 
-        def make(piece: Tensor) -> Tensor:
-            return torch.cat([self._whole(i).reshape(-1, 3) for i in piece.tolist()])
+        def read(indices: list[int]) -> list[Tensor]:
+            return [self.image(i).reshape(-1, 3) for i in indices]
 
-        jobs = ((index, index.split(PIECE)) for index in torch.arange(len(self)).split(images))
-        for index, made in self._ahead(make, jobs):
-            piece = Split(torch.cat(made), self.sizes[index].to(self.device), self.labels[index.to(self.device)])
-            yield index.to(self.device), piece
+        def jobs() -> Iterator[tuple]:
+            for index in torch.arange(len(self)).split(images):
+                pieces = [index[first : first + PIECE].tolist() for first in range(0, len(index), PIECE)]
+                yield index, [partial(read, piece) for piece in pieces]
+
+        for index, made in self._ahead(jobs()):
+            pixels = torch.cat([image for piece in made for image in piece]).to(self.device)
+            labels = self.labels[index.to(self.device)]
+            yield index.to(self.device), Split(pixels, self.sizes[index].to(self.device), labels)
 
     def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
         """For every step what was drawn and its crops, (B, 3, size, size) uint8 in channels_last memory.
 
-        To rounding, a crop is a window of the image as `rescaled` makes it, but only its own pixels are computed.
+        To rounding, a crop is a window of the image as `rescaled` makes it.
         """
-
-        if self.decoder == "dali":
-            yield from dali.crops(self, steps, size, max(1, self._workers()))
+        if self.decoder_on(self.device) == "dali":
+            yield from dali.crops(self, steps, size, max(1, self._threads()))
             return
 
-        def make(draws: Draws) -> Tensor:
-            columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
-            rows = zip(*(column.tolist() for column in columns), strict=True)
-            return torch.from_numpy(np.stack([self._crop(*row, size) for row in rows]))
+        def jobs() -> Iterator[tuple]:
+            for draws in steps:
+                room = self._room(len(draws.index), size, size)
+                columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
+                rows = list(zip(*(column.tolist() for column in columns), strict=True))
+                yield (draws, room), self._pieces(self._fill_crop, room, rows)
 
-        def pieces(draws: Draws) -> list[Draws]:
-            return [draws.part(first, first + PIECE) for first in range(0, len(draws.index), PIECE)]
+        for (draws, room), _ in self._ahead(jobs()):
+            yield draws, self._brought(room)
 
-        for draws, made in self._ahead(make, ((draws, pieces(draws)) for draws in steps)):
-            yield draws, torch.cat(made).permute(0, 3, 1, 2)
+    def image(self, i: int) -> Tensor:
+        """Image i: (H, W, 3) uint8."""
+        image = torch.from_numpy(np.array(self._decoded(i)))
+        return image if self.side is None else resample.rescale(image, self.side)
 
     def encoded(self, i: int) -> bytes:
         """The JPEG of image i."""
@@ -160,74 +166,73 @@ class PackedSplit:
         for i in index.tolist():
             self._decoded(i)
 
-    def _whole(self, i: int) -> Tensor:
-        image = torch.from_numpy(np.array(self._decoded(i)))
-        return image if self.side is None else resample.rescale(image, self.side)
+    def _fill_whole(self, place: np.ndarray, i: int) -> None:
+        place[:] = self.image(i).numpy()
 
-    def _crop(self, i: int, sides: list[int], corner: list[int], mirrored: bool, size: int) -> np.ndarray:
-        image = self._decoded(i)
-        (height, width), (top, left), stored = sides, corner, self.stored[i].tolist()
-        if stored == sides:
-            crop = image.crop((left, top, left + size, top + size))
-        else:
-            # Pillow's filter reaches over the box's edges as far as the image does, so this is a window of the whole
-            # rescaled image.
-            x, y = image.width / width, image.height / height
-            right, bottom = min((left + size) * x, image.width), min((top + size) * y, image.height)
-            crop = image.resize((size, size), Image.Resampling.BILINEAR, (left * x, top * y, right, bottom))
-        return np.asarray(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else crop)
+    def _fill_crop(self, place: np.ndarray, row: tuple) -> None:
+        i, sides, corner, mirrored = row
+        crop = resample.crop(self._decoded(i), sides, corner, len(place))
+        place[:] = crop[:, ::-1] if mirrored else crop
 
     def _decoded(self, i: int) -> Image.Image:
-        path = self.shards[self.shard[i]]
         try:
             return opened_image(self.encoded(i), upright=True)
         except ValueError as error:
+            path = self.shards[self.shard[i]]
             raise ValueError(
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
             ) from error
 
-    def _workers(self) -> int:
+    def _room(self, images: int, height: int, width: int) -> Tensor:
+        """Memory for a batch, (B, H, W, 3) uint8, from which a GPU can fetch it."""
+        return torch.empty(images, height, width, 3, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+
+    def _brought(self, room: Tensor) -> Tensor:
+        return room.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def _pieces(fill: Callable[[np.ndarray, T], None], room: Tensor, what: list[T]) -> list[Callable[[], None]]:
+        """Calls that fill a batch, so many images each."""
+        places = room.numpy()  # numpy copies small pieces without asking other threads for help
+
+        def piece(first: int) -> None:
+            for k in range(first, min(first + PIECE, len(what))):
+                fill(places[k], what[k])
+
+        return [partial(piece, first) for first in range(0, len(what), PIECE)]
+
+    def decoder_on(self, device: torch.device) -> str:
+        """What makes crops there: "auto" is DALI on a GPU, where it is installed. On a CPU it is no faster."""
+        auto = "dali" if device.type == "cuda" and dali.installed() else "pillow"
+        return auto if self.decoder == "auto" else self.decoder
+
+    def _threads(self) -> int:
         # Known only where the images are read: on another host, or in one of several processes.
-        return min(devices.cores(), MOST_WORKERS) if self.workers is None else self.workers
+        return min(devices.cores(), MOST_THREADS) if self.threads is None else self.threads
 
-    def _ahead(
-        self, make: Callable[[Key], Tensor], jobs: Iterable[tuple[T, Iterable[Key]]]
-    ) -> Iterator[tuple[T, list[Tensor]]]:
-        """For every job, in order, its first item and make(key) for each of its keys, made by the workers meanwhile.
+    def _ahead(self, jobs: Iterable[tuple[T, list[Callable[[], Made]]]]) -> Iterator[tuple[T, list[Made]]]:
+        """For every job, in order, its first item and what its calls return, made by threads ahead of time.
 
-        Raises ValueError, naming the image, when one does not decode.
+        Decoding and resampling leave Python's lock to others, so that threads share the work, and no image has to
+        travel between processes.
         """
-        from torch.utils.data import DataLoader
-
-        waiting: deque[tuple[T, list[Key]]] = deque()
-
-        def keys() -> Iterator[Key]:
-            for item, own in jobs:
-                waiting.append((item, list(own)))
-                yield from waiting[-1][1]
-
-        workers = self._workers()
-        pinned = self.device.type == "cuda"
-        loader = DataLoader(
-            _Maker(make),
-            sampler=keys(),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=AHEAD if workers else None,
-            collate_fn=_unchanged,
-            pin_memory=pinned,
-            multiprocessing_context="fork" if workers else None,  # what is to be made need not be pickled
-        )
-        made: list[Tensor] = []
-        for found in loader:
-            item, own = waiting[0]
-            if isinstance(found, str):
-                raise ValueError(found)
-            made.append(found.to(self.device, non_blocking=pinned))
-            if len(made) == len(own):
-                yield item, made
-                made = []
-                waiting.popleft()
+        if not (threads := self._threads()):
+            for item, calls in jobs:
+                yield item, [call() for call in calls]
+            return
+        begun: deque[tuple[T, list[Future]]] = deque()
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="vgglib-input")
+        try:
+            for item, calls in jobs:
+                begun.append((item, [pool.submit(call) for call in calls]))
+                if len(begun) > AHEAD:
+                    item, futures = begun.popleft()
+                    yield item, [future.result() for future in futures]
+            while begun:
+                item, futures = begun.popleft()
+                yield item, [future.result() for future in futures]
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     @cached_property
     def mean_rgb(self) -> Tensor:
@@ -251,23 +256,6 @@ class PackedSplit:
             digest.update(np.ascontiguousarray(part))
 
 
-class _Maker:
-    """A data set in PyTorch's sense: what a worker makes of a key, or the sentence about an image that is damaged."""
-
-    def __init__(self, make: Callable):
-        self.make = make
-
-    def __getitem__(self, key):
-        try:
-            return self.make(key)
-        except ValueError as error:
-            return str(error)
-
-
-def _unchanged(made):
-    return made
-
-
 @cache
 def _descriptor(path: Path) -> int:
     """An open file: read at places, so that processes can share it and no memory is mapped."""
@@ -275,20 +263,17 @@ def _descriptor(path: Path) -> int:
 
 
 def load(
-    folder: Path, minival_share: float = MINIVAL_SHARE, workers: int | None = None, decoder: str = "auto"
+    folder: Path, minival_share: float = MINIVAL_SHARE, threads: int | None = None, decoder: str = "auto"
 ) -> ImageSet:
     """The data set that `vgg data pack` has written into `folder`; minival is `minival_share` of every class of train.
 
-    workers: processes that read and decode, as in `PackedSplit`; decoder: one of `DECODERS`,
-    "auto" takes DALI where it is installed.
+    threads and decoder are those of `PackedSplit`.
     Raises ValueError for a folder that holds no whole pack, and for a decoder that is unknown or not installed.
     """
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
     if decoder == "dali" and not dali.installed():
         raise ValueError("DALI is not installed: pip install 'vgglib[dali]', or pass --decoder pillow.")
-    if decoder == "auto":
-        decoder = "dali" if dali.installed() else "pillow"
     try:
         described = json.loads((folder / PACK).read_bytes())
         schema = described["schema"]
@@ -308,13 +293,13 @@ def load(
             f"{len(missing)} of {sum(map(len, paths.values()))} shards of {folder} are missing, the first is "
             f"{missing[0].name}: go on with `vgg data pack SOURCE {folder}`."
         )
-    (train, skipped), (val, more) = (_split(paths[name], workers, decoder) for name in ("train", "val"))
+    (train, skipped), (val, more) = (_split(paths[name], threads, decoder) for name in ("train", "val"))
     return ImageSet.of(
         described["name"], described["class_names"], train, val, (*skipped, *more), minival_share=minival_share
     )
 
 
-def _split(paths: list[Path], workers: int | None, decoder: str = "pillow") -> tuple[PackedSplit, list[str]]:
+def _split(paths: list[Path], threads: int | None, decoder: str = "auto") -> tuple[PackedSplit, list[str]]:
     """The images of some shards, and the names of those that were left out when they were packed."""
     parts, skipped = [], []
     for number, path in enumerate(paths):
@@ -334,7 +319,7 @@ def _split(paths: list[Path], workers: int | None, decoder: str = "pillow") -> t
         labels=torch.from_numpy(np.concatenate(labels)),
         rgb_sum=np.concatenate(sums),
         rgb_products=np.concatenate(products),
-        workers=workers,
+        threads=threads,
         decoder=decoder,
     ), skipped
 

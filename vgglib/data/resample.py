@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +18,27 @@ def rescale(image: Tensor, side: int) -> Tensor:
     planes = image.permute(2, 0, 1)[None].float()
     resized = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
     return resized[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+
+
+def crop(image: Image.Image, sides: tuple[int, int], corner: tuple[int, int], size: int) -> np.ndarray:
+    """A window of an image, (size, size, 3) uint8, as if the whole had been rescaled to `sides` (height, width).
+
+    image: RGB; corner: top and left in the rescaled image, in pixels. To one grey level as `rescale`.
+    """
+    (height, width), (top, left) = sides, corner
+    bottom, right = top + size, left + size
+    if (image.height, image.width) == (height, width):
+        return np.asarray(image.crop((left, top, right, bottom)))
+    x, y = image.width / width, image.height / height
+    if y > 1:
+        # PyTorch's vector instructions make all that is above and left of the crop, too, sooner than Pillow the crop
+        # alone. `interpolate` cannot stop before the end; this is what it calls.
+        planes = torch.from_numpy(np.array(image)[: int(bottom * y + y) + 1]).permute(2, 0, 1)[None]
+        above = torch.ops.aten._upsample_bilinear2d_aa(planes, [bottom, right], False, 1 / y, 1 / x)
+        return above[0, :, top:, left:].permute(1, 2, 0).numpy()
+    # Enlarged, a crop shows little of the image. The filter reaches over the edges of Pillow's box.
+    box = (left * x, top * y, min(right * x, image.width), min(bottom * y, image.height))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
 def sides_at(sizes: Tensor, side: int | Tensor) -> Tensor:
