@@ -38,14 +38,18 @@ def mapped(path: Path) -> Iterator[tuple]:
     """
     import pyarrow as pa
 
-    try:
-        file = pa.memory_map(str(path))
-        start = file.read_buffer().address
-        file.seek(0)
-        reader = pa.ipc.open_file(file)
-    except pa.ArrowException as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it and pack again.") from error
-    with file:
+    with pa.memory_map(str(path)) as file:
+        try:
+            start = file.read_buffer().address
+            file.seek(0)
+            reader = pa.ipc.open_file(file)
+            if not reader.schema.equals(schema()):
+                raise ValueError("its columns are not a shard's")
+            for i in range(reader.num_record_batches):
+                reader.get_batch(i).validate()  # reads no image
+            left_out(reader)
+        except Exception as error:  # a damaged file fails in many ways
+            raise ValueError(f"{path} is damaged ({error}): delete it and pack again.") from error
         yield reader, start
 
 
