@@ -288,7 +288,7 @@ def test_a_packed_tree_can_be_loaded(tmp_path):
     source = write_tree(tmp_path / "source", train=41, val=9, sizes=((60, 80), (90, 50), (700, 530)))
     write(source / "train" / WNIDS[0] / "0.JPEG", BAD["text"])
     pack(source, tmp_path / "pack", smallest_side=64, skip_bad_images=True)
-    images = packed.load(tmp_path / "pack", workers=0)
+    images = packed.load(tmp_path / "pack", threads=0)
     assert images.class_names == WNIDS and images.skipped == (f"{WNIDS[0]}/0.JPEG",)
     assert (len(images.train), len(images.minival), len(images.val)) == (45, 3, 16)
     for split, folder in ((images.train, "train"), (images.minival, "train"), (images.val, "val")):

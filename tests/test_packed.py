@@ -154,6 +154,15 @@ def test_posteriors_are_those_of_images_in_memory(images, method):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
+def test_a_thread_that_reads_calls_no_others(folder):
+    torch.set_num_threads(2)
+    try:
+        found = list(packed.load(folder, threads=1).val._ahead([("what", [torch.get_num_threads])]))
+        assert found == [("what", [1])] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_every_image_once_an_epoch_and_training_learns(images, monkeypatch):
     seen = []
 

@@ -221,7 +221,8 @@ class PackedSplit:
                 yield item, [call() for call in calls]
             return
         begun: deque[tuple[T, list[Future]]] = deque()
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="vgglib-input")
+        # One thread is one core: PyTorch would let each of them call as many others as there are cores.
+        pool = ThreadPoolExecutor(threads, "vgglib-input", torch.set_num_threads, (1,))
         try:
             for item, calls in jobs:
                 begun.append((item, [pool.submit(call) for call in calls]))
