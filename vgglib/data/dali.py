@@ -42,9 +42,11 @@ def crops(split: PackedSplit, steps: Iterable[Draws], size: int, threads: int) -
     if first is None:
         return
     pipeline = _pipeline(_again(first, source), len(first[0]) + 1, size, threads, split.device)
+    # In the order of PyTorch's own work, so that a batch's memory is used again only when it has been copied.
+    stream = torch.cuda.current_stream(split.device) if split.device.type == "cuda" else None
     while True:
         try:
-            (found,) = pipeline.run()
+            (found,) = pipeline.run(stream)
         except StopIteration:
             return
         except RuntimeError as error:
@@ -84,7 +86,12 @@ def _pipeline(source: Iterator, largest: int, size: int, threads: int, device: t
     )
     def described():
         images, starts, ends, mirrored = fn.external_source(source=source, num_outputs=4)
-        images = fn.decoders.image(images, device="mixed" if gpu else "cpu", output_type=types.RGB)
+        images = fn.decoders.image(
+            images,
+            device="mixed" if gpu else "cpu",
+            output_type=types.RGB,
+            jpeg_fancy_upsampling=True,  # on a GPU colours would differ from those on a CPU
+        )
         images = fn.resize(
             images,
             size=[size, size],
