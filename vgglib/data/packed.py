@@ -171,8 +171,7 @@ class PackedSplit:
 
     def _fill_crop(self, place: np.ndarray, row: tuple) -> None:
         i, sides, corner, mirrored = row
-        crop = resample.crop(self._decoded(i), sides, corner, len(place))
-        place[:] = crop[:, ::-1] if mirrored else crop
+        place[:] = resample.crop(self._decoded(i), sides, corner, len(place), mirrored)
 
     def _decoded(self, i: int) -> Image.Image:
         try:
