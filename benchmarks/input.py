@@ -90,7 +90,7 @@ class Memory:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self.stop.wait(0.25 if self.samples else 0):
+        while not self.stop.wait(1.0 if self.samples else 0):
             self.samples.append((time.perf_counter() - self.begun, me.memory_full_info().uss))
 
     def quarters(self) -> list[float]:

@@ -134,7 +134,7 @@ class PackedSplit:
             yield index.to(self.device), Split(pixels, self.sizes[index].to(self.device), labels)
 
     def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
-        """For every step what was drawn and its crops, (B, 3, size, size) uint8 in channels_last memory.
+        """For every step what was drawn and its crops, (B, 3, size, size) uint8, colours innermost in memory.
 
         To rounding, a crop is a window of the image as `rescaled` makes it.
         """
@@ -144,7 +144,7 @@ class PackedSplit:
 
         def jobs() -> Iterator[tuple]:
             for draws in steps:
-                room = self._room(len(draws.index), size, size)
+                room = self._room(len(draws.index), size, size, channels=4)
                 columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
                 rows = list(zip(*(column.tolist() for column in columns), strict=True))
                 yield (draws, room), self._pieces(self._fill_crop, room, rows)
@@ -171,7 +171,7 @@ class PackedSplit:
 
     def _fill_crop(self, place: np.ndarray, row: tuple) -> None:
         i, sides, corner, mirrored = row
-        place[:] = resample.crop(self._decoded(i), sides, corner, len(place), mirrored)
+        place[:] = resample.crop(_rgbx(self._decoded(i)), sides, corner, len(place), mirrored).numpy()
 
     def _decoded(self, i: int) -> Image.Image:
         try:
@@ -182,12 +182,12 @@ class PackedSplit:
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
             ) from error
 
-    def _room(self, images: int, height: int, width: int) -> Tensor:
-        """Memory for a batch, (B, H, W, 3) uint8, from which a GPU can fetch it."""
-        return torch.empty(images, height, width, 3, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+    def _room(self, images: int, height: int, width: int, channels: int = 3) -> Tensor:
+        """Memory for a batch, (B, H, W, channels) uint8, from which a GPU can fetch it."""
+        return torch.empty(images, height, width, channels, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
 
     def _brought(self, room: Tensor) -> Tensor:
-        return room.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return room.to(self.device, non_blocking=True).permute(0, 3, 1, 2)[:, :3]
 
     @staticmethod
     def _pieces(fill: Callable[[np.ndarray, T], None], room: Tensor, what: list[T]) -> list[Callable[[], None]]:
@@ -254,6 +254,16 @@ class PackedSplit:
         # The sums depend on every pixel, and reading a hundred gigabytes at every start would take too long.
         for part in (self.labels.cpu().numpy(), self.stored.numpy(), self.rgb_sum, self.rgb_products):
             digest.update(np.ascontiguousarray(part))
+
+
+def _rgbx(image: Image.Image) -> Tensor:
+    """(H, W, 4) uint8: the pixels where Pillow keeps them, three values and one without meaning, not copied."""
+    import pyarrow as pa
+
+    try:
+        return torch.from_dlpack(pa.array(image).flatten()).view(image.height, image.width, 4)
+    except ValueError:  # a very long image is kept in several pieces
+        return torch.from_numpy(np.array(image.convert("RGBX")))
 
 
 @cache

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,31 +18,29 @@ def rescale(image: Tensor, side: int) -> Tensor:
     return resized[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
-def crop(
-    image: Image.Image, sides: tuple[int, int], corner: tuple[int, int], size: int, mirrored: bool = False
-) -> np.ndarray:
-    """A window of an image, (size, size, 3) uint8, as if the whole had been rescaled to `sides` (height, width).
+def crop(image: Tensor, sides: tuple[int, int], corner: tuple[int, int], size: int, mirrored: bool = False) -> Tensor:
+    """A window of an image, (size, size, C) uint8, as if the whole had been rescaled to `sides` (height, width).
 
-    image: RGB; corner: top and left in the rescaled image, in pixels. To one grey level as `rescale`.
+    image: (H, W, C) uint8; corner: top and left in the rescaled image, in pixels. To one grey level as `rescale`.
     """
-    (height, width), (top, left) = sides, corner
-    bottom, right = top + size, left + size
-    x, y = image.width / width, image.height / height
-    if y > 1:
-        # PyTorch's vector instructions make all that is above and left of the crop, too, sooner than Pillow the crop
-        # alone. `interpolate` cannot stop before the end; this is what it calls.
-        # With the colours innermost throughout (the order of these views decides) it is three times as fast.
-        planes = torch.from_numpy(np.array(image))[: int(bottom * y + y) + 1].unsqueeze(0).permute(0, 3, 1, 2)
-        above = torch.ops.aten._upsample_bilinear2d_aa(planes, [bottom, right], False, 1 / y, 1 / x)
-        window = above[0, :, top:, left:]
-        return (window.flip(2) if mirrored else window).permute(1, 2, 0).numpy()
-    if (image.height, image.width) == (height, width):
-        window = image.crop((left, top, right, bottom))
+    (top, left), (bottom, right) = corner, (start + size for start in corner)
+    if tuple(image.shape[:2]) == tuple(sides):
+        window = image[top:bottom, left:right]
     else:
-        # Enlarged, a crop shows little of the image. The filter reaches over the edges of Pillow's box.
-        box = (left * x, top * y, min(right * x, image.width), min(bottom * y, image.height))
-        window = image.resize((size, size), Image.Resampling.BILINEAR, box)
-    return np.asarray(window.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else window)
+        y, x = (own / scaled for own, scaled in zip(image.shape, sides, strict=False))
+        rows = int(bottom * y + max(1, y)) + 1  # as far down as the filter reaches
+        # With the colours innermost (the order of these views decides) it is three times as fast.
+        planes = image[:rows].unsqueeze(0).permute(0, 3, 1, 2)
+        # What is below and to the right of the crop is left out, but for a pixel where the number of pixels would stay
+        # as it is, from which it would conclude that there is nothing to do.
+        ends = [
+            end + (end == own and end < scaled)
+            for end, own, scaled in zip((bottom, right), planes.shape[2:], sides, strict=True)
+        ]
+        # `interpolate` cannot leave anything out; this is what it calls.
+        above = torch.ops.aten._upsample_bilinear2d_aa(planes, ends, False, 1 / y, 1 / x)
+        window = above[0, :, top:bottom, left:right].permute(1, 2, 0)
+    return window.flip(1) if mirrored else window
 
 
 def sides_at(sizes: Tensor, side: int | Tensor) -> Tensor:
