@@ -155,6 +155,7 @@ def main(
     _ = loaded.rgb_components
     found: dict[str, list] = {"decoding": [], "S = 256": [], "S in [256; 512]": []}
     epochs = []
+    training_input(loaded, 0, None)  # fills the memory that all epochs use again
     load = os.getloadavg()
     for number in range(rounds):
         found["decoding"].append(decoding(loaded, threads))

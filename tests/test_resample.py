@@ -19,10 +19,9 @@ def test_a_crop_is_a_window_of_the_whole_rescaled_image(shape, side):
     for top in tops:
         for left in lefts:
             window = whole[top : top + 32, left : left + 32]
-            for mirrored, expected in ((False, window), (True, window.flip(1))):
-                ours = crop(image, sides, (top, left), 32, mirrored)
-                assert ours.shape == (32, 32, 3) and ours.dtype == torch.uint8
-                assert (ours.int() - expected.int()).abs().max() <= 1
+            ours = crop(image, sides, (top, left), 32)
+            assert ours.shape == (32, 32, 3) and ours.dtype == torch.uint8
+            assert (ours.int() - window.int()).abs().max() <= 1
 
 
 def test_further_channels_are_rescaled_alike():

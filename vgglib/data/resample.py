@@ -18,29 +18,27 @@ def rescale(image: Tensor, side: int) -> Tensor:
     return resized[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
-def crop(image: Tensor, sides: tuple[int, int], corner: tuple[int, int], size: int, mirrored: bool = False) -> Tensor:
+def crop(image: Tensor, sides: tuple[int, int], corner: tuple[int, int], size: int) -> Tensor:
     """A window of an image, (size, size, C) uint8, as if the whole had been rescaled to `sides` (height, width).
 
     image: (H, W, C) uint8; corner: top and left in the rescaled image, in pixels. To one grey level as `rescale`.
     """
     (top, left), (bottom, right) = corner, (start + size for start in corner)
     if tuple(image.shape[:2]) == tuple(sides):
-        window = image[top:bottom, left:right]
-    else:
-        y, x = (own / scaled for own, scaled in zip(image.shape, sides, strict=False))
-        rows = int(bottom * y + max(1, y)) + 1  # as far down as the filter reaches
-        # With the colours innermost (the order of these views decides) it is three times as fast.
-        planes = image[:rows].unsqueeze(0).permute(0, 3, 1, 2)
-        # What is below and to the right of the crop is left out, but for a pixel where the number of pixels would stay
-        # as it is, from which it would conclude that there is nothing to do.
-        ends = [
-            end + (end == own and end < scaled)
-            for end, own, scaled in zip((bottom, right), planes.shape[2:], sides, strict=True)
-        ]
-        # `interpolate` cannot leave anything out; this is what it calls.
-        above = torch.ops.aten._upsample_bilinear2d_aa(planes, ends, False, 1 / y, 1 / x)
-        window = above[0, :, top:bottom, left:right].permute(1, 2, 0)
-    return window.flip(1) if mirrored else window
+        return image[top:bottom, left:right]
+    y, x = (own / scaled for own, scaled in zip(image.shape, sides, strict=False))
+    rows = int(bottom * y + max(1, y)) + 1  # as far down as the filter reaches
+    # With the colours innermost (the order of these views decides) it is three times as fast.
+    planes = image[:rows].unsqueeze(0).permute(0, 3, 1, 2)
+    # What is below and to the right of the crop is left out, but for a pixel where the number of pixels would stay the
+    # same, from which it would conclude that there is nothing to do.
+    ends = [
+        end + (end == own and end < scaled)
+        for end, own, scaled in zip((bottom, right), planes.shape[2:], sides, strict=True)
+    ]
+    # `interpolate` cannot leave anything out; this is what it calls.
+    above = torch.ops.aten._upsample_bilinear2d_aa(planes, ends, False, 1 / y, 1 / x)
+    return above[0, :, top:bottom, left:right].permute(1, 2, 0)
 
 
 def sides_at(sizes: Tensor, side: int | Tensor) -> Tensor:
