@@ -15,6 +15,7 @@ from vgglib.augment import draw, generator
 from vgglib.data import dali, packed, shards
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.stored import stored
+from vgglib.distributed import Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, initialise
@@ -134,6 +135,14 @@ def test_batches_and_parts_are_those_of_images_in_memory(images):
         assert torch.equal(index, same)
         for part in ("pixels", "sizes", "labels"):
             assert torch.equal(getattr(ours, part), getattr(theirs, part))
+
+
+def test_a_batch_in_several_passes_trains_the_same_net(images):
+    settings = {"resolution": 1 / 4, "width": 1 / 32, "batch_size": 32, "epochs": 1, "precision": "fp32"}
+    plan = Experiment("A", 0, initialisation="he-fan-out", learning_rate=1e-4, train_scale=(256, 512), **settings)
+    whole, passes = (train(plan, images, CPU, division=Division(images_per_pass=count)) for count in (None, 2))
+    # Sixteen passes: more than there is memory for at once.
+    assert passes.history[0].train_loss == pytest.approx(whole.history[0].train_loss, rel=1e-6)
 
 
 def test_a_subset_and_what_travels_to_another_process(images):

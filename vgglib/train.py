@@ -238,18 +238,19 @@ class _Training:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             for step in range(first, self.steps):
                 self._watch_the_clock(step)
-                self._step([next(crops) for _ in self.passes], generator(plan.seed, number, step + 1).initial_seed())
+                self._step(crops, generator(plan.seed, number, step + 1).initial_seed())
                 self.begun.steps = step + 1
                 now = time.perf_counter()
                 if self.division.first and (now - reported > REPORT_SECONDS or step == self.steps - 1):
                     reported = now
                     self._report((step + 1 - first) * self.batch / (now - self.started))
 
-    def _step(self, crops: list[tuple[Draws, Tensor]], seed: int) -> None:
-        """One update of the weights."""
+    def _step(self, crops: Iterator[tuple[Draws, Tensor]], seed: int) -> None:
+        """One update of the weights, from the next crops for every pass."""
         self.optimiser.zero_grad(set_to_none=True)
         scores = []
-        for number, ((draws, pixels), rows) in enumerate(zip(crops, self.passes, strict=True), start=1):
+        for number, rows in enumerate(self.passes, start=1):
+            draws, pixels = next(crops)
             torch.manual_seed(seed)
             whole = rows == (0, self.batch)
             self.model.dropout.rows = None if whole else (*rows, self.batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -104,18 +105,22 @@ class PackedSplit:
         raise ValueError(f"{self.shards[self.shard[i]]} has changed since it was opened: start again.")
 
     def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory)."""
+        """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory).
+
+        The memory of a batch is used again once the next is asked for.
+        """
+        rooms = _Rooms(self.device)
 
         def jobs() -> Iterator[tuple]:
             shapes, group = self.sizes.unique(dim=0, return_inverse=True)
             for number, (height, width) in enumerate(shapes.tolist()):
                 whose = (group == number).nonzero().flatten()
                 for index in whose.split(max(1, pixels_per_batch // (height * width))):
-                    room = self._room(len(index), height, width)
+                    room = rooms.take(len(index), height, width, 3)
                     yield (index, room), self._pieces(self._fill_whole, room, index.tolist())
 
         for (index, room), _ in self._ahead(jobs()):
-            yield index.to(self.device), self._brought(room)
+            yield index.to(self.device), rooms.brought(room)
 
     def parts(self, images: int) -> Iterator[tuple[Tensor, Split]]:
         """The split in pieces of so many images: (which (B,), the piece in memory)."""
@@ -136,21 +141,24 @@ class PackedSplit:
     def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
         """For every step what was drawn and its crops, (B, 3, size, size) uint8, colours innermost in memory.
 
-        To rounding, a crop is a window of the image as `rescaled` makes it.
+        To rounding, a crop is a window of the image as `rescaled` makes it. The memory of a batch is used again once
+        the next is asked for.
         """
         if self.decoder_on(self.device) == "dali":
             yield from dali.crops(self, steps, size, max(1, self._threads()))
             return
 
+        rooms = _Rooms(self.device)
+
         def jobs() -> Iterator[tuple]:
             for draws in steps:
-                room = self._room(len(draws.index), size, size, channels=4)
+                room = rooms.take(len(draws.index), size, size, 4)
                 columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
                 rows = list(zip(*(column.tolist() for column in columns), strict=True))
                 yield (draws, room), self._pieces(self._fill_crop, room, rows)
 
         for (draws, room), _ in self._ahead(jobs()):
-            yield draws, self._brought(room)
+            yield draws, rooms.brought(room)
 
     def image(self, i: int) -> Tensor:
         """Image i: (H, W, 3) uint8."""
@@ -183,13 +191,6 @@ class PackedSplit:
             raise ValueError(
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
             ) from error
-
-    def _room(self, images: int, height: int, width: int, channels: int = 3) -> Tensor:
-        """Memory for a batch, (B, H, W, channels) uint8, from which a GPU can fetch it."""
-        return torch.empty(images, height, width, channels, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-
-    def _brought(self, room: Tensor) -> Tensor:
-        return room.to(self.device, non_blocking=True).permute(0, 3, 1, 2)[:, :3]
 
     @staticmethod
     def _pieces(fill: Callable[[np.ndarray, T], None], room: Tensor, what: list[T]) -> list[Callable[[], None]]:
@@ -256,6 +257,36 @@ class PackedSplit:
         # The sums depend on every pixel, and reading a hundred gigabytes at every start would take too long.
         for part in (self.labels.cpu().numpy(), self.stored.numpy(), self.rgb_sum, self.rgb_products):
             digest.update(np.ascontiguousarray(part))
+
+
+class _Rooms:
+    """Memory for a few batches, taken in turn: fresh memory costs a quarter of the time that decoding does, and what is
+    left between small things that stay would pile up.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        # Those begun ahead, the one that is being filled, and the one in use.
+        self.slots = deque(torch.empty(0, dtype=torch.uint8) for _ in range(AHEAD + 2))
+        self.fetched: dict[int, torch.cuda.Event] = {}
+
+    def take(self, *shape: int) -> Tensor:
+        """Room for a batch, uint8, from which a GPU can fetch it."""
+        slot, needed = self.slots.popleft(), math.prod(shape)
+        if event := self.fetched.pop(slot.data_ptr(), None):
+            event.synchronize()
+        if len(slot) < needed:
+            slot = torch.empty(needed, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        self.slots.append(slot)
+        return slot[:needed].view(shape)
+
+    def brought(self, room: Tensor) -> Tensor:
+        """The batch (B, 3, H, W) on the device."""
+        there = room.to(self.device, non_blocking=True)
+        if there.is_cuda:
+            self.fetched[room.data_ptr()] = torch.cuda.Event()
+            self.fetched[room.data_ptr()].record()
+        return there.permute(0, 3, 1, 2)[:, :3]
 
 
 def _rgbx(image: Image.Image) -> Tensor:
