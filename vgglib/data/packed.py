@@ -284,8 +284,8 @@ class _Rooms:
         """The batch (B, 3, H, W) on the device."""
         there = room.to(self.device, non_blocking=True)
         if there.is_cuda:
-            self.fetched[room.data_ptr()] = torch.cuda.Event()
-            self.fetched[room.data_ptr()].record()
+            # Of the stream that copies: the current device may be another one.
+            self.fetched[room.data_ptr()] = torch.cuda.current_stream(self.device).record_event()
         return there.permute(0, 3, 1, 2)[:, :3]
 
 
