@@ -34,7 +34,7 @@ class Workers:
         return joblib.dump(content, self.folder / "shared.joblib")[0]
 
     def map(self, function: Callable, calls: Iterable[tuple]) -> list:
-        """function(*call) of every call, in their order; begun in that order, too, as workers become free."""
+        """`function(*call)` of every call, in their order; begun in that order, too, as workers become free."""
         import joblib
 
         return self.parallel(joblib.delayed(function)(*call) for call in calls)
