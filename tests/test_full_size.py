@@ -91,5 +91,4 @@ def test_an_altered_record_of_input_is_refused(tmp_path, change):
     write(tmp_path, RECORD | {"digest": digest(RECORD)} | change)
     with pytest.raises(ValueError, match=r"input.json is no record of input \(.*\): measure with benchmarks/input.py"):
         full_size.input_speed(tmp_path)
-    with pytest.raises(ValueError, match="is no record of input"):
-        full_size.input_speed(tmp_path / "empty")
+    assert full_size.input_speed(tmp_path / "empty") is None

@@ -29,6 +29,7 @@ def root(tmp_path, monkeypatch):
 
 
 def test_a_kept_record_comes_back_to_the_last_bit(measured, root):
+    assert speed.kept("smoke") is None
     path = speed.keep(measured)
     assert path == root / "smoke" / "speed.json"
     found = speed.of("smoke", 99)

@@ -123,9 +123,11 @@ def expected() -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def input_speed(root: Path | None = None) -> dict:
-    """What `benchmarks/input.py` has measured; ValueError where it has not, or where the record was altered."""
+def input_speed(root: Path | None = None) -> dict | None:
+    """What `benchmarks/input.py` has measured, None where it has not; ValueError for a record that was altered."""
     path = (root or default_root()) / PRESET / "input.json"
+    if not path.exists():
+        return None
     try:
         record = json.loads(path.read_text())
         if record["schema"] != INPUT_SCHEMA or record["digest"] != digest(record):

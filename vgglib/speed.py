@@ -35,8 +35,14 @@ def of(preset: str, batch_size: int, device: str | None = None, measured_now: bo
 
     Raises ValueError for an unknown preset or device and for a record that cannot be read.
     """
+    found = None if measured_now else kept(preset)
+    return found or measure(preset, batch_size, device)
+
+
+def kept(preset: str) -> Speed | None:
+    """The preset's record, None where there is none; ValueError as `of`."""
     path = _path(experiments.preset(preset).name)
-    return measure(preset, batch_size, device) if measured_now or not path.exists() else _read(path)
+    return _read(path) if path.exists() else None
 
 
 def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
