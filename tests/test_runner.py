@@ -301,3 +301,15 @@ def test_the_terminals_bars_take_every_event(capsys):
         shown.event(runner.Event("A", "failed"))
         assert shown.state.done == 1
     assert "failed" in capsys.readouterr().err
+
+
+def test_runs_that_take_turns_need_no_package_of_those_that_do_not(tmp_path):
+    """On a bare machine with a GPU there is PyTorch, and little of what books, clusters and conversions need."""
+    absent = ("papermill", "fvcore", "joblib", "distributed", "dask", "ray", "IPython", "nvidia.dali", "psutil", "timm")
+    absent += ("google.protobuf", "jupyter_book")
+    command = ["vgg", "run", "--preset", "smoke", "--table", "3", "--nets", "A", "--train-scales", "256", "--jobs", "1"]
+    code = f"import sys\nsys.modules |= dict.fromkeys({absent})\nsys.argv = {[*command, '--results', str(tmp_path)]}\n"
+    code += "from vgglib.__main__ import main\nmain()"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    assert len(list(tmp_path.rglob("*.json"))) == 1

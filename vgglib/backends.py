@@ -34,7 +34,7 @@ from vgglib.files import STALE_SECONDS
 from vgglib.parallel import Workers, loky, one_by_one, shared
 from vgglib.provenance import sources
 
-PACKAGES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+PACKAGES = {"dask": "distributed", "ray": "ray"}
 SCHEMES = {"dask": ("", "tcp", "tls"), "ray": ("",)}
 ANSWER_SECONDS = 10  # a scheduler that is silent for so long is not there
 LOCK = "lock"
@@ -49,9 +49,10 @@ LOCAL_RAY = {
 
 def check(name: str, scheduler: str | None) -> None:
     """ValueError for an unknown backend, one that is not installed, or an address that it has no use for."""
-    if name not in PACKAGES:
-        raise ValueError(f"unknown backend {name!r}: take {', '.join(PACKAGES)}.")
-    if importlib.util.find_spec(PACKAGES[name]) is None:
+    if name not in (*PACKAGES, "loky"):
+        raise ValueError(f"unknown backend {name!r}: take loky, {', '.join(PACKAGES)}.")
+    # A machine whose runs take turns, on its GPU, needs not even joblib.
+    if name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None:
         raise ValueError(f'backend {name!r} is not installed: pip install "vgglib[{name}]".')
     if scheduler and name == "loky":
         raise ValueError(f"backend 'loky' has no use for the scheduler {scheduler}: pass --backend dask or ray.")
