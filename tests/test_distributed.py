@@ -146,7 +146,7 @@ def test_another_number_of_processes_goes_on_within_an_epoch(one_process, tmp_pa
     with pytest.raises(Killed):
         train(entry.runs[0].experiment, images, CPU, path, report=kill)
     assert checkpoints.read(path)[1]["begun"]["steps"] == 2
-    run("--results", tmp_path, processes=2)
+    run("--results", tmp_path, "--images-per-pass", 9, processes=2)  # two passes each
     assert close(found(tmp_path)[1], found(one_process)[1])
 
 
