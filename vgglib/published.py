@@ -2,7 +2,7 @@
 and E that the authors published.
 
 A source is written `torchvision:D` (downloaded by torchvision, checked by its hash, kept in PyTorch's own folder),
-`torchvision:D=/path/vgg16.pth` or `caffe:D=/path/VGG_ILSVRC_16_layers.caffemodel`. The path may also be that of a
+`torchvision:D=/path/vgg16.pth` or `caffe:D=/path/D.caffemodel`. The path may also be that of a
 .safetensors file that this project has made of the same source.
 
 All nets here take grey levels of 0 to 255, RGB, minus a mean. torchvision divides by 255 and by a standard deviation
