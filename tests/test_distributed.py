@@ -29,6 +29,11 @@ def test_a_batch_is_divided_into_parts_of_nearly_one_size():
     assert of(2) == [[(0, 5)], [(5, 10)]]
     assert of(3) == [[(0, 3)], [(3, 7)], [(7, 10)]]
     assert of(1, images_per_pass=4) == [[(0, 3), (3, 7), (7, 10)]]
+    assert of(3, images_per_pass=1) == [
+        [(0, 1), (1, 2), (2, 3)],
+        [(3, 4), (4, 6), (6, 7)],
+        [(7, 8), (8, 9), (9, 10)],
+    ]  # ten images make no more than three passes in each of three processes
     assert of(2, images_per_pass=3) == [[(0, 2), (2, 5)], [(5, 8), (8, 10)]]
 
 

@@ -19,6 +19,7 @@ from vgglib.distributed import Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, initialise
+from vgglib.runner import load_images
 from vgglib.train import train
 
 CPU = torch.device("cpu")
@@ -220,7 +221,7 @@ def test_the_digest_sees_pixels_labels_and_sizes(tmp_path, folder):
 
 def test_a_decoder_that_is_unknown_or_missing_is_refused(folder, monkeypatch):
     with pytest.raises(ValueError, match="unknown decoder 'turbo': choose one of auto, dali, pillow"):
-        packed.load(folder, decoder="turbo")
+        load_images("smoke", decoder="turbo")
     monkeypatch.setattr(dali, "installed", lambda: False)
     gpu = torch.device("cuda")
     assert packed.load(folder).train.decoder_on(gpu) == "pillow"

@@ -258,6 +258,7 @@ def test_a_net_is_converted_once_and_taken_from_there(store, monkeypatch):
 
 
 def test_other_weights_than_before_are_refused(store, tmp_path, monkeypatch):
+    (tmp_path / "net.caffemodel").touch()
     run, given = run_of("caffe:D"), Source("caffe", "D", tmp_path / "net.caffemodel")
     with pytest.raises(ValueError, match=r"D_caffe.safetensors does not exist: name the file, such as caffe:D=/path"):
         published.keep(store, [run], Source.of("caffe:D"))

@@ -1,4 +1,4 @@
-"""The command line: `vgg plan`, `vgg run`, `vgg table`, `vgg evaluate`, `vgg keep`, `vgg data`."""
+"""The command line: `vgg plan`, `run`, `table`, `evaluate`, `claims`, `keep`, `speed`, `data` and `data pack`."""
 
 from __future__ import annotations
 
@@ -276,7 +276,9 @@ def data(
 
 @data_app.command()
 def pack(
-    source: Annotated[str, typer.Argument(help="Folder of ILSVRC-2012: a tree, Kaggle's, or a Parquet copy.")],
+    source: Annotated[
+        str, typer.Argument(help="Folder of ILSVRC-2012: a tree, val/ with the devkit, Kaggle's, or Parquet.")
+    ],
     target: Annotated[str, typer.Argument(help="Folder of the pack; an interrupted packing goes on there.")],
     smallest_side: Annotated[int, typer.Option(help="Reduce images whose smallest side has more pixels.")] = 512,
     skip_bad_images: SkipBadImages = False,

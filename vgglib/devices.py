@@ -40,9 +40,9 @@ def device(name: str | None = None) -> torch.device:
     if chosen.type not in ("cpu", "cuda"):
         raise ValueError(f"device {name!r} is not supported: take cpu, cuda or cuda:N.")
     if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
-        raise ValueError(
-            f"device {name!r} is not on this machine ({torch.cuda.device_count()} GPUs): pass --device cpu."
-        )
+        count = torch.cuda.device_count()
+        remedy = f"start at most {count} processes here, or " if count and "LOCAL_RANK" in os.environ else ""
+        raise ValueError(f"device {name!r} is not on this machine ({count} GPUs): {remedy}pass --device cpu.")
     return chosen
 
 

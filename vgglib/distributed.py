@@ -43,14 +43,15 @@ class Division:
     def passes(self, batch: int) -> list[tuple[int, int]]:
         """The rows (first, last) of a batch that this process takes, pass by pass.
 
-        Every process has the same number of passes. Raises ValueError when there are fewer images than passes in all.
+        Every process has the same number of passes, of one image at least. Raises ValueError when there are fewer
+        images than processes.
         """
-        largest_share = -(-batch // self.count)
-        each = -(-largest_share // (self.images_per_pass or largest_share))
-        if batch < self.count * each:
+        if batch < self.count:
             raise ValueError(
                 f"a batch of {batch} cannot be divided over {self.count} processes: start at most {batch} of them."
             )
+        largest_share = -(-batch // self.count)
+        each = min(-(-largest_share // (self.images_per_pass or largest_share)), batch // self.count)
         edges = np.linspace(0, batch, self.count * each + 1).round().astype(int).tolist()
         own = edges[self.rank * each : (self.rank + 1) * each + 1]
         return list(pairwise(own))

@@ -95,6 +95,9 @@ def evaluate(
     """
     plan = entries(preset_name, sources, table)
     store = Store(Path(results) if results else default_root())
+    if settings.get("data_dir") or any(store.read(run) is None for run in runs(plan)):
+        # Before half a gigabyte is downloaded: are the images there? They are kept for the run.
+        runner.load_images(preset_name, settings.get("data_dir"), settings.get("skip_bad_images", False))
     if distributed.first():  # the others meet it in runner.run before they need the weights
         for source in sources:
             published.keep(store, [run for run in runs(plan) if run.experiment == source.experiment], source)

@@ -41,9 +41,15 @@ class Source:
     net: str
     path: Path | None = None
 
+    def __post_init__(self):
+        if self.path and not self.path.is_file():
+            raise ValueError(f"{self.path} is not a file: say where the weights of {self} are.")
+
     @classmethod
     def of(cls, text: str) -> Source:
-        """From a text such as `torchvision:D` or `caffe:E=/path/file`; ValueError for one that means nothing."""
+        """From a text such as `torchvision:D` or `caffe:E=/path/file`; ValueError for one that means nothing, and for a
+        path that is no file.
+        """
         name, equals, path = text.partition("=")
         kind, _, net = name.partition(":")
         if kind not in PUBLISHED or not net or (equals and not path):
@@ -79,8 +85,6 @@ def load(source: str | Source) -> Published:
     or downloaded. Nothing in a file is executed.
     """
     source = Source.of(source) if isinstance(source, str) else source
-    if source.path and not source.path.is_file():
-        raise ValueError(f"{source.path} is not a file: say where the weights of {source} are.")
     if source.path and source.path.suffix == ".safetensors":
         return _converted(source.path, str(source))
     try:

@@ -168,6 +168,8 @@ def load_images(
     needed; whatever the number, val begins with the same images. A set that is read from a folder is read whole.
     """
     chosen = preset(preset_name)
+    if decoder not in data.DECODERS:
+        raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(data.DECODERS)}.")
     if chosen.needs_folder:
         return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
     return data.load(**chosen.data | drawn)
@@ -317,7 +319,7 @@ class _Worker:
         donor = run.donor
         path = self.store.checkpoint_path(donor)
         record = self.store.read(donor)
-        if not path.exists() or (record is not None and record["status"] == "failed"):
+        if not self.division.agree(path.exists() and not (record is not None and record["status"] == "failed")):
             raise _NoDonor
         return train(donor.experiment, self.images, where, path, stop_at=self.stop_at, division=self.division).model
 
@@ -407,7 +409,7 @@ class _Record:
                 "precision": self.precision,
                 "processes": self.division.count,
                 "images_per_pass": self.division.images_per_pass,
-                "bf16_gradients": self.division.bf16_gradients,
+                "bf16_gradients": self.division.bf16_gradients and self.division.count > 1,
                 **self.commit,
                 "data_sha256": self.images.digest,
                 "images_skipped": len(self.images.skipped),

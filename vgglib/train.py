@@ -91,9 +91,9 @@ def train(
 
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
-    `checkpoint` is written after every epoch, within long ones too, and taken up where it exists, by any number of
-    processes; the one before it is kept. `report` is called about once a second. `stop_at` is a `time.time()` after
-    which no step begins. Of several processes, which all call this, the first writes and reports.
+    `checkpoint` is written after every epoch and about every ten minutes of a long one, and taken up where it exists,
+    by any number of processes; the one before it is kept. `report` is called about once a second. `stop_at` is a
+    `time.time()` after which no step begins. Of several processes, which all call this, the first writes and reports.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
     """
     training = _Training(experiment, images, device, checkpoint, report, stop_at, division)
@@ -144,6 +144,12 @@ class _Training:
         self.precision = devices.precision(plan.precision, self.device)
         if taken_up:
             self._take_up(taken_up)
+        stands = self.division.gather((bool(taken_up), len(self.history), self.begun))
+        if any(stand != stands[0] for stand in stands):
+            raise ValueError(
+                f"the processes do not see the same {self.checkpoint}: put --results where all hosts see a new file at "
+                "once, and start again."
+            )
         self.batch = min(plan.batch_size, len(self.images.train))
         self.steps = len(self.images.train) // self.batch  # the remainder waits for another epoch's order
         self.passes = self.division.passes(self.batch)

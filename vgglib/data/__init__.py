@@ -7,9 +7,10 @@ from pathlib import Path
 
 from vgglib.data.imageset import ImageSet, Split
 
-__all__ = ["DATASETS", "ImageSet", "Split", "load"]
+__all__ = ["DATASETS", "DECODERS", "ImageSet", "Split", "load"]
 
 DATASETS = ("shapes", "tiny-imagenet", "imagenet", "folder")
+DECODERS = ("auto", "dali", "pillow")  # of packed images
 
 
 @lru_cache(maxsize=1)

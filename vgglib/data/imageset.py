@@ -234,7 +234,7 @@ class ImageSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over class names, labels, sizes and pixels of the three splits."""
+        """SHA-256 over class names, and labels, sizes and pixels of the three splits; of a pack sums of pixels."""
         digest = hashlib.sha256("\n".join(self.class_names).encode())
         for split in (self.train, self.minival, self.val):
             split.update(digest)

@@ -32,7 +32,6 @@ MINIVAL_SHARE = 0.01  # of ILSVRC some 12,800 images, enough to see an error set
 PIECE = 16  # images that a thread makes at once
 AHEAD = 2  # batches that are begun before they are asked for
 MOST_THREADS = 16
-DECODERS = ("auto", "dali", "pillow")
 
 CPU = torch.device("cpu")
 
@@ -48,7 +47,7 @@ class PackedSplit:
     stored: (N, 2) int64, height and width of the stored image; labels: (N,) int64; rgb_sum (N, 3), rgb_products (N, 6):
     sums over the stored pixels of R, G, B and RR, GG, BB, RG, RB, GB; side: the smallest side in pixels that images are
     rescaled to (None: as stored); device: where labels are, and where images are brought; threads: those that read, 0
-    for the caller's alone, None for one on each core that is this process's share; decoder: one of `DECODERS`.
+    for the caller's alone, None for one on each core that is this process's share; decoder: one of `data.DECODERS`.
     """
 
     shards: tuple[Path, ...]
@@ -311,10 +310,8 @@ def load(
     """The data set that `vgg data pack` has written into `folder`; minival is `minival_share` of every class of train.
 
     threads and decoder are those of `PackedSplit`.
-    Raises ValueError for a folder that holds no whole pack, and for a decoder that is unknown or not installed.
+    Raises ValueError for a folder that holds no whole pack, and for a decoder that is not installed.
     """
-    if decoder not in DECODERS:
-        raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
     if decoder == "dali" and not dali.installed():
         raise ValueError("DALI is not installed: pip install 'vgglib[dali]', or pass --decoder pillow.")
     try:
