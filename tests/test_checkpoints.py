@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from vgglib import checkpoints
+from vgglib.distributed import Division
 from vgglib.experiments import Experiment
 from vgglib.train import train
 
@@ -167,6 +168,12 @@ def test_a_damaged_checkpoint_names_the_one_before_and_training_goes_on_from_it(
     path.unlink()
     again = train(experiment(epochs=2), two_colours, CPU, path)
     assert all(map(torch.equal, whole.model.parameters(), again.model.parameters()))
+
+
+def test_processes_that_took_up_different_checkpoints_stop(trained, two_colours, monkeypatch):
+    monkeypatch.setattr(Division, "gather", lambda self, own: [own, (False, 0, None)])  # the other host saw no file
+    with pytest.raises(ValueError, match=r"do not see the same .*c.safetensors: put --results where all hosts see"):
+        train(experiment(), two_colours, CPU, trained)
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
