@@ -10,7 +10,6 @@ epoch with S from [256; 512]. Writes `results/imagenet/input.json` for the page 
 from __future__ import annotations
 
 import io
-import json
 import os
 import threading
 import time
@@ -34,12 +33,12 @@ from vgglib.data import pack, packed
 from vgglib.data.files import opened_image
 from vgglib.data.packed import PIECE
 from vgglib.files import write_atomically
-from vgglib.results import default_root, digest
+from vgglib.full_size import INPUT_SCHEMA
+from vgglib.results import default_root, write_sealed
 
 CLASSES = 10
 CROP, BATCH = 224, 256
 JITTER = (256, 512)
-SCHEMA = 1
 
 
 def photograph(number: int) -> bytes:
@@ -67,10 +66,9 @@ def write_photographs(folder: Path, images: int, workers: int) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, photograph(number))
 
-    plan = [("train", number) for number in range(images)] + [
-        ("val", -1 - n) for n in range(max(CLASSES, images // 100))
-    ]
-    joblib.Parallel(n_jobs=workers)(joblib.delayed(write)(split, abs(number)) for split, number in plan)
+    val = range(images, images + max(CLASSES, images // 100))
+    plan = [("train", number) for number in range(images)] + [("val", number) for number in val]
+    joblib.Parallel(n_jobs=workers)(joblib.delayed(write)(split, number) for split, number in plan)
 
 
 class Memory:
@@ -95,6 +93,10 @@ class Memory:
 
     def quarters(self) -> list[float]:
         """The mean of each quarter of the time: flat memory means that they are alike."""
+        if len(self.samples) < 4:
+            raise SystemExit(
+                f"an epoch took {len(self.samples)} seconds, too few to watch its memory: pass more --images."
+            )
         return [float(np.mean([bytes_ for _, bytes_ in part])) for part in np.array_split(np.array(self.samples), 4)]
 
 
@@ -167,7 +169,7 @@ def main(
     scales = torch.cat([epoch["scales"] for epoch in epochs[1::2]])
     drawn = torch.bincount(scales, minlength=JITTER[1] + 1)[JITTER[0] :]
     record = {
-        "schema": SCHEMA,
+        "schema": INPUT_SCHEMA,
         "images": len(loaded.train),
         "files": len(files),
         "file_bytes": sum(os.path.getsize(file) for file in files),
@@ -191,9 +193,8 @@ def main(
             "measured_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     }
-    record["digest"] = digest(record)
     path = (results or default_root()) / "imagenet" / "input.json"
-    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    write_sealed(path, record)
     typer.echo(path)
 
 

@@ -1,6 +1,5 @@
 """Checkpoints: written whole or not at all, two kept, and every kind that does not fit refused by name."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -188,8 +187,3 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     with pytest.raises(ValueError, match="not a whole checkpoint"):
         checkpoints.read(path)
     assert not (tmp_path / "executed").exists()
-
-
-def test_the_state_is_plain_json(trained):
-    state = checkpoints.read(trained)[1]
-    assert json.loads(json.dumps(state)) == state

@@ -26,7 +26,8 @@ class Division:
     """How the work on one net is divided.
 
     count, rank: how many processes share it, and which of them this is; images_per_pass: how many images of a batch a
-    process takes through the net at once, at most (None: its whole share); bf16_gradients: send gradients between
+    process takes through the net at once, at most (None: its whole share; of a batch that the processes cannot divide
+    evenly, it may be one more); bf16_gradients: send gradients between
     processes rounded to bf16, half as many bytes.
     """
 

@@ -55,6 +55,13 @@ def digest(record: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def write_sealed(path: Path, record: dict) -> dict:
+    """Write a record with its digest, and return it so; OSError as `files.write_atomically`."""
+    record = {**record, "digest": digest(record)}
+    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    return record
+
+
 @dataclass(frozen=True)
 class Store:
     """The records under one folder: `<root>/<preset>/runs/*.json` and `<root>/<preset>/posteriors/*.npz`."""
@@ -97,9 +104,7 @@ class Store:
             np.savez_compressed(buffer, posteriors=posteriors, labels=labels)
             write_atomically(self.posteriors_path(run), buffer.getvalue())
             record["posteriors_sha256"] = digest_of(posteriors, labels)
-        record["digest"] = digest(record)
-        write_atomically(self.record_path(run), (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
-        return record
+        return write_sealed(self.record_path(run), record)
 
     def read(self, run: Run) -> dict | None:
         """The record of a run, None where it has not been made.

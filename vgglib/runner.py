@@ -168,11 +168,9 @@ def load_images(
     needed; whatever the number, val begins with the same images. A set that is read from a folder is read whole.
     """
     chosen = preset(preset_name)
-    if decoder not in data.DECODERS:
-        raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(data.DECODERS)}.")
     if chosen.needs_folder:
         return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
-    return data.load(**chosen.data | drawn)
+    return data.load(**chosen.data | drawn, decoder=decoder)
 
 
 def _work(task: _Task, images: data.ImageSet) -> tuple[float, ...]:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from vgglib import experiments
-from vgglib.files import write_atomically
-from vgglib.results import default_root, digest
+from vgglib.results import default_root, digest, write_sealed
 
 SCHEMA = 1
 LAYERS_OF = "D"  # the net that is timed layer by layer
@@ -70,9 +69,7 @@ def keep(speed: Speed, root: Path | None = None) -> Path:
     """Write the record of a preset, in the place of an earlier one; returns its path."""
     path = _path(speed.preset, root)
     frames = {name: getattr(speed, name).to_dict("records") for name in ("layers", "nets")}
-    record = {"schema": SCHEMA, **asdict(replace(speed, **frames))}
-    record["digest"] = digest(record)
-    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    write_sealed(path, {"schema": SCHEMA, **asdict(replace(speed, **frames))})
     return path
 
 

@@ -220,10 +220,14 @@ class _Training:
         """Of this epoch, those before an interruption included."""
         return self.before + time.perf_counter() - self.started
 
+    @property
+    def _number(self) -> int:
+        """Of the epoch that goes on, earlier stages counted: what its draws depend on."""
+        return self.experiment.epochs_before + len(self.history)
+
     def _draws(self) -> Iterator[Draws]:
         """What is left of an epoch for this process: the draws of every pass, from (seed, epoch, step) alone."""
-        plan, split = self.experiment, self.train_split
-        number = plan.epochs_before + len(self.history)
+        plan, split, number = self.experiment, self.train_split, self._number
         scales = tuple(map(plan.pixels, plan.train_scale)) if plan.jittered else None
         order = torch.randperm(len(split), generator=generator(plan.seed, number, 0))
         for step in range(self.begun.steps, self.steps):
@@ -235,7 +239,7 @@ class _Training:
     def _steps(self) -> None:
         """The steps that are left of an epoch."""
         self.model.train()
-        plan, number = self.experiment, self.experiment.epochs_before + len(self.history)
+        plan, number = self.experiment, self._number
         self.total = torch.full((), self.begun.loss, device=self.device)
         reported = self.started
         first = self.begun.steps

@@ -34,6 +34,8 @@ def load(
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
     Raises ValueError for an unknown name, a missing folder, or what the loader refuses.
     """
+    if decoder not in DECODERS:
+        raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(DATASETS)}.")
     if name == "shapes":

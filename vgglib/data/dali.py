@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +42,7 @@ def crops(split: PackedSplit, steps: Iterable[Draws], size: int, threads: int) -
     first = next(source, None)
     if first is None:
         return
-    pipeline = _pipeline(_again(first, source), len(first[0]) + 1, size, threads, split.device)
+    pipeline = _pipeline(chain([first], source), len(first[0]) + 1, size, threads, split.device)
     # In the order of PyTorch's own work, so that a batch's memory is used again only when it has been copied.
     stream = torch.cuda.current_stream(split.device) if split.device.type == "cuda" else None
     while True:
@@ -54,11 +55,6 @@ def crops(split: PackedSplit, steps: Iterable[Draws], size: int, threads: int) -
                 split.check(draws.index)
             raise ValueError(f"DALI could not make a batch ({error}): pass --decoder pillow.") from error
         yield waiting.popleft(), _tensor(found)
-
-
-def _again(first, rest: Iterator) -> Iterator:
-    yield first
-    yield from rest
 
 
 def _inputs(split: PackedSplit, draws: Draws, size: int) -> tuple[list, ...]:

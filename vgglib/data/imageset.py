@@ -24,8 +24,31 @@ if TYPE_CHECKING:
 MINIVAL_SHARE = 0.1
 
 
+class Sized:
+    """What follows from the sizes of images alone: `sizes` is (N, 2) int64, heights and widths in pixels."""
+
+    sizes: Tensor
+
+    @cached_property
+    def smallest_side(self) -> int:
+        """Pixels of the smallest side of any image."""
+        return int(self.sizes.min())
+
+    @cached_property
+    def largest_scale(self) -> int:
+        """Pixels of the smallest side of the image where it is largest."""
+        return int(self.sizes.amin(1).max())
+
+    def of_one_shape(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, int, int]]:
+        """Every image once, in batches of one shape: (indices (B,), height, width)."""
+        shapes, group = self.sizes.unique(dim=0, return_inverse=True)
+        for number, (height, width) in enumerate(shapes.tolist()):
+            for index in (group == number).nonzero().flatten().split(max(1, pixels_per_batch // (height * width))):
+                yield index, height, width
+
+
 @dataclass(frozen=True)
-class Split:
+class Split(Sized):
     """Labelled images of any sizes, as uint8.
 
     pixels: (P, 3) RGB, the rows of every image one after another, so that sides may differ without padding;
@@ -67,16 +90,6 @@ class Split:
         areas = self.sizes.prod(1)
         return areas.cumsum(0) - areas
 
-    @cached_property
-    def smallest_side(self) -> int:
-        """Pixels of the smallest side of any image."""
-        return int(self.sizes.min())
-
-    @cached_property
-    def largest_scale(self) -> int:
-        """Pixels of the smallest side of the image where it is largest."""
-        return int(self.sizes.amin(1).max())
-
     def image(self, i: int) -> Tensor:
         """Image i: (H, W, 3) uint8, a view."""
         height, width = self.sizes[i].tolist()
@@ -106,13 +119,10 @@ class Split:
 
     def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory)."""
-        shapes, group = self.sizes.unique(dim=0, return_inverse=True)
-        for number, (height, width) in enumerate(shapes.tolist()):
-            area = height * width
-            offsets = torch.arange(area, device=self.pixels.device)
-            for index in (group == number).nonzero().flatten().split(max(1, pixels_per_batch // area)):
-                rows = (self.starts[index][:, None] + offsets).flatten()
-                yield index, self.pixels.index_select(0, rows).view(len(index), height, width, 3).permute(0, 3, 1, 2)
+        for index, height, width in self.of_one_shape(pixels_per_batch):
+            offsets = torch.arange(height * width, device=self.pixels.device)
+            rows = (self.starts[index][:, None] + offsets).flatten()
+            yield index, self.pixels.index_select(0, rows).view(len(index), height, width, 3).permute(0, 3, 1, 2)
 
     def pixels_at(self, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Pixels of images of any shapes, one grid of places for each.

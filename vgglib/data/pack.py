@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vgglib import files
-from vgglib.data.shards import IMAGES_PER_BATCH, PACK, SCHEMA, left_out, opened, write
+from vgglib.data.shards import IMAGES_PER_BATCH, PACK, SCHEMA, left_out, opened, shard_paths, write
 from vgglib.data.sources import Images, Source, open_source
 from vgglib.data.stored import stored
 from vgglib.devices import cores
@@ -92,9 +92,8 @@ def _shards(source: Source, target: Path) -> list[Shard]:
     shards = []
     for split, images in (("train", source.train), ("val", source.val)):
         count = math.ceil(len(images) / IMAGES_PER_SHARD)
-        for i in range(count):
-            part = images.part(i * IMAGES_PER_SHARD, (i + 1) * IMAGES_PER_SHARD)
-            shards.append(Shard(target / f"{split}-{i:05}-of-{count:05}.arrow", part))
+        for i, path in enumerate(shard_paths(target, split, count)):
+            shards.append(Shard(path, images.part(i * IMAGES_PER_SHARD, (i + 1) * IMAGES_PER_SHARD)))
     return shards
 
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from vgglib import devices
 from vgglib.data import dali, resample
 from vgglib.data.files import opened_image
-from vgglib.data.imageset import ImageSet, Split
-from vgglib.data.shards import PACK, SCHEMA, left_out, mapped, places
+from vgglib.data.imageset import ImageSet, Sized, Split
+from vgglib.data.shards import PACK, SCHEMA, left_out, mapped, places, shard_paths
 
 if TYPE_CHECKING:
     from vgglib.augment import Draws
@@ -40,7 +40,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class PackedSplit:
+class PackedSplit(Sized):
     """Labelled images in the shards of a pack; offers what `imageset.Split` does, without holding pixels.
 
     shards: the files; shard: (N,) which of them an image is in; offset, length: (N,) where in it its JPEG is, in bytes;
@@ -70,16 +70,6 @@ class PackedSplit:
     def sizes(self) -> Tensor:
         """(N, 2) int64, on the CPU: height and width in pixels, once rescaled."""
         return self.stored if self.side is None else resample.sides_at(self.stored, self.side)
-
-    @cached_property
-    def smallest_side(self) -> int:
-        """Pixels of the smallest side of any image."""
-        return int(self.sizes.min())
-
-    @cached_property
-    def largest_scale(self) -> int:
-        """Pixels of the smallest side of the image where it is largest."""
-        return int(self.sizes.amin(1).max())
 
     def to(self, device: torch.device | str) -> PackedSplit:
         return replace(self, device=torch.device(device), labels=self.labels.to(device))
@@ -111,12 +101,9 @@ class PackedSplit:
         rooms = _Rooms(self.device)
 
         def jobs() -> Iterator[tuple]:
-            shapes, group = self.sizes.unique(dim=0, return_inverse=True)
-            for number, (height, width) in enumerate(shapes.tolist()):
-                whose = (group == number).nonzero().flatten()
-                for index in whose.split(max(1, pixels_per_batch // (height * width))):
-                    room = rooms.take(len(index), height, width, 3)
-                    yield (index, room), self._pieces(self._fill_whole, room, index.tolist())
+            for index, height, width in self.of_one_shape(pixels_per_batch):
+                room = rooms.take(len(index), height, width, 3)
+                yield (index, room), self._pieces(self._fill_whole, room, index.tolist())
 
         for (index, room), _ in self._ahead(jobs()):
             yield index.to(self.device), rooms.brought(room)
@@ -323,10 +310,7 @@ def load(
         raise ValueError(f"{folder / PACK} is damaged ({error!r}): delete the folder and pack again.") from error
     if schema != SCHEMA:
         raise ValueError(f"{folder / PACK} has schema {schema} where this version reads {SCHEMA}: pack again.")
-    paths = {
-        split: [folder / f"{split}-{i:05}-of-{count:05}.arrow" for i in range(count)]
-        for split, count in described["shards"].items()
-    }
+    paths = {split: shard_paths(folder, split, count) for split, count in described["shards"].items()}
     missing = [path for some in paths.values() for path in some if not path.exists()]
     if missing:
         raise ValueError(

@@ -16,6 +16,11 @@ IMAGES_PER_BATCH = 128  # what a writer holds in memory
 SKIPPED = b"skipped"  # key of the schema's metadata
 
 
+def shard_paths(folder: Path, split: str, count: int) -> list[Path]:
+    """The files of a split of a pack that has `count` shards."""
+    return [folder / f"{split}-{i:05}-of-{count:05}.arrow" for i in range(count)]
+
+
 def write(path: Path, rows: Iterable[tuple], skipped: Sequence[tuple[str, str]]) -> None:
     """Write `rows` to `path`; (name, reason) of `skipped`, which may grow while `rows` are read, go into the metadata.
 
