@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vgglib.configs import GROWN_LAYERS, GROWN_NETS
-from vgglib.models import VGG, LocalResponseNorm, grow, initialise, load_torchvision
+from vgglib.models import VGG, grow, initialise, load_torchvision
 
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 
@@ -74,19 +74,6 @@ def test_pooling_before_relu_changes_no_value():
     assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))
     names = [name for name, _ in small("A-LRN").features.named_children()]
     assert names[:6] == ["conv1_1", "relu1_1", "lrn1", "pool1", "conv2_1", "pool2"]
-
-
-def test_lrn_by_hand():
-    # One pixel, six channels of 100: the sum of squares runs over 3, 4, 5, 5, 4, 3 channels.
-    x = torch.full((1, 6, 1, 1), 100.0)
-    scale = torch.tensor([2 + 1e-4 * n * 1e4 for n in (3, 4, 5, 5, 4, 3)])
-    torch.testing.assert_close(LocalResponseNorm(6)(x).flatten(), 100 / scale**0.75)
-
-
-def test_lrn_equals_pytorchs_with_alpha_times_n():
-    x = torch.randn(2, 16, 5, 5) * 100
-    reference = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
-    torch.testing.assert_close(LocalResponseNorm(16)(x), reference(x), rtol=2e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,29 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, config
-
-# Krizhevsky's normalisation, as the paper quotes it (Sect. 2.3): x / (k + alpha * sum over n neighbours of x^2) ^ beta.
-LRN_K, LRN_N, LRN_ALPHA, LRN_BETA = 2.0, 5, 1e-4, 0.75
-
-
-class LocalResponseNorm(nn.Module):
-    """Normalisation across channels with the paper's constants, on (N, C, H, W).
-
-    The sum over neighbouring channels is a 1x1 convolution with a band matrix, several times faster than
-    `torch.nn.LocalResponseNorm`, which also divides alpha by n.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        channel = torch.arange(channels)
-        band = ((channel[:, None] - channel[None, :]).abs() <= LRN_N // 2).float() * LRN_ALPHA
-        self.register_buffer("band", band[:, :, None, None], persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # squares of activations of a hundred need fp32
-            scale = F.conv2d(x.float().square(), self.band, bias=None) + LRN_K
-            root = scale.rsqrt()
-            return x * (root * root.sqrt()).to(x.dtype)  # scale ** -0.75
+from vgglib.lrn import LocalResponseNorm
 
 
 class Dropout(nn.Dropout):
