@@ -1,4 +1,4 @@
-"""The command line: `vgg plan`, `run`, `table`, `evaluate`, `claims`, `keep`, `speed`, `data` and `data pack`."""
+"""The command line: `vgg plan`, `run`, `table`, `evaluate`, `claims`, `keep`, `speed`, `bench`, `data`, `data pack`."""
 
 from __future__ import annotations
 
@@ -249,6 +249,47 @@ def speed(preset: Preset = "demo", batch_size: BatchSize = 32, device: Device = 
     from vgglib.speed import keep, measure
 
     typer.echo(keep(measure(preset, batch_size, device), _store(results).root))
+
+
+@app.command()
+def bench(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(help="training, growth, evaluation, data or user; by default all of them.", show_default=False),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often everything is timed; six give intervals.")] = 6,
+    cases: Annotated[str, typer.Option(help="Only cases whose names match, such as 'net A*'.")] = "*",
+    list_only: Annotated[
+        bool, typer.Option("--list", help="List the cases and their contenders; time nothing.")
+    ] = False,
+    against: Annotated[str | None, typer.Option(help="Time this commit of the project beside the present one.")] = None,
+    device: Device = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default one per core.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Folder of Tiny ImageNet, to time on; without it images are drawn.")
+    ] = None,
+    scratch: Annotated[str, typer.Option(help="Folder for the images that contenders read; it is kept.")] = "bench",
+    results: Results = None,
+    force: Annotated[bool, typer.Option("--force", help="Time on a busy machine, too; the record says so.")] = False,
+) -> None:
+    """Time this project beside what people would use instead, for the page on speed."""
+    for name, value in (("rounds", rounds), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} is {value}: it must be at least 1.")
+    import sys
+    from pathlib import Path
+
+    from vgglib.results import REPOSITORY
+
+    if not (REPOSITORY / "benchmarks").is_dir():
+        raise ValueError(f"{REPOSITORY} has no folder 'benchmarks': run `vgg bench` from a clone of the repository.")
+    sys.path.append(str(REPOSITORY))
+    from benchmarks import harness
+
+    harness.command(
+        suites, rounds, pattern=cases, list_only=list_only, against=against, device=device, threads=threads,
+        images=images, scratch=Path(scratch), root=_store(results).root, force=force,
+    )  # fmt: skip
 
 
 @data_app.callback(invoke_without_command=True)

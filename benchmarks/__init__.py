@@ -1,0 +1,1 @@
+"""Timings of this project beside what people would use instead: `vgg bench`. One module is one suite."""

@@ -1,0 +1,111 @@
+"""Records of timings (`vgg bench`), and what they say: medians, and how many times faster ours is, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+
+from vgglib.results import default_root, digest
+
+SCHEMA = 1
+OURS = "this project"
+FOLDER = "benchmarks"  # of the results
+FEWEST = 6  # values of which an interval of 95 % for the median can be given
+
+
+def path(suite: str, device: str = "cpu", root: Path | None = None) -> Path:
+    """Of a suite's record for one kind of device."""
+    return (root or default_root()) / FOLDER / f"{suite}-{device.partition(':')[0]}.json"
+
+
+def kept(suite: str, device: str = "cpu", root: Path | None = None) -> dict | None:
+    """A suite's record, None where there is none; ValueError for one that was altered or is of another schema."""
+    file = path(suite, device, root)
+    if not file.exists():
+        return None
+    try:
+        record = json.loads(file.read_text())
+        if record["schema"] != SCHEMA or record["digest"] != digest(record):
+            raise ValueError("its schema or digest differs")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is no record of timings ({error}): measure again with `vgg bench {suite}`."
+        ) from error
+    return record
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the median of independent values, from their order alone; None of fewer than six."""
+    from scipy.stats import quantile_test
+
+    if len(values) < FEWEST:
+        return None
+    found = quantile_test(values, p=0.5).confidence_interval(0.95)
+    return float(found.low), float(found.high)
+
+
+def values(record: dict, name: str = "value") -> pd.DataFrame:
+    """One line per measurement that has a value called `name`: `case`, `contender`, `round`, `value`."""
+    lines = [
+        {key: one[key] for key in ("case", "contender", "round")} | {"value": one["values"][name]}
+        for one in record["measurements"]
+        if name in one["values"]
+    ]
+    return pd.DataFrame(lines, columns=["case", "contender", "round", "value"])
+
+
+def summary(record: dict) -> pd.DataFrame:
+    """One line per case and contender, in the order of the suite.
+
+    Columns `case`, `contender`, `unit`, `rounds`, `median`, `low`, `high`; and how many times better ours is in the
+    same round, `advantage` (a median), `advantage_low`, `advantage_high`: above 1 where ours is faster, or smaller.
+    Intervals are NaN of fewer than six rounds, and advantages where nothing is compared.
+    """
+    found, lines = values(record), []
+    for case in record["cases"]:
+        of_case = found[found["case"] == case["name"]]
+        by_round = of_case.pivot(index="round", columns="contender", values="value")
+        for contender in case["contenders"]:
+            if contender not in by_round:
+                continue
+            own = by_round[contender].dropna()
+            line = {"case": case["name"], "contender": contender, "unit": case["unit"], "rounds": len(own)}
+            line |= _with_interval("median", own.tolist())
+            if not case["points"] and contender != OURS and OURS in by_round:
+                ratio = by_round[OURS] / by_round[contender] if case["more_is_better"] else own / by_round[OURS]
+                line |= _with_interval("advantage", ratio.dropna().tolist(), "advantage_")
+            lines.append(line)
+    columns = ["case", "contender", "unit", "rounds", "median", "low", "high"]
+    return pd.DataFrame(lines, columns=[*columns, "advantage", "advantage_low", "advantage_high"])
+
+
+def _with_interval(name: str, found: Sequence[float], prefix: str = "") -> dict[str, float]:
+    low, high = interval(found) or (float("nan"), float("nan"))
+    return {name: median(found) if found else float("nan"), f"{prefix}low": low, f"{prefix}high": high}
+
+
+def limits(record: dict) -> pd.DataFrame:
+    """What was to be reached, beside what ours reached: `case`, `unit`, `limit`, `median`, `low`, `high`, `met` (by the
+    median).
+    """
+    ours = summary(record).set_index(["case", "contender"])
+    lines = []
+    for case in record["cases"]:
+        if case["limit"] is None or (case["name"], OURS) not in ours.index:
+            continue
+        line = ours.loc[(case["name"], OURS)]
+        better = line["median"] - case["limit"] if case["more_is_better"] else case["limit"] - line["median"]
+        lines.append(
+            {
+                "case": case["name"],
+                "unit": case["unit"],
+                "limit": case["limit"],
+                **{name: line[name] for name in ("median", "low", "high")},
+                "met": bool(better >= 0),
+            }
+        )
+    return pd.DataFrame(lines, columns=["case", "unit", "limit", "median", "low", "high", "met"])
