@@ -97,7 +97,7 @@ def drawn(settings: Settings) -> Split:
     from vgglib.data.imageset import Split
     from vgglib.files import write_atomically
 
-    count = 48 if settings.small else 2304
+    count = 48 if settings.small else 2048
     path = settings.folder / f"drawn-{count}.npz"
     if not path.exists():
         labels = [i % len(shapes.CLASSES) for i in range(count)]
@@ -124,9 +124,10 @@ def epochs(case: str, contender: str, settings: Settings, where: torch.device) -
 
     From memory they are what a net trains on, (B, 3, 56, 56) float32; of photographs (B, 3, 224, 224) uint8.
     """
-    batch_size = 16 if settings.small else 256
-    if case == PHOTOGRAPHS:
+    if case == PHOTOGRAPHS:  # of which there are fewer: small batches keep all workers busy to the end
+        batch_size = 16 if settings.small else 64
         return _of_photographs(contender, settings, where, batch_size)
+    batch_size = 16 if settings.small else 256
     images, scales = _in_memory(settings, case), SCALES if case == JITTERED else None
     if contender == OURS:
         return _ours(images, CROP, scales, where, batch_size)

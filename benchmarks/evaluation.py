@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 TITLE = "Evaluation"
 UNIT = "images/s"
 DENSE, CROPS, FUSION = "dense, three scales", "150 crops", "fusion of two nets"
-RATIO = "dense against 150 crops"
-ONE_BY_ONE, BATCHED = "image by image", "batches of 32"
-ONE_BY_ONE_BF16 = "image by image, bf16 and channels last"
+ONE_BY_ONE, BATCHED = "image by image, fp32", "batches of 32, fp32"
+ONE_BY_ONE_BF16, BATCHED_BF16 = (f"{name}, bf16 and channels last" for name in ("image by image", "batches of 32"))
 OUR_CROPS = "150 crops, this project"
+SCALES, WIDER = (224, 256, 288), (256, 384, 512)  # Q, in the paper's pixels, of nets trained at one S and with jitter
+RATIOS = {f"dense against 150 crops, Q = {', '.join(map(str, scales))}": scales for scales in (SCALES, WIDER)}
 RUN_AGAIN = "both nets run again"
 PRESET, CLASSES = "tiny-imagenet-50", 50
-SCALES = (224, 256, 288)  # Q, in the paper's pixels
 BATCH_SIZE = 32
-THEIRS = (ONE_BY_ONE, BATCHED, ONE_BY_ONE_BF16)
+THEIRS = (ONE_BY_ONE, BATCHED, ONE_BY_ONE_BF16, BATCHED_BF16)
 
 
 def cases(settings: Settings) -> list[Case]:
     return [
-        Case(DENSE, (OURS, ONE_BY_ONE, BATCHED), UNIT),
+        Case(DENSE, (OURS, ONE_BY_ONE, BATCHED, BATCHED_BF16), UNIT),
         Case(CROPS, (OURS, ONE_BY_ONE, ONE_BY_ONE_BF16), UNIT),
         Case(FUSION, (OURS, RUN_AGAIN), UNIT),
-        Case(RATIO, (OURS, OUR_CROPS), UNIT),
+        *(Case(name, (OURS, OUR_CROPS), UNIT) for name in RATIOS),
     ]
 
 
@@ -99,7 +99,7 @@ def evaluation(case: str, contender: str, where: torch.device, settings: Setting
     from vgglib.ensemble import mean_posteriors
 
     crops = case == CROPS or contender == OUR_CROPS
-    tested = runs("D", crops, settings)
+    tested = runs("D", crops, settings, RATIOS.get(case, SCALES))
     model, mean_rgb = net(tested[0], where), drawn(settings).mean_rgb
     if contender in THEIRS:
         return _straightforward(contender, crops, model, tested, mean_rgb, where)
@@ -109,20 +109,17 @@ def evaluation(case: str, contender: str, where: torch.device, settings: Setting
 def _straightforward(
     contender: str, crops: bool, model: VGG, tested: Sequence[Run], mean_rgb: Tensor, where: torch.device
 ) -> Callable[[Split], np.ndarray]:
-    """One image after another, or 32 of one shape together: Pillow rescales, the mirror image is a second pass, fp32
-    with channels first in memory. The 50 crops of an image and scale are one batch, in fp32, or else in bf16 with
-    channels last.
+    """One image after another, or 32 of one shape together: Pillow rescales, the mirror image is a second pass, in fp32
+    with channels first in memory, or else in bf16 with channels last. The 50 crops of an image and scale are one batch.
     """
-    import torch
-
     from benchmarks import straightforward
     from vgglib import devices
 
-    bf16 = contender == ONE_BY_ONE_BF16
-    if bf16 and not devices.multiplies_bf16(where):
+    precision = "bf16" if contender in (ONE_BY_ONE_BF16, BATCHED_BF16) else "fp32"
+    if precision == "bf16" and not devices.multiplies_bf16(where):
         raise LeftOut("this device has no bf16 arithmetic, and emulates it tens of times slower than fp32.")
-    layout = torch.channels_last if bf16 else torch.contiguous_format
-    plain = straightforward.plain(model, dense=not crops).to(where, memory_format=layout)
+    plain = straightforward.plain(model, dense=not crops)
+    plain = plain.to(where, memory_format=straightforward.LAYOUTS[precision])
     ours, theirs = (sum(values.numel() for values in net.parameters()) for net in (model, plain))
     assert ours == theirs, f"nets of {ours} and {theirs} parameters"
     scales = [run.experiment.pixels(run.protocol.test_scale) for run in tested]
@@ -130,9 +127,9 @@ def _straightforward(
     def found(images: Split) -> np.ndarray:
         stored = [images.image(i).numpy() for i in range(len(images))]
         if not crops:
-            batch_size = BATCH_SIZE if contender == BATCHED else 1
-            return straightforward.dense_posteriors(plain, stored, mean_rgb, scales, where, batch_size)
-        size, precision = tested[0].experiment.crop, "bf16" if bf16 else "fp32"
+            batch_size = BATCH_SIZE if contender in (BATCHED, BATCHED_BF16) else 1
+            return straightforward.dense_posteriors(plain, stored, mean_rgb, scales, where, batch_size, precision)
+        size = tested[0].experiment.crop
         return straightforward.crop_posteriors(plain, stored, mean_rgb, scales, where, size, precision)
 
     return found
@@ -220,15 +217,15 @@ def _stored(folder: Path, tested: Sequence[Run], found: Sequence[np.ndarray], im
     return store
 
 
-def runs(name: str, crops: bool, settings: Settings) -> list[Run]:
-    """Tests of a net that was trained at S = 256, at Q = 224, 256 and 288: dense as in Table 4, or by 50 crops each."""
+def runs(name: str, crops: bool, settings: Settings, scales: Sequence[int] = SCALES) -> list[Run]:
+    """Tests of a net at each Q of `scales`: dense as in Table 4, or by 50 crops each."""
     from vgglib.experiments import Experiment, Protocol, Run
 
     # Not from a plan, which reads the paper's tables: an earlier library comes without them.
     width = 1 / 64 if settings.small else 1.0 if settings.device.startswith("cuda") else 1 / 4
     experiment = Experiment(name, seed=0, resolution=1 / 4, width=width)
     method = "multi-crop" if crops else "dense"
-    return [Run(PRESET, experiment, Protocol(scale, method)) for scale in SCALES]
+    return [Run(PRESET, experiment, Protocol(scale, method)) for scale in scales]
 
 
 def net(run: Run, where: torch.device) -> VGG:

@@ -24,7 +24,7 @@ from vgglib import bench, devices, provenance
 from vgglib.results import REPOSITORY, write_sealed
 
 CALM = 0.2  # cores that others may use while we measure
-LOOK_SECONDS = 1  # between two looks at the memory of a contender
+LOOK_SECONDS = 5  # between two looks at a contender's memory, each of which takes it some milliseconds a process
 PATIENCE_SECONDS = 60  # to wait in the middle of a run for others to be done
 LIBRARY = ("vgglib", "results/paper")  # what an earlier commit is timed with
 WATCHED = ("torch", "torchvision", "timm", "pillow", "numpy")
@@ -35,19 +35,24 @@ class Failed(Exception):
 
 
 def used_cores(seconds: float = 0.5) -> float:
-    """How many cores this machine's programs keep busy, on average over so many seconds."""
+    """How many cores this machine's programs keep busy, on average over so many seconds; ValueError where neither the
+    system nor psutil says so.
+    """
 
     def ticks() -> tuple[int, int]:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
         return sum(fields), fields[3] + fields[4]  # idle, and waiting for a disk
 
-    try:
-        total, idle = ticks()
+    if Path("/proc/stat").exists():
+        before = ticks()
         time.sleep(seconds)
-        total, idle = (after - before for before, after in zip((total, idle), ticks(), strict=True))
+        total, idle = (now - then for then, now in zip(before, ticks(), strict=True))
         return (os.cpu_count() or 1) * (1 - idle / total) if total else 0.0
-    except OSError:  # not Linux
-        return os.getloadavg()[0]
+    try:
+        import psutil
+    except ImportError as error:
+        raise ValueError("whether this machine is busy cannot be seen without psutil: pip install psutil.") from error
+    return (os.cpu_count() or 1) * psutil.cpu_percent(seconds) / 100
 
 
 def run(
@@ -61,10 +66,12 @@ def run(
     root: Path | None = None,
     say: Callable[[str], object] = print,
 ) -> list[Path]:
-    """Time the cases of some suites whose names match `pattern`, and write a record of each suite after every round.
+    """Time the cases of some suites whose names match `pattern`. Each takes its place in the suite's record when all of
+    its rounds are done; what the record has of other cases stays. Returns the records' paths.
 
     `against` is an earlier commit of this project, timed beside the present one. Raises ValueError for an unknown
-    suite or commit, a pattern without cases, and, without `force`, on a busy machine; Failed when a contender breaks.
+    suite or commit, a pattern without cases, and, without `force`, on a busy machine. Failed names contenders that
+    broke down, after all other cases have been timed.
     """
     plan = {suite: _cases(suite, settings, pattern) for suite in suites}
     if not any(plan.values()):
@@ -75,12 +82,14 @@ def run(
             f"other programs use {busy:.1f} of {os.cpu_count()} cores, which would spoil the timings: stop them, or "
             "pass --force, and the record says so."
         )
+    failures: list[str] = []
     with _earlier(against) as earlier:
-        return [
-            _Suite(suite, cases, settings, earlier, force, root, say).run(rounds)
-            for suite, cases in plan.items()
-            if cases
-        ]
+        for suite, cases in plan.items():
+            if cases:
+                failures += _Suite(suite, settings, earlier, force, root, say).run(cases, rounds)
+    if failures:
+        raise Failed(" ".join(failures))
+    return [bench.path(suite, settings.device, root) for suite, cases in plan.items() if cases]
 
 
 def command(
@@ -145,44 +154,53 @@ def _earlier(commit: str | None) -> Iterator[tuple[str, Path] | None]:
 
 
 class _Suite:
-    def __init__(self, name, cases, settings, earlier, force, root, say):
-        self.name, self.cases, self.settings = name, cases, settings
-        self.earlier, self.force, self.say = earlier, force, say
-        self.path = bench.path(name, settings.device, root)
-        self.measurements: list[dict] = []
-        self.left_out: list[dict] = []
+    def __init__(self, name, settings, earlier, force, root, say):
+        self.name, self.settings, self.earlier, self.force, self.root, self.say = (
+            name,
+            settings,
+            earlier,
+            force,
+            root,
+            say,
+        )
+        self.module = import_module(f"benchmarks.{name}")
 
-    def run(self, rounds: int) -> Path:
-        """All rounds; what was timed of a round that is interrupted is not kept."""
+    def run(self, cases: Sequence[Case], rounds: int) -> list[str]:
+        """All rounds of one case after another; who broke down, a sentence each."""
+        bench.kept(self.name, self.settings.device, self.root)  # refuses an altered record before anything is timed
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        import_module(f"benchmarks.{self.name}").prepare(self.settings)
-        for number in range(rounds):
-            for case in self.cases:
-                if number < (case.rounds or rounds):
-                    self._round(case, number)
-            self._write()
-        return self.path
+        self.module.prepare(self.settings)
+        failures = []
+        for case in cases:
+            try:
+                self._keep(case, *self._timed(case, case.rounds or rounds))
+            except Failed as failure:
+                self.say(f"{self.name} | {failure}")
+                failures.append(str(failure))
+        return failures
 
-    def _round(self, case: Case, number: int) -> None:
-        contenders = self._contenders(case)
-        turn = number % len(contenders)  # so that no contender always comes first
-        for contender in contenders[turn:] + contenders[:turn]:
-            if any(out["case"] == case.name and out["contender"] == contender for out in self.left_out):
-                continue
-            before = self._calm()
-            begun = time.perf_counter()
-            found, memory = self._measure(case.name, contender)
-            where = {"case": case.name, "contender": contender}
-            if "error" in found:
-                raise Failed(f"{self.name}, {case.name}: {contender} broke down ({found['error']}).")
-            if "left_out" in found:
-                self.left_out.append({**where, "reason": found["left_out"]})
-                self.say(f"{self.name} | {case.name} | {contender}: left out, {found['left_out']}")
-                continue
-            whole = {"used_cores_before": before, "seconds": time.perf_counter() - begun, "peak_memory_bytes": memory}
-            self.measurements.append({**where, "round": number, **whole, "values": found["values"]})
-            value = f"{found['values']['value']:,.4g} {case.unit}"
-            self.say(f"{self.name} | {case.name} | {contender}: {value}, round {number + 1}")
+    def _timed(self, case: Case, rounds: int) -> tuple[list[dict], list[dict]]:
+        """Measurements, and who was left out and why."""
+        contenders, measurements, left_out = self._contenders(case), [], {}
+        for number in range(rounds):
+            turn = number % len(contenders)  # so that no contender always comes first
+            for contender in contenders[turn:] + contenders[:turn]:
+                if contender in left_out:
+                    continue
+                before, begun = self._calm(), time.perf_counter()
+                found, memory = self._measure(case.name, contender)
+                seconds = time.perf_counter() - begun
+                if "error" in found:
+                    raise Failed(f"{case.name}: {contender} broke down ({found['error']}).")
+                if "left_out" in found:
+                    left_out[contender] = found["left_out"]
+                    said = f"left out, {found['left_out']}"
+                else:
+                    known = {"used_cores_before": before, "seconds": seconds, "peak_memory_bytes": memory}
+                    measurements.append({"contender": contender, "round": number, **known, "values": found["values"]})
+                    said = f"{found['values']['value']:,.4g} {case.unit}, round {number + 1} of {rounds}"
+                self.say(f"{self.name} | {case.name} | {contender}: {said}")
+        return measurements, [{"contender": contender, "reason": reason} for contender, reason in left_out.items()]
 
     def _contenders(self, case: Case) -> list[str]:
         before = [self.earlier[0]] if self.earlier and OURS in case.contenders else []
@@ -212,23 +230,34 @@ class _Suite:
                 if not answer.exists():
                     said.seek(0)
                     tail = said.read().strip()[-500:]
-                    raise Failed(f"{self.name}, {case}: {contender} ended with status {process.returncode}. {tail}")
+                    raise Failed(
+                        f"{case}: {contender} ended with status {process.returncode} and without an answer. {tail}"
+                    )
             return json.loads(answer.read_text()), memory
 
-    def _write(self) -> None:
-        write_sealed(
-            self.path,
-            {
-                "schema": bench.SCHEMA,
-                "suite": self.name,
-                "title": import_module(f"benchmarks.{self.name}").TITLE,
-                "cases": [{**asdict(case), "contenders": self._contenders(case)} for case in self.cases],
-                "measurements": self.measurements,
-                "left_out": self.left_out,
-                "forced": self.force,
-                "environment": self._environment(),
-            },
-        )
+    def _keep(self, case: Case, measurements: list[dict], left_out: list[dict]) -> None:
+        """Put a case into the suite's record, in the place of an earlier one of the same name."""
+        device = self.settings.device
+        earlier = bench.kept(self.name, device, self.root)
+        timed = {
+            **asdict(case),
+            "contenders": self._contenders(case),
+            "measurements": measurements,
+            "left_out": left_out,
+            "forced": self.force,
+            "images": "tiny-imagenet" if self.settings.images else "drawn",
+            "environment": self._environment(),
+        }
+        by_name = {one["name"]: one for one in (earlier["cases"] if earlier else ())} | {case.name: timed}
+        order = [one.name for one in self.module.cases(self.settings)]
+        names = sorted(by_name, key=lambda name: order.index(name) if name in order else len(order))
+        record = {
+            "schema": bench.SCHEMA,
+            "suite": self.name,
+            "title": self.module.TITLE,
+            "device": device.partition(":")[0],
+        }
+        write_sealed(bench.path(self.name, device, self.root), {**record, "cases": [by_name[name] for name in names]})
 
     def _environment(self) -> dict:
         """The machine, the software, and when this was asked."""

@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as F
 from vgglib import devices
 from vgglib.models import VGG
 
+LAYOUTS = {"fp32": torch.contiguous_format, "bf16": torch.channels_last}
 PLACES = 5  # of crops along each side: 25 and their mirror images at each of three scales are the paper's 150
 
 
@@ -52,17 +53,24 @@ def dense_posteriors(
     scales: Sequence[int],
     where: torch.device,
     batch_size: int = 1,
+    precision: str = "fp32",
 ) -> np.ndarray:
     """Posteriors (N, classes) of images (H, W, 3) uint8 by a `plain` net that takes whole images: the score map of each
     is averaged, then posteriors over the mirror image and over the scales, smallest sides in pixels. Images of one
-    shape go through the net together, `batch_size` of them. float32, channels first in memory.
+    shape go through the net together, `batch_size` of them.
+
+    precision: "fp32" with channels first in memory, or "bf16", autocast, with channels last; the net lies likewise.
     """
+    layout = LAYOUTS[precision]
     totals: dict[int, Tensor] = {}
     for side in scales:
         for some in _of_one_shape(images, batch_size):
-            x = torch.stack([_tensor(_rescaled(images[i], side), mean_rgb) for i in some]).to(where)
+            x = torch.stack([_tensor(_rescaled(images[i], side), mean_rgb) for i in some])
+            x = x.to(where, memory_format=layout)
             for view in (x, x.flip(3)):
-                for i, own in zip(some, net(view).mean((2, 3)).softmax(1), strict=True):
+                with devices.autocast(precision, where):
+                    scores = net(view).float()
+                for i, own in zip(some, scores.mean((2, 3)).softmax(1), strict=True):
                     totals[i] = totals.get(i, 0) + own
     return torch.stack([totals[i] for i in range(len(images))]).cpu().numpy() / (2 * len(scales))
 
@@ -82,7 +90,7 @@ def crop_posteriors(
 
     precision: "fp32" with channels first in memory, or "bf16", autocast, with channels last; the net lies likewise.
     """
-    layout = torch.channels_last if precision == "bf16" else torch.contiguous_format
+    layout = LAYOUTS[precision]
     found = []
     for image in images:
         total = 0

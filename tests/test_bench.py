@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from benchmarks import cases as suite_cases
 from benchmarks import harness
 from benchmarks.cases import Case, Settings
-from vgglib import bench
+from vgglib import bench, bench_page
 from vgglib.__main__ import app
 from vgglib.results import write_sealed
 
@@ -32,11 +32,12 @@ def record_of(values, **case):
     """A record of one case, from contender -> its value in every round."""
     whole = {"name": "work", "unit": "s", "more_is_better": False, "points": False, "limit": None} | case
     measurements = [
-        {"case": "work", "contender": contender, "round": number, "values": {"value": value}}
+        {"contender": contender, "round": number, "values": {"value": value}}
         for contender, found in values.items()
         for number, value in enumerate(found)
     ]
-    return {"schema": bench.SCHEMA, "cases": [whole | {"contenders": list(values)}], "measurements": measurements}
+    timed = whole | {"contenders": list(values), "measurements": measurements, "left_out": []}
+    return {"schema": bench.SCHEMA, "cases": [timed]}
 
 
 def test_the_interval_of_a_median_by_hand():
@@ -92,23 +93,27 @@ def test_an_altered_record_is_refused_by_name(tmp_path):
         bench.kept("user", root=tmp_path)
 
 
-def test_a_run_times_contenders_in_turn_and_keeps_every_round(settings, tmp_path, idle):
+def the_case(root):
+    (case,) = bench.kept("user", root=root)["cases"]
+    return case
+
+
+def test_a_run_times_contenders_in_turn(settings, tmp_path, idle):
     said = []
     paths = harness.run(["user"], settings, 2, pattern=IMPORT, root=tmp_path, say=said.append)
     assert paths == [bench.path("user", root=tmp_path)]
-    record = bench.kept("user", root=tmp_path)
-    order = [(one["round"], one["contender"]) for one in record["measurements"]]
+    case = the_case(tmp_path)
+    order = [(one["round"], one["contender"]) for one in case["measurements"]]
     assert order == [(0, bench.OURS), (0, "python alone"), (1, "python alone"), (1, bench.OURS)]
-    assert all(one["values"]["value"] > 0 and one["used_cores_before"] == 0 for one in record["measurements"])
-    assert record["environment"]["threads"] == 1
-    assert not record["forced"]
+    assert all(one["values"]["value"] > 0 and one["used_cores_before"] == 0 for one in case["measurements"])
+    assert case["environment"]["threads"] == 1
+    assert case["images"] == "drawn" and not case["forced"]
     assert len(said) == 4
 
 
 def test_an_earlier_commit_is_timed_beside_the_present_one(settings, tmp_path, idle):
     harness.run(["user"], settings, 1, pattern=IMPORT, against="HEAD", root=tmp_path, say=lambda text: None)
-    record = bench.kept("user", root=tmp_path)
-    names = [one["contender"] for one in record["measurements"]]
+    names = [one["contender"] for one in the_case(tmp_path)["measurements"]]
     assert len(names) == 3
     assert names[2].startswith(f"{bench.OURS} at ")
 
@@ -144,66 +149,126 @@ def test_a_busy_machine_is_refused_unless_forced(settings, tmp_path, monkeypatch
     with pytest.raises(ValueError, match=r"other programs use 1\.5 of \d+ cores.*--force"):
         harness.run(["user"], settings, 1, pattern=IMPORT, root=tmp_path)
     harness.run(["user"], settings, 1, pattern=IMPORT, root=tmp_path, force=True, say=lambda text: None)
-    record = bench.kept("user", root=tmp_path)
-    assert record["forced"]
-    assert {one["used_cores_before"] for one in record["measurements"]} == {1.5}
+    case = the_case(tmp_path)
+    assert case["forced"]
+    assert {one["used_cores_before"] for one in case["measurements"]} == {1.5}
 
 
 def test_used_cores_sees_a_busy_one():
+    before = harness.used_cores(1.0)
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        assert harness.used_cores(1.0) > 0.7
+        assert harness.used_cores(1.0) > min(before + 0.3, 0.9 * os.cpu_count())
     finally:
         busy.kill()
         busy.wait()
 
 
+def test_it_waits_for_others_to_be_done_and_not_for_ever(settings, monkeypatch):
+    seen = iter([1.0, 0.7, 0.1])
+    monkeypatch.setattr(harness, "used_cores", lambda seconds=0.5: next(seen))
+    monkeypatch.setattr(harness.time, "sleep", lambda seconds: None)
+    suite = harness._Suite("user", settings, None, False, None, print)
+    assert suite._calm() == 0.1
+    monkeypatch.setattr(harness, "used_cores", lambda seconds=0.5: 1.0)
+    monkeypatch.setattr(harness, "PATIENCE_SECONDS", 0)
+    assert suite._calm() == 1.0
+
+
+def test_the_memory_of_a_contender_and_its_children_is_seen(monkeypatch):
+    pytest.importorskip("psutil")
+    monkeypatch.setattr(harness, "LOOK_SECONDS", 0.1)
+    hold = "x = bytearray(100_000_000); import time; time.sleep({})"
+    child = f"import subprocess, sys; {hold.format(0)}; subprocess.run([sys.executable, '-c', {hold.format(1)!r}])"
+    assert harness._watched(subprocess.Popen([sys.executable, "-c", child])) > 200_000_000
+
+
 class Toy:
-    """A suite that measures in this process."""
+    """A suite that measures in this process: case -> contender -> its answer."""
 
     TITLE = "Toy"
 
-    def __init__(self, answers):
-        self.answers = answers
+    def __init__(self, answers, rounds):
+        self.answers, self.rounds = answers, rounds
 
     def cases(self, settings):
-        return [Case("work", tuple(self.answers), "s")]
+        return [Case(name, tuple(found), "s", rounds=self.rounds) for name, found in self.answers.items()]
 
     def prepare(self, settings):
         pass
 
 
+def good(value=1.0):
+    return {"values": {"value": value}}
+
+
 @pytest.fixture
 def toy(monkeypatch, idle):
-    def install(**answers):
-        suite = Toy(answers)
+    def install(answers, rounds=None):
+        suite = Toy(answers, rounds)
         imported = harness.import_module
         monkeypatch.setattr(
             harness, "import_module", lambda name: suite if name == "benchmarks.user" else imported(name)
         )
-        monkeypatch.setattr(harness._Suite, "_measure", lambda self, case, contender: (answers[contender], None))
+        monkeypatch.setattr(harness._Suite, "_measure", lambda self, case, contender: (answers[case][contender], None))
 
     return install
 
 
+def timed(settings, root, rounds=1, **options):
+    harness.run(["user"], settings, rounds, root=root, say=lambda text: None, **options)
+
+
 def test_who_cannot_be_timed_is_left_out_once_with_the_reason(toy, settings, tmp_path):
-    toy(ours={"values": {"value": 1.0}}, absent={"left_out": "it is not installed: pip install it."})
+    toy({"work": {"ours": good(), "absent": {"left_out": "it is not installed: pip install it."}}})
     said = []
     harness.run(["user"], settings, 3, root=tmp_path, say=said.append)
-    record = bench.kept("user", root=tmp_path)
-    assert [one["contender"] for one in record["measurements"]] == ["ours"] * 3
-    assert record["left_out"] == [
-        {"case": "work", "contender": "absent", "reason": "it is not installed: pip install it."}
-    ]
+    case = the_case(tmp_path)
+    assert [one["contender"] for one in case["measurements"]] == ["ours"] * 3
+    assert case["left_out"] == [{"contender": "absent", "reason": "it is not installed: pip install it."}]
     assert len(said) == 4
 
 
-def test_a_contender_that_breaks_down_is_named_and_an_older_record_stays(toy, settings, tmp_path):
-    older = write_sealed(bench.path("user", root=tmp_path), record_of({bench.OURS: [1]}))
-    toy(ours={"values": {"value": 1.0}}, broken={"error": "ZeroDivisionError: division by zero"})
-    with pytest.raises(harness.Failed, match=r"user, work: broken broke down \(ZeroDivisionError"):
-        harness.run(["user"], settings, 1, root=tmp_path, say=lambda text: None)
-    assert bench.kept("user", root=tmp_path) == older
+def test_a_case_may_have_fewer_rounds(toy, settings, tmp_path):
+    toy({"work": {"ours": good()}}, rounds=2)
+    timed(settings, tmp_path, rounds=5)
+    assert len(the_case(tmp_path)["measurements"]) == 2
+
+
+def test_some_cases_take_their_own_place_in_the_record(toy, settings, tmp_path):
+    toy({"b": {"ours": good(1.0)}, "a": {"ours": good(2.0)}})
+    timed(settings, tmp_path)
+    toy({"b": {"ours": good(1.0)}, "a": {"ours": good(3.0)}, "new": {"ours": good(4.0)}})
+    timed(settings, tmp_path, pattern="[an]*")
+    found = bench.summary(bench.kept("user", root=tmp_path))
+    assert list(zip(found["case"], found["median"], strict=True)) == [("b", 1.0), ("a", 3.0), ("new", 4.0)]
+
+
+def test_a_contender_that_breaks_down_is_named_and_costs_its_own_case_alone(toy, settings, tmp_path):
+    toy({"work": {"ours": good(1.0)}})
+    timed(settings, tmp_path)
+    broken = {"error": "ZeroDivisionError: division by zero"}
+    toy({"work": {"ours": good(2.0), "broken": broken}, "more": {"ours": good(5.0)}})
+    with pytest.raises(harness.Failed, match=r"work: broken broke down \(ZeroDivisionError"):
+        timed(settings, tmp_path)
+    found = bench.summary(bench.kept("user", root=tmp_path))
+    assert dict(zip(found["case"], found["median"], strict=True)) == {"work": 1.0, "more": 5.0}
+
+
+def test_a_process_that_dies_without_an_answer_is_reported(settings, tmp_path, idle, monkeypatch):
+    monkeypatch.setattr(harness.sys, "executable", "/bin/false")
+    with pytest.raises(harness.Failed, match="this project ended with status 1 and without an answer"):
+        timed(settings, tmp_path, pattern=IMPORT)
+    assert bench.kept("user", root=tmp_path) is None
+
+
+def test_an_altered_record_is_refused_before_anything_is_timed(toy, settings, tmp_path):
+    toy({"work": {"ours": good()}})
+    timed(settings, tmp_path)
+    path = bench.path("user", root=tmp_path)
+    path.write_text(path.read_text().replace('"round": 0', '"round": 1'))
+    with pytest.raises(ValueError, match="no record of timings"):
+        timed(settings, tmp_path)
 
 
 def test_the_command_line_lists_and_refuses(tmp_path):
@@ -218,9 +283,10 @@ def test_the_command_line_lists_and_refuses(tmp_path):
         assert sentence in str(found.exception)
 
 
-def test_both_call_this_project_the_same():
+def test_both_call_this_project_and_the_suites_the_same():
     # Two names, since a suite may run with an earlier library.
     assert suite_cases.OURS == bench.OURS
+    assert set(suite_cases.SUITES) == set(bench_page.SUITES)
 
 
 def test_settings_reach_the_measurement_as_they_are(tmp_path):

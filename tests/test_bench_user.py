@@ -44,7 +44,7 @@ def test_every_notebook_is_a_case_and_the_way_of_a_user_has_its_limits(settings,
 def test_starts_and_a_notebook_are_timed_each_in_its_process(settings, tmp_path):
     (path,) = harness.run(["user"], settings, 1, force=True, root=tmp_path, say=lambda text: None)
     record = bench.kept("user", root=tmp_path)
-    assert path == bench.path("user", root=tmp_path) and not record["left_out"]
+    assert path == bench.path("user", root=tmp_path) and not record["cases"][0]["left_out"]
     medians = bench.summary(record).set_index(["case", "contender"])["median"]
     assert len(medians) == 5
     # No command can take less time than the interpreter that it starts.

@@ -37,6 +37,7 @@ def test_squares_are_summed_in_fp32_under_autocast():
         normalised = LocalResponseNorm(9)(x)
     torch.testing.assert_close(normalised[0, 4, 0, 0], torch.tensor(3 * (2 + 1e-4 * 5 * 9) ** -0.75))
     assert LocalResponseNorm(9)(x.bfloat16()).dtype == torch.bfloat16
+    assert LocalResponseNorm(9).bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
 
 def test_no_image_is_no_error_and_the_input_stays_as_it_was():

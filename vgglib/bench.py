@@ -1,4 +1,8 @@
-"""Records of timings (`vgg bench`), and what they say: medians, and how many times faster ours is, with intervals."""
+"""Records of timings (`vgg bench`), and what they say: medians, and how many times faster ours is, with intervals.
+
+A record holds the cases of one suite on one kind of device. Each case has its contenders, their measurements, who was
+left out and why, and the environment in which all of that was timed.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +55,9 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
 def values(record: dict, name: str = "value") -> pd.DataFrame:
     """One line per measurement that has a value called `name`: `case`, `contender`, `round`, `value`."""
     lines = [
-        {key: one[key] for key in ("case", "contender", "round")} | {"value": one["values"][name]}
-        for one in record["measurements"]
+        {"case": case["name"], "contender": one["contender"], "round": one["round"], "value": one["values"][name]}
+        for case in record["cases"]
+        for one in case["measurements"]
         if name in one["values"]
     ]
     return pd.DataFrame(lines, columns=["case", "contender", "round", "value"])

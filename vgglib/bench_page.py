@@ -17,14 +17,16 @@ LRN = "*A-LRN*"  # the cases in which ours is A-LRN, and net A stands beside it
 NET_A = f"{OURS}, net A"
 STEP = "a step on a ready batch, "  # begins the name of a case that is another one without its data
 BEFORE = f"{OURS} at "  # begins the name of a contender that is this project at an earlier commit
-PART = " alone"  # ends the name of one that does only a part of the work, so that nothing can be faster than it
+PART = " alone"  # ends the name of a contender that does only a part of the work
 EXTRAS = {  # further values of a measurement: the column they get, and what to multiply them with
     "peak_share": ("% of the matrix peak", 100),
     "peak_memory_bytes": ("Memory, GB", 1e-9),
     "cuda_memory_bytes": ("GPU's memory, GB", 1e-9),
     "seconds_to_first_step": ("To the first step, s", 1),
+    "threads": ("Threads or workers", 1),
     "loading_seconds": ("of it reading the images, once, s", 1),
 }
+IMAGES = {"drawn": "drawn", "tiny-imagenet": "Tiny ImageNet, where they are read from files"}
 Records = dict[str, list[dict]]
 
 
@@ -35,7 +37,7 @@ def records(root: Path | None = None) -> Records:
 
 
 def where(record: dict) -> str:
-    return DEVICES[record["environment"]["device"]]
+    return DEVICES[record["device"]]
 
 
 def cases(record: dict, pattern: str = "*", but: str = "") -> list[str]:
@@ -51,26 +53,27 @@ def rivals(record: dict) -> pd.DataFrame:
 
 
 def machines(all_records: Records) -> pd.DataFrame:
-    """Where, with what and in what company each record was measured."""
-    lines = []
+    """Where, with what and in what company each record was measured: a line for all cases that have that in common."""
+    lines: dict[tuple, dict] = {}
     for record in each(all_records):
-        environment, measured = record["environment"], record["measurements"]
-        versions = [f"{name} {version}" for name, version in environment["versions"].items() if version]
-        others = max((one["used_cores_before"] for one in measured), default=0)
-        commit = (environment["commit"] or "-")[:9] + (", changed" if environment["dirty"] else "")
-        lines.append(
-            {
+        for case in record["cases"]:
+            environment = case["environment"]
+            versions = [f"{name} {version}" for name, version in environment["versions"].items() if version]
+            line = {
                 "Timings": record["title"],
                 "Device": environment["device_name"],
                 "Threads of cores": f"{environment['threads']} of {environment['cores']}",
-                "Rounds": 1 + max((one["round"] for one in measured), default=-1),
-                "Others' cores, at most": f"{others:.2f}",
-                "Commit": commit,
-                "Measured, UTC": environment["measured_utc"][:16].replace("T", " "),
+                "Images": IMAGES[case["images"]],
+                "Forced": "yes" if case["forced"] else "no",
                 "Software": ", ".join([f"Python {environment['python']}", *versions]),
+                "Commit": (environment["commit"] or "-")[:9] + (", changed" if environment["dirty"] else ""),
             }
-        )
-    return pd.DataFrame(lines)
+            found = lines.setdefault(tuple(line.values()), {**line, "cases": 0, "others": 0.0, "measured": ""})
+            found["cases"] += 1
+            found["others"] = max([found["others"], *(one["used_cores_before"] for one in case["measurements"])])
+            found["measured"] = max(found["measured"], environment["measured_utc"][:16].replace("T", " "))
+    names = {"cases": "Cases", "others": "Others' cores, at most", "measured": "Measured until, UTC"}
+    return pd.DataFrame(list(lines.values())).rename(columns=names).round({names["others"]: 2})
 
 
 def contenders(record: dict, case: str) -> pd.DataFrame:
@@ -95,11 +98,15 @@ def contenders(record: dict, case: str) -> pd.DataFrame:
 def _extra(record: dict, case: str, name: str) -> dict[str, float]:
     """Contender -> median of a further value, in the unit of its column."""
     found: dict[str, list[float]] = {}
-    for one in record["measurements"]:
+    for one in _case(record, case)["measurements"]:
         value = one["values"].get(name, one.get(name))
-        if one["case"] == case and value is not None:
+        if value is not None:
             found.setdefault(one["contender"], []).append(EXTRAS[name][1] * value)
     return {contender: median(values) for contender, values in found.items()}
+
+
+def _case(record: dict, name: str) -> dict:
+    return next(case for case in record["cases"] if case["name"] == name)
 
 
 def said(record: dict, case: str) -> str:
@@ -240,9 +247,10 @@ def left_out(all_records: Records) -> pd.DataFrame:
     """Who could not be timed, and why."""
     return pd.DataFrame(
         [
-            {"Case": out["case"], "On": where(record), "Contender": out["contender"], "Reason": out["reason"]}
+            {"Case": case["name"], "On": where(record), "Contender": out["contender"], "Reason": out["reason"]}
             for record in each(all_records)
-            for out in record["left_out"]
+            for case in record["cases"]
+            for out in case["left_out"]
         ]
     )
 
@@ -251,10 +259,12 @@ def durations(all_records: Records) -> pd.DataFrame:
     """Commands that make the records again, and how long their measurements took."""
     lines = []
     for record in each(all_records):
-        device = record["environment"]["device"]
-        command = f"vgg bench {record['suite']}" + ("" if device == "cpu" else f" --device {device}")
-        minutes = sum(one["seconds"] for one in record["measurements"]) / 60
-        lines.append({"Command": command, "Measurements": len(record["measurements"]), "Minutes": f"{minutes:,.1f}"})
+        measured = [one for case in record["cases"] for one in case["measurements"]]
+        images = " --images FOLDER" if any(case["images"] != "drawn" for case in record["cases"]) else ""
+        device = "" if record["device"] == "cpu" else f" --device {record['device']}"
+        minutes = sum(one["seconds"] for one in measured) / 60
+        command = f"vgg bench {record['suite']}{device}{images}"
+        lines.append({"Command": command, "Measurements": len(measured), "Minutes": f"{minutes:,.1f}"})
     return pd.DataFrame(lines)
 
 

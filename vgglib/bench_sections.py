@@ -14,9 +14,8 @@ def machine(records: Records) -> None:
         return
     caption = "Where and with what each record was measured, and how many cores other programs used just before a "
     show.table(found, caption + "measurement, at most")
-    forced = [f"{record['title']} on {where(record)}" for record in bench_page.each(records) if record["forced"]]
-    if forced:
-        show.sentence(f"Timed with `--force`, so that other programs may have disturbed it: {'; '.join(forced)}.")
+    if (found["Forced"] == "yes").any():
+        show.sentence("What was timed with `--force` may have been disturbed by other programs.")
 
 
 def compared(records: Records, suite: str, but: str = "") -> None:
@@ -85,10 +84,12 @@ def reached(records: Records) -> None:
         show.sentence("Nothing has been timed yet.")
         return
     # A user's limits stand in the table of that section already.
-    found = bench_goals.reached({suite: some for suite, some in records.items() if suite != "user"})
-    if len(found):
-        show.table(found, "What was to be reached, and what ours reached")
-    _list(bench_goals.not_held(records) or ["Every limit is met, and no rival is faster than ours."])
+    found = bench_goals.reached({suite: [] if suite == "user" else some for suite, some in records.items()})
+    show.table(found, "What was to be reached, and what ours reached")
+    _list(
+        bench_goals.not_held(records)
+        or ["All limits of what was timed are met, and none of its rivals is as fast as ours."]
+    )
     found = bench_page.left_out(records)
     if len(found):
         show.table(found, "Contenders that could not be timed, and why")

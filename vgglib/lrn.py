@@ -26,7 +26,7 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("band", band, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Normalise.apply(x, self.band)
+        return _Normalise.apply(x, self.band.float())  # a net that was cast to bf16 included
 
 
 class _Normalise(Function):
