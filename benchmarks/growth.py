@@ -68,7 +68,9 @@ def _step(net: str, width: float, crop: int, batch: int, threads: int, device: s
     devices.prepare(threads)
     devices.exact(where)
     model = timing.net(net, width, crop, CLASSES)
-    seconds = timing.step_seconds(model, batch, where, devices.precision("auto", where))["training"]
+    for _ in range(2):  # memory settles during the first steps
+        model.train()
+        seconds = timing.step_seconds(model, batch, where, devices.precision("auto", where))["training"]
     return {
         "value": batch / seconds,
         "batch_size": batch,

@@ -239,7 +239,10 @@ def _step(given: Work, contender: str) -> dict:
     net = timing.net(given.net, given.width, given.crop, given.classes)
     if contender != OURS:
         _compile(net, contender, given)
-    seconds = timing.step_seconds(net, given.batch, given.where, devices.precision("auto", given.where))["training"]
+    precision = devices.precision("auto", given.where)
+    for _ in range(2):  # memory settles during the first steps
+        net.train()
+        seconds = timing.step_seconds(net, given.batch, given.where, precision)["training"]
     return {"value": given.batch / seconds}
 
 
