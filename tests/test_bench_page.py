@@ -155,11 +155,6 @@ def test_normalisation_is_shown_as_a_multiple_of_the_time_of_net_a(measured):
     assert table.index[0] == "A-LRN, this project"
 
 
-def test_training_from_images_is_a_share_of_steps_on_a_ready_batch(measured):
-    (line,) = bench_page.waiting(measured).to_dict("records")
-    assert line["Case"] == NET_A and line["Share, %"] == "75.0"  # 3000 / 4000
-
-
 def test_pairs_are_those_of_a_round(tmp_path):
     found = {(NET_A, OURS): [2.0, 20.0, 6.0], (NET_A, "other"): [1.0, 5.0]}
     made(tmp_path, "data", [case(NET_A, (OURS, "other"))], found)
@@ -360,5 +355,5 @@ def test_goals_and_pairs_are_about_cases_and_contenders_that_exist(tmp_path):
             meant = [case for case in cases if fnmatch(case.name, goal.case) and not case.points]
             assert meant, goal
             assert not goal.rival or all(goal.rival in case.contenders for case in meant), goal
-    names = [case.name for case in import_module("benchmarks.training").cases(Settings("cpu", 2, tmp_path))]
-    assert [name for name in names if bench_page.STEP + name in names] == names[:2]
+    cases = import_module("benchmarks.training").cases(Settings("cpu", 2, tmp_path))
+    assert sum(case.name.startswith(bench_page.STEP) for case in cases) == 2

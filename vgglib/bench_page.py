@@ -15,7 +15,7 @@ SUITES = ("training", "growth", "evaluation", "data", "user")
 DEVICES = {"cpu": "the processor", "cuda": "the GPU"}
 LRN = "*A-LRN*"  # the cases in which ours is A-LRN, and net A stands beside it
 NET_A = f"{OURS}, net A"
-STEP = "a step on a ready batch, "  # begins the name of a case that is another one without its data
+STEP = "a step on a ready batch, "  # begins the names of cases without stored images
 BEFORE = f"{OURS} at "  # begins the name of a contender that is this project at an earlier commit
 PART = " alone"  # ends the name of a contender that does only a part of the work
 EXTRAS = {  # further values of a measurement: the column they get, and what to multiply them with
@@ -145,33 +145,14 @@ def lrn(record: dict, case: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def waiting(record: dict) -> pd.DataFrame:
-    """Training from stored images beside steps on a batch that is ready, in the same rounds: what the data cost."""
-    lines = []
-    for case in cases(record):
-        if STEP + case in cases(record):
-            share, low, high = (100 * value for value in paired(record, case, OURS, OURS, STEP + case))
-            found = bench.summary(record).set_index(["case", "contender"])["median"]
-            lines.append(
-                {
-                    "Case": case,
-                    "From stored images, images/s": number(found[case, OURS]),
-                    "On a ready batch, images/s": number(found[STEP + case, OURS]),
-                    "Share, %": number(share),
-                    "Its 95 % interval": span(low, high),
-                }
-            )
-    return pd.DataFrame(lines)
-
-
-def paired(record: dict, case: str, above: str, below: str, case_below: str = "") -> tuple[float, float, float]:
+def paired(record: dict, case: str, above: str, below: str) -> tuple[float, float, float]:
     """The median, over rounds, of one contender's value over another's, and the interval of that."""
     found = bench.values(record)
 
-    def by_round(case: str, contender: str) -> pd.Series:
+    def by_round(contender: str) -> pd.Series:
         return found[(found["case"] == case) & (found["contender"] == contender)].set_index("round")["value"]
 
-    ratios = (by_round(case, above) / by_round(case_below or case, below)).dropna().tolist()
+    ratios = (by_round(above) / by_round(below)).dropna().tolist()
     nan = float("nan")
     return (median(ratios) if ratios else nan, *(bench.interval(ratios) or (nan, nan)))
 

@@ -33,14 +33,6 @@ def compared(records: Records, suite: str, but: str = "") -> None:
             show.table(bench_page.contenders(record, name), f"{on}: {name}")
 
 
-def waiting(records: Records) -> None:
-    """What the images cost a training."""
-    for record in _of(records, "training"):
-        found = bench_page.waiting(record)
-        if len(found):
-            show.table(found, f"Training from stored images beside steps on a ready batch, on {where(record)}")
-
-
 def lrn(records: Records) -> None:
     """Net A-LRN beside net A."""
     for record in _of(records, "training"):
