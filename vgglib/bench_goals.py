@@ -73,8 +73,9 @@ def _against(record: dict, goal: Goal) -> Iterator[dict]:
 
 def _not_timed(goal: Goal) -> dict:
     on = page.DEVICES.get(goal.device, "any device")
-    what = page.EXTRAS[goal.value][0] if goal.value else f"against {goal.rival}"
-    return dict(zip(COLUMNS, (goal.case, on, what, f"{goal.limit:,g}", "not timed", "-", "-"), strict=True))
+    what, factor = page.EXTRAS[goal.value] if goal.value else (f"against {goal.rival}", 1)
+    case = goal.case.removesuffix(", *")
+    return dict(zip(COLUMNS, (case, on, what, f"{factor * goal.limit:,g}", "not timed", "-", "-"), strict=True))
 
 
 def _by_value(record: dict, goal: Goal) -> Iterator[dict]:

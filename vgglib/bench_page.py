@@ -58,14 +58,12 @@ def machines(all_records: Records) -> pd.DataFrame:
     for record in each(all_records):
         for case in record["cases"]:
             environment = case["environment"]
-            versions = [f"{name} {version}" for name, version in environment["versions"].items() if version]
             line = {
                 "Timings": record["title"],
                 "Device": environment["device_name"],
                 "Threads of cores": f"{environment['threads']} of {environment['cores']}",
                 "Images": IMAGES[case["images"]],
                 "Forced": "yes" if case["forced"] else "no",
-                "Software": ", ".join([f"Python {environment['python']}", *versions]),
                 "Commit": (environment["commit"] or "-")[:9] + (", changed" if environment["dirty"] else ""),
             }
             found = lines.setdefault(tuple(line.values()), {**line, "cases": 0, "others": 0.0, "measured": ""})
@@ -74,6 +72,16 @@ def machines(all_records: Records) -> pd.DataFrame:
             found["measured"] = max(found["measured"], environment["measured_utc"][:16].replace("T", " "))
     names = {"cases": "Cases", "others": "Others' cores, at most", "measured": "Measured until, UTC"}
     return pd.DataFrame(list(lines.values())).rename(columns=names).round({names["others"]: 2})
+
+
+def software(all_records: Records) -> list[str]:
+    """Versions with which anything was timed, a text for each set of them."""
+    found = {}
+    for record in each(all_records):
+        for environment in (case["environment"] for case in record["cases"]):
+            versions = [f"{name} {version}" for name, version in environment["versions"].items() if version]
+            found[", ".join([f"Python {environment['python']}", *versions])] = None
+    return list(found)
 
 
 def contenders(record: dict, case: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ def machine(records: Records) -> None:
         return
     caption = "Where and with what each record was measured, and how many cores other programs used just before a "
     show.table(found, caption + "measurement, at most")
+    show.sentence(f"Timed with {'; '.join(bench_page.software(records))}.")
     if (found["Forced"] == "yes").any():
         show.sentence("What was timed with `--force` may have been disturbed by other programs.")
 
