@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "this project"  # also in vgglib.bench; the library may be an earlier one here
-SUITES = ("training", "growth", "evaluation", "data", "user")
 
 
 @dataclass(frozen=True)

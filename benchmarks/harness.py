@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib import import_module, metadata
 from pathlib import Path
 
-from benchmarks.cases import OURS, SUITES, Case, Settings
+from benchmarks.cases import OURS, Case, Settings
 from vgglib import bench, devices, provenance
 from vgglib.results import REPOSITORY, write_sealed
 
@@ -115,7 +115,7 @@ def command(
         folder=scratch.absolute(),
         images=Path(images).absolute() if images else None,
     )
-    suites = suites or SUITES
+    suites = suites or bench.SUITES
     if list_only:
         for suite in suites:
             for case in _cases(suite, settings, pattern):
@@ -129,8 +129,8 @@ def command(
 
 
 def _cases(suite: str, settings: Settings, pattern: str) -> list[Case]:
-    if suite not in SUITES:
-        raise ValueError(f"unknown suite {suite!r}: choose from {', '.join(SUITES)}.")
+    if suite not in bench.SUITES:
+        raise ValueError(f"unknown suite {suite!r}: choose from {', '.join(bench.SUITES)}.")
     cases = import_module(f"benchmarks.{suite}").cases(settings)
     return [case for case in cases if fnmatch.fnmatch(case.name, pattern)]
 

@@ -120,8 +120,7 @@ def _copy(wanted: Tree, jobs: int) -> None:
     """The files of Tiny ImageNet themselves, its first classes and of each the first images."""
     from vgglib.data import tiny_imagenet
 
-    parquet = any(wanted.source.glob("train-*.parquet"))
-    read = tiny_imagenet._parquet if parquet else tiny_imagenet._unpacked
+    read = tiny_imagenet.reader(wanted.source)
     for split, count in _splits(wanted).items():
         names, labels, data, wnids = read(wanted.source, split)
         of_class: dict[int, list[int]] = {label: [] for label in range(wanted.classes)}

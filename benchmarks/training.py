@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ def measure(case: str, contender: str, settings: Settings) -> dict:
         return _measured(work(settings, net, crop), lambda given: _step(given, contender))
     if "beside" in what:
         net = "A" if contender == NET_A else "A-LRN"
-        with _torch_lrn() if contender == TORCH_LRN else _as_it_is():
+        with _torch_lrn() if contender == TORCH_LRN else nullcontext():
             return _measured(work(settings, net, crop), _ours)
     return _measured(work(settings, net, crop), _ours if contender == OURS else _theirs(contender))
 
@@ -223,11 +223,6 @@ def _torch_lrn() -> Iterator[None]:
 
     with patch.object(models, "LocalResponseNorm", lambda channels: nn.LocalResponseNorm(5, 5 * 1e-4, 0.75, 2.0)):
         yield
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
 
 
 def _step(given: Work, contender: str) -> dict:

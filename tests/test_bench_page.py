@@ -312,7 +312,7 @@ def display_the_page() -> None:
 def test_without_records_the_page_has_no_numbers_and_says_how_to_measure(shown):
     display_the_page()
     assert not re.search(r"\d", "".join(shown))
-    for suite in bench_page.SUITES:
+    for suite in bench.SUITES:
         assert f"`vgg bench {suite}` makes them" in "".join(shown)
 
 

@@ -6,16 +6,16 @@ left out and why, and the environment in which all of that was timed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 
-from vgglib.results import default_root, digest
+from vgglib.results import default_root, read_sealed
 
 SCHEMA = 1
+SUITES = ("training", "growth", "evaluation", "data", "user")
 OURS = "this project"
 FOLDER = "benchmarks"  # of the results
 FEWEST = 6  # values of which an interval of 95 % for the median can be given
@@ -32,14 +32,11 @@ def kept(suite: str, device: str = "cpu", root: Path | None = None) -> dict | No
     if not file.exists():
         return None
     try:
-        record = json.loads(file.read_text())
-        if record["schema"] != SCHEMA or record["digest"] != digest(record):
-            raise ValueError("its schema or digest differs")
+        return read_sealed(file, SCHEMA)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{file} is no record of timings ({error}): measure again with `vgg bench {suite}`."
         ) from error
-    return record
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -50,6 +47,12 @@ def interval(values: Sequence[float]) -> tuple[float, float] | None:
         return None
     found = quantile_test(values, p=0.5).confidence_interval(0.95)
     return float(found.low), float(found.high)
+
+
+def with_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median, and the ends of its interval; NaN where there are too few values."""
+    nan = float("nan")
+    return (median(values) if len(values) else nan, *(interval(values) or (nan, nan)))
 
 
 def values(record: dict, name: str = "value") -> pd.DataFrame:
@@ -79,18 +82,14 @@ def summary(record: dict) -> pd.DataFrame:
                 continue
             own = by_round[contender].dropna()
             line = {"case": case["name"], "contender": contender, "unit": case["unit"], "rounds": len(own)}
-            line |= _with_interval("median", own.tolist())
+            line |= dict(zip(("median", "low", "high"), with_interval(own), strict=True))
             if not case["points"] and contender != OURS and OURS in by_round:
                 ratio = by_round[OURS] / by_round[contender] if case["more_is_better"] else own / by_round[OURS]
-                line |= _with_interval("advantage", ratio.dropna().tolist(), "advantage_")
+                names = ("advantage", "advantage_low", "advantage_high")
+                line |= dict(zip(names, with_interval(ratio.dropna()), strict=True))
             lines.append(line)
     columns = ["case", "contender", "unit", "rounds", "median", "low", "high"]
     return pd.DataFrame(lines, columns=[*columns, "advantage", "advantage_low", "advantage_high"])
-
-
-def _with_interval(name: str, found: Sequence[float], prefix: str = "") -> dict[str, float]:
-    low, high = interval(found) or (float("nan"), float("nan"))
-    return {name: median(found) if found else float("nan"), f"{prefix}low": low, f"{prefix}high": high}
 
 
 def limits(record: dict) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from statistics import median
 
 import pandas as pd
 
@@ -84,9 +83,7 @@ def _by_value(record: dict, goal: Goal) -> Iterator[dict]:
     for case in page.cases(record, goal.case):
         own = found[(found["case"] == case) & (found["contender"] == OURS)]["value"]
         if len(own):
-            own = (factor * own).tolist()
-            ends = bench.interval(own) or (float("nan"), float("nan"))
-            yield _line(record, case, what, factor * goal.limit, goal.at_least, (median(own), *ends))
+            yield _line(record, case, what, factor * goal.limit, goal.at_least, bench.with_interval(factor * own))
 
 
 def _line(record: dict, case: str, what: str, limit: float, at_least: bool, found: tuple[float, ...]) -> dict:

@@ -11,7 +11,6 @@ import pandas as pd
 from vgglib import bench
 from vgglib.bench import OURS
 
-SUITES = ("training", "growth", "evaluation", "data", "user")
 DEVICES = {"cpu": "the processor", "cuda": "the GPU"}
 LRN = "*A-LRN*"  # the cases in which ours is A-LRN, and net A stands beside it
 NET_A = f"{OURS}, net A"
@@ -23,8 +22,8 @@ EXTRAS = {  # further values of a measurement: the column they get, and what to 
     "peak_memory_bytes": ("Memory, GB", 1e-9),
     "cuda_memory_bytes": ("GPU's memory, GB", 1e-9),
     "seconds_to_first_step": ("To the first step, s", 1),
-    "threads": ("Threads or workers", 1),
     "loading_seconds": ("of it reading the images, once, s", 1),
+    "threads": ("Threads or workers", 1),
 }
 IMAGES = {"drawn": "drawn", "tiny-imagenet": "Tiny ImageNet, where they are read from files"}
 Records = dict[str, list[dict]]
@@ -32,11 +31,12 @@ Records = dict[str, list[dict]]
 
 def records(root: Path | None = None) -> Records:
     """All records by suite, the processor's before the GPU's; ValueError names one that was altered."""
-    found = {suite: [bench.kept(suite, device, root) for device in DEVICES] for suite in SUITES}
+    found = {suite: [bench.kept(suite, device, root) for device in DEVICES] for suite in bench.SUITES}
     return {suite: [record for record in both if record] for suite, both in found.items()}
 
 
 def where(record: dict) -> str:
+    """The kind of device, as a reader calls it."""
     return DEVICES[record["device"]]
 
 
@@ -86,8 +86,7 @@ def software(all_records: Records) -> list[str]:
 
 def contenders(record: dict, case: str) -> pd.DataFrame:
     """One line per contender of a case, ours first; columns that no contender has a value for are left out."""
-    found = bench.summary(record)
-    found = found[(found["case"] == case) & ~found["contender"].str.startswith(BEFORE)]
+    found = _present(record, case)
     extras = {column: _extra(record, case, name) for name, (column, _) in EXTRAS.items()}
     lines = []
     for row in found.itertuples():
@@ -98,19 +97,26 @@ def contenders(record: dict, case: str) -> pd.DataFrame:
             "Ours, times as fast": number(row.advantage),
             "Its 95 % interval": span(row.advantage_low, row.advantage_high),
         }
-        lines.append(line | {column: number(by.get(row.contender)) for column, by in extras.items()})
+        lines.append(line | {column: by.get(row.contender, "-") for column, by in extras.items()})
     table = pd.DataFrame(lines)
     return table[[column for column in table if column not in extras or (table[column] != "-").any()]]
 
 
-def _extra(record: dict, case: str, name: str) -> dict[str, float]:
+def _extra(record: dict, case: str, name: str) -> dict[str, str]:
     """Contender -> median of a further value, in the unit of its column."""
+    form = "{:,g}".format if name == "threads" else number
     found: dict[str, list[float]] = {}
     for one in _case(record, case)["measurements"]:
         value = one["values"].get(name, one.get(name))
         if value is not None:
             found.setdefault(one["contender"], []).append(EXTRAS[name][1] * value)
-    return {contender: median(values) for contender, values in found.items()}
+    return {contender: form(median(values)) for contender, values in found.items()}
+
+
+def _present(record: dict, case: str) -> pd.DataFrame:
+    """`bench.summary` of a case, without earlier commits."""
+    found = bench.summary(record)
+    return found[(found["case"] == case) & ~found["contender"].str.startswith(BEFORE)]
 
 
 def _case(record: dict, name: str) -> dict:
@@ -136,8 +142,7 @@ def said(record: dict, case: str) -> str:
 
 def lrn(record: dict, case: str) -> pd.DataFrame:
     """How many times the time of net A a net with normalisation takes, from pairs in the same round."""
-    found = bench.summary(record)
-    found = found[(found["case"] == case) & ~found["contender"].str.startswith(BEFORE)]
+    found = _present(record, case)
     lines = []
     for row in found.itertuples():
         times = None if row.contender == NET_A else paired(record, case, NET_A, row.contender)
@@ -160,9 +165,7 @@ def paired(record: dict, case: str, above: str, below: str) -> tuple[float, floa
     def by_round(contender: str) -> pd.Series:
         return found[(found["case"] == case) & (found["contender"] == contender)].set_index("round")["value"]
 
-    ratios = (by_round(above) / by_round(below)).dropna().tolist()
-    nan = float("nan")
-    return (median(ratios) if ratios else nan, *(bench.interval(ratios) or (nan, nan)))
+    return bench.with_interval((by_round(above) / by_round(below)).dropna())
 
 
 def user(record: dict) -> pd.DataFrame:
@@ -265,12 +268,15 @@ def number(value: float | None) -> str:
 
 
 def span(low: float, high: float) -> str:
+    """The ends of an interval, "-" where there is none."""
     return "-" if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
 
 
 def in_brackets(text: str) -> str:
+    """A `span` to follow a number, nothing where there is none."""
     return "" if text == "-" else f" ({text})"
 
 
 def each(all_records: Records) -> list[dict]:
+    """The records of all suites and devices."""
     return [record for some in all_records.values() for record in some]

@@ -27,7 +27,8 @@ def compared(records: Records, suite: str, but: str = "") -> None:
             show.picture(
                 bench_plots.advantages(record, names),
                 f"{on}: how many times as fast ours is as each of the others, with intervals, on a logarithmic axis",
-                f"{on}: how many times as fast ours is, with 95 % intervals. Right of the line ours is faster.",
+                f"{on}: how many times as fast ours is, with 95 % intervals where there are rounds enough. Right of "
+                "the line ours is faster.",
             )
         _list([bench_page.said(record, name) for name in names])
         for name in names:
@@ -55,8 +56,8 @@ def growth(records: Records) -> None:
         show.picture(
             bench_plots.growth(record),
             f"How speed and cost change on {on}, a panel for each axis; sentences below name the ends of each curve",
-            f"How speed and cost change on {on}: medians with 95 % intervals. Axes whose values differ much are "
-            "logarithmic.",
+            f"How speed and cost change on {on}: medians, with 95 % intervals where there are rounds enough. Axes "
+            "whose values differ much are logarithmic.",
         )
         _list(said)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from statistics import median
 
@@ -12,7 +11,7 @@ from vgglib import cost, experiments, paper, planner
 from vgglib.configs import config
 from vgglib.experiments import Entry, Run
 from vgglib.metrics import interval_percent
-from vgglib.results import default_root, digest
+from vgglib.results import default_root, read_sealed
 from vgglib.speed import Speed
 
 PRESET = "imagenet"
@@ -129,12 +128,9 @@ def input_speed(root: Path | None = None) -> dict | None:
     if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text())
-        if record["schema"] != INPUT_SCHEMA or record["digest"] != digest(record):
-            raise ValueError("its schema or digest differs")
+        return read_sealed(path, INPUT_SCHEMA)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no record of input ({error}): measure with benchmarks/input.py.") from error
-    return record
 
 
 def input_shown(record: dict) -> pd.DataFrame:

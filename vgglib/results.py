@@ -62,6 +62,16 @@ def write_sealed(path: Path, record: dict) -> dict:
     return record
 
 
+def read_sealed(path: Path, schema: int) -> dict:
+    """What `write_sealed` has written; ValueError, KeyError or TypeError says why a file is no record of `schema`."""
+    record = json.loads(path.read_text())
+    if record["schema"] != schema:
+        raise ValueError(f"its schema is {record['schema']}")
+    if record["digest"] != digest(record):
+        raise ValueError("its digest differs")
+    return record
+
+
 @dataclass(frozen=True)
 class Store:
     """The records under one folder: `<root>/<preset>/runs/*.json` and `<root>/<preset>/posteriors/*.npz`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from vgglib import experiments
-from vgglib.results import default_root, digest, write_sealed
+from vgglib.results import default_root, read_sealed, write_sealed
 
 SCHEMA = 1
 LAYERS_OF = "D"  # the net that is timed layer by layer
@@ -79,11 +78,7 @@ def _path(preset: str, root: Path | None = None) -> Path:
 
 def _read(path: Path) -> Speed:
     try:
-        record = json.loads(path.read_text())
-        if record["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {record['schema']}")
-        if record["digest"] != digest(record):
-            raise ValueError("its digest differs")
+        record = read_sealed(path, SCHEMA)
         del record["schema"], record["digest"]
         speed = Speed(**record)
         return replace(speed, layers=pd.DataFrame(speed.layers), nets=pd.DataFrame(speed.nets))

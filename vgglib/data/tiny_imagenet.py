@@ -17,15 +17,7 @@ def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = Fal
     `classes` keeps the first so many. Raises ValueError when the folder holds neither layout, or an image does not
     decode.
     """
-    if list(data_dir.glob("train-*.parquet")):
-        read = _parquet
-    elif (data_dir / "wnids.txt").is_file():
-        read = _unpacked
-    else:
-        raise ValueError(
-            f"{data_dir} holds no Tiny ImageNet: expected train-*.parquet and val-*.parquet, or the unpacked zip with "
-            "wnids.txt."
-        )
+    read = reader(data_dir)
     skipped: list[str] = []
 
     def split(which: str) -> tuple[Split, tuple[str, ...]]:
@@ -39,6 +31,20 @@ def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = Fal
     train, wnids = split("train")
     val, _ = split("val")
     return ImageSet.of("tiny-imagenet", wnids, train, val, skipped)
+
+
+def reader(data_dir: Path):
+    """The function that reads a folder's layout: (folder, "train" or "val") -> file names, labels, a function from an
+    image's number to the bytes of its file, WordNet ids in label order. ValueError when it holds neither layout.
+    """
+    if list(data_dir.glob("train-*.parquet")):
+        return _parquet
+    if (data_dir / "wnids.txt").is_file():
+        return _unpacked
+    raise ValueError(
+        f"{data_dir} holds no Tiny ImageNet: expected train-*.parquet and val-*.parquet, or the unpacked zip with "
+        "wnids.txt."
+    )
 
 
 def _parquet(data_dir: Path, which: str):
