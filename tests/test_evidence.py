@@ -93,12 +93,18 @@ def test_trainings_are_listed_by_net_and_stage(store):
     assert table["Begun from"].tolist() == ["he-fan-out", "A", "A", "A"]
 
 
+def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
+    record(store, planned()[0], environment={"precision": "bf16"})
+    record(store, planned(precision="fp32")[0])
+    assert evidence.trainings(store, "demo")["Arithmetic"].tolist() == ["bf16", "fp32"]
+
+
 def test_minutes_of_other_images_at_the_speed_of_the_records(store):
     (run,) = planned("tiny-imagenet-50")  # net A, width 1/4 as in `folder`; 20 images a second
     record(store, run)
     table = evidence.minutes(store, "tiny-imagenet-50", "folder", 300).set_index("Net")
     # 40 epochs of 300 images at 20 a second.
-    assert float(table.loc["A", "a CPU, 1 thread(s)"]) == 10.0
+    assert float(table.loc["A", "a CPU, 1 thread(s), fp32"]) == 10.0
     # D has stages of 40, 13 and 13 epochs.
     crops = {net: planner.crop_macs(planned("folder", nets=[net])[0].experiment) for net in "AD"}
     assert float(table.loc["D"].iloc[0]) == pytest.approx(66 * 300 / 20 / 60 * crops["D"] / crops["A"], abs=0.05)

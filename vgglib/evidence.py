@@ -61,7 +61,7 @@ def _line(record: dict, planned: set[str]) -> dict:
     speeds = [epoch["images_per_second"] for epoch in record["history"]]
     return {
         **{key: record[key] for key in ("preset", "run_id", "status", "n_images")},
-        "experiment": _experiment(record["experiment"]),
+        "experiment": experiment_of(record["experiment"]),
         "by_hand": record["run_id"] not in planned,
         "epochs": len(record["history"]),
         "images_per_second": float(np.median(speeds)) if speeds else math.nan,
@@ -70,10 +70,11 @@ def _line(record: dict, planned: set[str]) -> dict:
     }
 
 
-def _experiment(values: dict) -> Experiment:
+def experiment_of(values: dict) -> Experiment:
+    """The training of a record, from its plain values."""
     scale, start = values["train_scale"], values["start"]
     changed = {"train_scale": tuple(scale) if isinstance(scale, list) else scale}
-    return Experiment(**values | changed | {"start": _experiment(start) if start else None})
+    return Experiment(**values | changed | {"start": experiment_of(start) if start else None})
 
 
 def amounts(store: Store) -> pd.DataFrame:
@@ -119,16 +120,17 @@ def machines(store: Store) -> pd.DataFrame:
 
 
 def trainings(store: Store, preset: str) -> pd.DataFrame:
-    """A preset's trainings, a line per net, S and start, with their means over the seeds, for display."""
+    """A preset's trainings, a line per net, S, start and arithmetic, with their means over the seeds, for display."""
     found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
+    each["Arithmetic"] = found["precision"]
     lines = []
-    for key, group in found.join(each).groupby(list(names), sort=False):
+    for key, group in found.join(each).groupby(list(each), sort=False):
         epochs = group["epochs"]
         lines.append(
             {
-                **dict(zip(names, key, strict=True)),
+                **dict(zip(each, key, strict=True)),
                 "Trainings": len(group),
                 "Epochs": str(epochs.min()) if epochs.nunique() == 1 else f"{epochs.min()} to {epochs.max()}",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
@@ -142,12 +144,12 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
 
 def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.DataFrame:
     """Minutes that Table 3's trainings of each net would take with `preset` and so many training images, for display: a
-    column per device of the records of preset `measured_on`, at the multiply-adds a second of the trainings there.
+    column per device and arithmetic of the records of preset `measured_on`, at the multiply-adds a second there.
     """
     found = records(store, measured_on).drop_duplicates("experiment")
     crops = found["experiment"].map(planner.crop_macs)
     found["macs"] = planner.TRAINING_PASSES * crops * found["images_per_second"]
-    found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s)"
+    found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s), " + found["precision"]
     from vgglib.plots import DEPTHS  # only pages with figures need matplotlib
 
     lines = {}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import claims, evidence, experiments, results, tables
+from vgglib import arithmetic, claims, evidence, experiments, results, tables
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 
@@ -184,6 +184,20 @@ def scoreboard(preset: str = "demo") -> None:
 def starts_of(preset: str = "demo") -> None:
     """Net E from several starts, from a preset's records."""
     the_table(_evidence(preset, "starts"), "starts")
+
+
+def arithmetic_of(preset: str = "demo") -> None:
+    """Trainings of a preset's records that were done in bf16 and in fp32."""
+    found = arithmetic.pairs(results.Store(results.default_root()), preset)
+    lines = arithmetic.summary(found)
+    if lines.empty:
+        sentence(f"No two seeds of preset {preset} have records in both.")
+        return
+    caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
+    caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
+    caption += "between seeds of one arithmetic and within pairs of one seed."
+    table(lines, caption)
+    sentence(f"Over all nets of the table the error is **{arithmetic.finding(found)}**.")
 
 
 def depth_figure(preset: str = "demo") -> None:

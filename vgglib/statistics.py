@@ -47,7 +47,7 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     """
     if not _spread(differences):
         return Decision("undecided", None, "all seeds differ by exactly the same")
-    p_value = float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
+    p_value = equivalence_p(differences, margin)
     if p_value < LEVEL:
         return Decision("reproduced", p_value, f"equivalent within {margin} points")
     verdict, p_difference, why = lower(differences)
@@ -56,6 +56,11 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     if verdict == "reproduced":
         return Decision("opposite", p_difference, why)
     return Decision("reproduced", p_difference, f"{why}: a loss, which counts as no gain")
+
+
+def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:
+    """The p value of two one-sided paired t tests: small where the mean difference is shown to be within +-`margin`."""
+    return float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
 
 
 def _spread(differences: np.ndarray) -> bool:
