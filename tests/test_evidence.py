@@ -28,7 +28,8 @@ def record(store, run, **changes):
     }
     epochs = [{"epoch": 1, "images_per_second": 10.0}, {"epoch": 2, "images_per_second": 30.0}]
     environment |= changes.pop("environment", {})
-    return store.write(run, results_record(run, n_images=1000, history=epochs, environment=environment, **changes))
+    changes = {"n_images": 1000, "history": epochs, **changes}
+    return store.write(run, results_record(run, environment=environment, **changes))
 
 
 def planned(preset="demo", table="3", nets=("A",), seeds=(0,), **settings):
@@ -91,6 +92,14 @@ def test_trainings_are_listed_by_net_and_stage(store):
     assert set(table["Minutes"]) == {"15.0"} and set(table["Trainings"]) == {2}
     assert set(table["Images a second"]) == {"20"}
     assert table["Begun from"].tolist() == ["he-fan-out", "A", "A", "A"]
+
+
+def test_the_share_of_the_peak_is_that_of_the_epochs_that_know_it(store):
+    epochs = [{"epoch": n, "images_per_second": 10.0, "peak_share": share} for n, share in enumerate((0.1, 0.3, None))]
+    runs = planned(nets=["A", "B"])
+    record(store, runs[0], history=epochs)
+    record(store, runs[1])
+    assert evidence.trainings(store, "demo")["Of the peak"].tolist() == ["20%", "-"]
 
 
 def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):

@@ -51,3 +51,23 @@ def test_speeds_of_every_net_at_the_presets_size():
 
 def test_peaks_are_positive():
     assert min(timing.peaks(CPU, "fp32").values()) > 0 and min(timing.peaks(CPU, "bf16").values()) > 0
+
+
+def test_the_peak_is_of_a_product_of_squares(monkeypatch):
+    monkeypatch.setattr(timing, "seconds", lambda work, where, repeats: 0.5)
+    assert timing.matrix_peak(CPU, "fp32") == 64**3 / 0.5
+
+
+def test_measuring_the_peak_takes_none_of_the_callers_random_numbers():
+    state = torch.get_rng_state()
+    timing.matrix_peak(CPU, "fp32")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_peak_is_measured_once_for_each_number_of_threads(monkeypatch):
+    measured = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(timing, "matrix_peak", lambda *arguments, **settings: next(measured))
+    timing.peak_once.cache_clear()
+    asked = [("fp32", 1), ("fp32", 2), ("fp32", 1), ("bf16", 1)]
+    assert [timing.peak_once(CPU, *one) for one in asked] == [1.0, 2.0, 1.0, 3.0]
+    timing.peak_once.cache_clear()

@@ -6,6 +6,8 @@ import torch
 
 from vgglib import checkpoints
 from vgglib.augment import draw
+from vgglib.configs import config
+from vgglib.cost import macs
 from vgglib.experiments import Experiment
 from vgglib.train import Diverged, OutOfTime, train
 
@@ -21,6 +23,13 @@ def experiment(**changes):
 
 def weights(trained):
     return [parameter.detach().clone() for parameter in trained.model.parameters()]
+
+
+def test_an_epoch_tells_its_share_of_the_matrix_peak(two_colours, monkeypatch):
+    monkeypatch.setattr("vgglib.train.peak_once", lambda where, precision, threads: 2.5e9)
+    (epoch,) = train(experiment(epochs=1), two_colours, CPU).history
+    images_per_second = 2.5e9 * epoch.peak_share / (3 * macs(config("A").scaled(1 / 32), 32, 2))
+    assert images_per_second == pytest.approx(epoch.images_per_second)
 
 
 def test_training_learns_and_tells_its_history(two_colours):

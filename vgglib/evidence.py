@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from vgglib import claims, experiments, planner
@@ -45,9 +44,9 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     """One line per record of a preset, those with settings made by hand included.
 
     Columns `experiment` (the training), `preset`, `run_id`, `status`, `by_hand` (not in the preset's own plan),
-    `n_images`, `epochs` (that were done), `images_per_second` (median of the epochs) and the record's environment, of
-    which `training_seconds` is the same in every record of one training. Raises ValueError for a record that was
-    altered, and for a preset without any.
+    `n_images`, `epochs` (that were done), `images_per_second` and `peak_share` (medians of the epochs; not a number
+    where the record does not say) and the record's environment, of which `training_seconds` is the same in every record
+    of one training. Raises ValueError for a record that was altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
     trained_here = [record for record in store.records(preset) if not record["experiment"].get("weights")]
@@ -58,13 +57,13 @@ def records(store: Store, preset: str) -> pd.DataFrame:
 
 
 def _line(record: dict, planned: set[str]) -> dict:
-    speeds = [epoch["images_per_second"] for epoch in record["history"]]
+    epochs = pd.DataFrame(record["history"], columns=["images_per_second", "peak_share"], dtype=float)
     return {
         **{key: record[key] for key in ("preset", "run_id", "status", "n_images")},
         "experiment": experiment_of(record["experiment"]),
         "by_hand": record["run_id"] not in planned,
         "epochs": len(record["history"]),
-        "images_per_second": float(np.median(speeds)) if speeds else math.nan,
+        **epochs.median(),
         "evaluation_seconds": math.nan,  # failed runs have none
         **record["environment"],
     }
@@ -135,6 +134,7 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
                 "Epochs": str(epochs.min()) if epochs.nunique() == 1 else f"{epochs.min()} to {epochs.max()}",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
                 "Images a second": f"{group['images_per_second'].median():,.0f}",
+                "Of the peak": "-" if group["peak_share"].isna().all() else f"{group['peak_share'].median():.0%}",
             }
         )
     table = pd.DataFrame(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from statistics import median
 
 import pandas as pd
@@ -39,17 +40,32 @@ def seconds(work: Callable[[], object], where: torch.device, repeats: int = REPE
 
 
 @torch.inference_mode()
-def peaks(where: torch.device, precision: str) -> dict[str, float]:
-    """What the machine reaches at best: `macs_per_second` of a large matrix product in `precision` ("bf16" or "fp32"),
-    `bytes_per_second` read and written by a copy.
+def matrix_peak(where: torch.device, precision: str, repeats: int = REPEATS) -> float:
+    """Multiply-adds a second of a large matrix product in `precision`, "bf16" or "fp32": the most that a net can do.
+
+    The caller's random numbers go on as if nothing had been drawn.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    side = MATRIX[where.type]
-    a, b = (torch.randn(side, side, device=where).to(dtype) for _ in range(2))
+    side, draws = MATRIX[where.type], torch.Generator(where).manual_seed(0)
+    a, b = (torch.randn(side, side, device=where, generator=draws).to(dtype) for _ in range(2))
+    return side**3 / seconds(lambda: a @ b, where, repeats)
+
+
+@cache
+def peak_once(where: torch.device, precision: str, threads: int) -> float:
+    """`matrix_peak` with the `threads` that are set, measured at the first call of this process and in little time."""
+    return matrix_peak(where, precision, repeats=3)
+
+
+@torch.inference_mode()
+def peaks(where: torch.device, precision: str) -> dict[str, float]:
+    """What the machine reaches at best: `macs_per_second` as `matrix_peak`, `bytes_per_second` read and written by a
+    copy.
+    """
     source = torch.ones(COPY[where.type], dtype=torch.uint8, device=where)
     target = torch.empty_like(source)
     return {
-        "macs_per_second": side**3 / seconds(lambda: a @ b, where),
+        "macs_per_second": matrix_peak(where, precision),
         "bytes_per_second": 2 * source.numel() / seconds(lambda: target.copy_(source), where),
     }
 

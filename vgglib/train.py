@@ -14,13 +14,16 @@ from torch.nn import functional as F
 
 from vgglib import checkpoints, devices
 from vgglib.augment import Draws, draw, generator, net_input
+from vgglib.cost import macs
 from vgglib.data.imageset import ImageSet
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment, as_dict, differences
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
+from vgglib.planner import TRAINING_PASSES
 from vgglib.schedule import next_learning_rate
+from vgglib.timing import peak_once
 
 REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
@@ -29,7 +32,9 @@ STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a training's history. `seconds` includes augmentation and the look at minival."""
+    """One line of a training's history. `seconds` includes augmentation and the look at minival; `peak_share` is what
+    part of `timing.matrix_peak`, measured before the first epoch, the multiply-adds of the steps were.
+    """
 
     epoch: int
     learning_rate: float
@@ -37,6 +42,7 @@ class Epoch:
     minival_top1_error_percent: float
     seconds: float
     images_per_second: float
+    peak_share: float | None = None  # in earlier checkpoints
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,7 @@ class _Training:
             raise Diverged(
                 f"{self.experiment.name}: the training loss is {loss} in epoch {len(self.history) + 1}", self.history
             )
-        trained_seconds = self._seconds()
+        images_per_second = self.steps * self.batch / self._seconds()
         error = self._minival_error()
         self.history.append(
             Epoch(
@@ -195,7 +201,8 @@ class _Training:
                 train_loss=loss,
                 minival_top1_error_percent=error,
                 seconds=self._seconds(),
-                images_per_second=self.steps * self.batch / trained_seconds,
+                images_per_second=images_per_second,
+                peak_share=images_per_second * self.macs_per_image / self.peak,
             )
         )
         self.begun = _Begun()
@@ -215,6 +222,8 @@ class _Training:
             minival = minival.subset(self.division.share(len(minival)))
         self.minival = minival.rescaled(plan.pixels(plan.test_scale)).to(self.device)
         self.net = self.division.parallel(self.model, self.device)
+        self.macs_per_image = TRAINING_PASSES * macs(self.model.config, plan.crop, len(self.images.class_names))
+        self.peak = self.division.count * peak_once(self.device, self.precision, torch.get_num_threads())
 
     def _seconds(self) -> float:
         """Of this epoch, those before an interruption included."""
