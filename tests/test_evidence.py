@@ -108,6 +108,12 @@ def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
     assert evidence.trainings(store, "demo")["Arithmetic"].tolist() == ["bf16", "fp32"]
 
 
+def test_trainings_of_another_length_have_a_line_of_their_own(store):
+    for epochs in (None, 48):
+        record(store, planned(epochs=epochs)[0])
+    assert evidence.trainings(store, "demo")["Trainings"].tolist() == [1, 1]
+
+
 def test_minutes_of_other_images_at_the_speed_of_the_records(store):
     (run,) = planned("tiny-imagenet-50")  # net A, width 1/4 as in `folder`; 20 images a second
     record(store, run)

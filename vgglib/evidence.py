@@ -119,17 +119,20 @@ def machines(store: Store) -> pd.DataFrame:
 
 
 def trainings(store: Store, preset: str) -> pd.DataFrame:
-    """A preset's trainings, a line per net, S, start and arithmetic, with their means over the seeds, for display."""
+    """A preset's trainings, a line per net, S, start, arithmetic and length, with their means over the seeds, for
+    display.
+    """
     found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
     each["Arithmetic"] = found["precision"]
     lines = []
-    for key, group in found.join(each).groupby(list(each), sort=False):
+    length = found["experiment"].map(lambda experiment: experiment.epochs).rename("length")
+    for key, group in found.join(each).groupby([*each, length], sort=False):
         epochs = group["epochs"]
         lines.append(
             {
-                **dict(zip(each, key, strict=True)),
+                **dict(zip(each, key[:-1], strict=True)),
                 "Trainings": len(group),
                 "Epochs": str(epochs.min()) if epochs.nunique() == 1 else f"{epochs.min()} to {epochs.max()}",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",

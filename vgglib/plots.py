@@ -23,6 +23,7 @@ LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DEPTHS = ("A", "B", "C", "D", "E")  # each deeper than, or as deep as, the one before; A-LRN is no step of depth
 STAGE_BEFORE = {"384": "256", "384+384": "384", "256-512": "384"}  # S -> S of the stage it begins with (Sect. 3.1)
+DEPTH = "net, and its number of weight layers"
 PANELS = {"top1": "ours, 95 % interval", "top1_val": "paper (ImageNet)"}
 
 
@@ -39,10 +40,28 @@ def style() -> None:
 
 def error_by_depth(rows: pd.DataFrame, nets: Sequence[str] = DEPTHS) -> Axes:
     """Top-1 error at S = Q = 256 (Table 3) against the number of weight layers, for those of `nets` in A to E."""
+    return _curves(_by_depth(rows, set(nets) & set(DEPTHS)).assign(series="all"), DEPTH)
+
+
+def error_by_length(rows: pd.DataFrame) -> Axes:
+    """The same of A to E after each number of `epochs`, a column of `rows`, ours alone."""
+    lengths = {f"{epochs} epochs": own for epochs, own in rows.groupby("epochs")}
+    points = pd.concat([_by_depth(own, set(DEPTHS)).assign(series=name) for name, own in lengths.items()])
+    axes = plt.subplots(figsize=(6.2, 3.6), layout="constrained")[1]
+    _panel(
+        axes, points[points["top1"].notna()], "top1", PANELS["top1"], {name: look(n) for n, name in enumerate(lengths)}
+    )
+    axes.set_xlabel(DEPTH)
+    axes.set_ylabel("top-1 error (%)")
+    _legend(axes.figure, [axes])
+    return axes
+
+
+def _by_depth(rows: pd.DataFrame, nets: set[str]) -> pd.DataFrame:
+    """Table 3 at S = 256 with a column `place`."""
     table = tables.table3(rows)
-    table = table[(table["train_scale"] == "256") & table["net"].isin(set(nets) & set(DEPTHS))]
-    places = [f"{net}\n{config(net).weight_layers}" for net in table["net"]]
-    return _curves(table.assign(place=places, series="all"), "net, and its number of weight layers")
+    table = table[(table["train_scale"] == "256") & table["net"].isin(nets)]
+    return table.assign(place=[f"{net}\n{config(net).weight_layers}" for net in table["net"]])
 
 
 def error_by_train_scale(rows: pd.DataFrame) -> Axes:

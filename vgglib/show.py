@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import arithmetic, claims, evidence, experiments, results, tables
+from vgglib import arithmetic, claims, evidence, experiments, lengths, results, tables
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 
@@ -184,6 +184,31 @@ def scoreboard(preset: str = "demo") -> None:
 def starts_of(preset: str = "demo") -> None:
     """Net E from several starts, from a preset's records."""
     the_table(_evidence(preset, "starts"), "starts")
+
+
+def lengths_of(preset: str = "demo") -> None:
+    """What depth is worth after more epochs, from a preset's records, or how to make some."""
+    found = lengths.rows(results.Store(results.default_root()), preset)
+    if found.empty:
+        sentence(f"Preset {preset} has no records of another number of epochs; `vgg run --epochs` makes some.")
+        return
+    from vgglib import plots
+
+    alt = "Top-1 error against the number of weight layers, a line for each number of epochs"
+    picture(
+        plots.error_by_length(found).figure, alt, f"{alt}, preset {preset}, S = Q = 256: {lengths.arithmetic(found)}."
+    )
+    for epochs, own in found.groupby("epochs"):
+        alt = f"Top-1 error on minival after every epoch of trainings of {epochs} epochs, preset {preset}"
+        picture(plots.training_curves(own).figure, alt)
+    caption = (
+        f"What a step of depth is worth after each number of epochs, preset {preset}: points of top-1 error with 95 % "
+    )
+    caption += (
+        "intervals over the seeds that have both nets in all of them; change: after the most epochs - after the fewest."
+    )
+    table(lengths.effects(found), caption)
+    sentence(lengths.finding(found))
 
 
 def arithmetic_of(preset: str = "demo") -> None:
