@@ -89,6 +89,20 @@ def test_every_evaluation_has_a_name_of_its_own():
     assert {entry.table for entry in plan("smoke", "all")} == set(TABLES)
 
 
+def test_every_scale_by_itself_takes_no_further_test():
+    tested = set(runs(plan("demo", "3")) + runs(plan("demo", "4")))
+    alone = plan("demo", "scales", seeds=[0])
+    assert set(runs(alone)) <= tested and all(len(entry.runs) == 1 for entry in alone)
+    assert [entry.test_scales for entry in alone if (entry.net, entry.train_scale) == ("D", "256-512")] == [
+        *("256", "384", "512")
+    ]
+
+
+def test_crops_are_asked_for_by_name():
+    nets = {entry.net: entry.runs[0].protocol for entry in plan("demo", "crops", seeds=[0])}
+    assert list(nets) == ["A", "A-LRN", "B", "C", "D", "E"] and set(nets.values()) == {Protocol(256, "multi-crop")}
+
+
 def test_the_demo_grows_deep_nets_from_an_a_of_the_same_seed_and_settings():
     first = {run.experiment.net: run for run in runs(plan("demo", "3", seeds=[5], train_scales=["256"]))}
     assert [net for net, run in first.items() if run.donor] == ["B", "C", "D", "E"]

@@ -9,7 +9,7 @@ from vgglib import lengths, plots, show
 from vgglib.comparisons import Arm
 from vgglib.results import Store
 
-A, B, D, E = (Arm("3", net) for net in "ABDE")
+SHORT, LONG = "12 epochs, bf16", "48 epochs, bf16"
 
 
 @pytest.fixture
@@ -17,71 +17,95 @@ def store(tmp_path):
     return Store(tmp_path / "results")
 
 
-def trained(store, net, seed, precision="fp32", **settings):
-    (run,) = planned(nets=[net], seeds=[seed], train_scales=["256"], **settings)
+def trained(store, net, seed, used="bf16", table="3", **settings):
+    """A record of a net that was trained in `used`, whatever was asked for."""
+    (run,) = planned(table=table, nets=[net], seeds=[seed], train_scales=["256"], **settings)
     history = [{"epoch": 1, "minival_top1_error_percent": 50.0}]
-    environment = {"precision": precision, "evaluation_seconds": 1.0}
+    environment = {"precision": used, "evaluation_seconds": 1.0}
     store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
 
-def of_length(epochs, **errors):
+def of(recipe, method="dense", **errors):
     """Rows of nets with an error for each seed."""
+    rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "top5_error_percent": 1.0, "n_images": 100}
     return [
-        row(Arm("3", net), seed, error)
-        | {"epochs": epochs, "environment": {"precision": "bf16"}, "top5_error_percent": 1.0, "n_images": 100}
+        row(Arm(lengths.TESTS[method], net, method=method), seed, error) | rest
         for net, of_seeds in errors.items()
         for seed, error in enumerate(of_seeds)
     ]
 
 
-def test_rows_are_of_the_seeds_that_were_trained_for_another_number_of_epochs(store):
-    for seed in (0, 1, 2):
+def test_rows_are_of_the_recipe_but_for_length_and_arithmetic(store):
+    for seed in (0, 1):
         trained(store, "A", seed)
     trained(store, "A", 1, epochs=48)
-    trained(store, "D", 2, epochs=24)
+    trained(store, "D", 2, used="fp32", precision="fp32", epochs=24)
     trained(store, "A", 0, epochs=48, width=0.5)  # not the preset's net
+    trained(store, "A", 1, table="crops", epochs=48)
     found = lengths.rows(store, "demo")
-    done = found[found["status"] == "done"]
-    assert done[["net", "seed", "epochs"]].values.tolist() == [["A", 1, 12], ["A", 2, 12], ["D", 2, 24], ["A", 1, 48]]
-    assert set(found["seed"]) == {1, 2} and set(found["table"]) == {"3"}
+    assert found[["net", "seed", "recipe", "method"]].values.tolist() == [
+        ["A", 0, SHORT, "dense"],
+        ["A", 1, SHORT, "dense"],
+        ["D", 2, "24 epochs, fp32", "dense"],
+        ["A", 1, LONG, "dense"],
+        ["A", 1, LONG, "multi-crop"],
+    ]
 
 
-def test_without_other_lengths_there_is_nothing(store):
+def test_what_was_asked_for_in_two_ways_and_came_to_the_same_counts_once(store):
+    trained(store, "A", 0, used="fp32")
+    trained(store, "A", 0, used="fp32", precision="fp32")
+    trained(store, "A", 0, used="fp32", table="crops")
+    assert lengths.rows(store, "demo")["method"].tolist() == ["dense", "multi-crop"]
+
+
+def test_without_another_length_or_crops_there_is_nothing(store):
+    assert lengths.rows(store, "demo").empty
     trained(store, "A", 0)
+    trained(store, "A", 0, used="fp32", precision="fp32")
     assert lengths.rows(store, "demo").empty
 
 
-def test_what_a_step_of_depth_is_worth_by_pencil():
-    short = of_length(12, A=[10, 10, 10, 10], E=[11, 12, 13, 99])
-    long = of_length(48, A=[5, 5, 5], E=[4, 4, 4])
-    found = pd.DataFrame(short + long)
-    (line,) = lengths.effects(found).to_dict("records")
-    assert (line["Nets"], line["Seeds"]) == ("E - A", "3")  # the fourth seed is not there after 48 epochs
-    # 1, 2, 3: standard error 1/sqrt(3), t = 4.303; the changes are -2, -3, -4.
-    assert line["after 12 epochs"] == "+2.00 (-0.48 to +4.48)"
-    assert line["after 48 epochs"] == "-1.00 (-1.00 to -1.00)"
-    assert line["Change"] == "-3.00 (-5.48 to -0.52)"
+def test_effects_by_pencil():
+    found = pd.DataFrame(
+        of(SHORT, A=[10, 10, 10], E=[11, 12, 13], B=[9])
+        + of(SHORT, "multi-crop", A=[10], E=[8])
+        + of(LONG, A=[5, 5], E=[4, 4])
+    )
+    (line,) = lengths.effects(found).to_dict("records")  # B has one seed, crops too
+    # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
+    assert line == {
+        **{"Nets": "E - A", "Tested": "dense", SHORT: "+2.00 (-0.48 to +4.48), 3 seeds"},
+        LONG: "-1.00 (-1.00 to -1.00), 2 seeds",
+    }
 
 
-def test_the_finding_says_what_the_claims_test_says_after_each_length():
-    found = pd.DataFrame(of_length(12, A=[10, 10, 10], E=[15, 16, 14]) + of_length(48, A=[10, 10, 10], E=[9, 12, 10]))
-    assert "opposite after 12 epochs, undecided after 48 epochs" in lengths.finding(found)
-    one = pd.DataFrame(of_length(12, A=[10], E=[15]))
-    assert "fewer than two seeds" in lengths.finding(one)
+def test_changes_pair_seeds_within_one_arithmetic():
+    found = pd.DataFrame(
+        of(SHORT, A=[10, 10, 10, 10], E=[11, 12, 13, 99])
+        + of(SHORT, "multi-crop", A=[9, 9], E=[9, 10])
+        + of(LONG, A=[5, 5, 5], E=[4, 4, 4])
+        + of("96 epochs, fp32", A=[5, 5, 5], E=[1, 1, 1])
+    )
+    longer, crops = lengths.changes(found).to_dict("records")
+    assert longer["What changes"] == f"{LONG} instead of {SHORT}, tested dense"
+    assert longer["E - A changes by"] == "-3.00 (-5.48 to -0.52), 3 seeds"  # -2, -3, -4
+    assert crops["What changes"] == f"crops instead of dense evaluation, {SHORT}"
+    assert crops["E - A changes by"] == "-1.00 (-1.00 to -1.00), 2 seeds"  # 0 - 1, 1 - 2
 
 
-def test_arithmetic_is_told_for_each_length():
-    found = pd.DataFrame(of_length(12, A=[10, 10]) + of_length(48, A=[5]))
-    found.at[1, "environment"] = {"precision": "fp32"}
-    found = pd.concat([found, pd.DataFrame([row(A, 3, status="not run") | {"epochs": 48, "environment": {}}])])
-    assert lengths.arithmetic(found) == "12 epochs in bf16 and fp32; 48 epochs in bf16"
+def test_the_finding_is_that_of_the_claims_test():
+    found = pd.DataFrame(of(SHORT, A=[10, 10, 10], E=[15, 16, 14]) + of(LONG, "multi-crop", A=[10, 10], E=[9, 12]))
+    said = lengths.finding(found)
+    assert f"opposite ({SHORT}, tested dense); undecided ({LONG}, tested multi-crop)." in said
+    assert "fewer than two seeds" in lengths.finding(pd.DataFrame(of(SHORT, A=[10], E=[15])))
 
 
-def test_the_figure_has_a_line_for_each_length(house_style):
-    found = pd.DataFrame(of_length(12, A=[10, 12], E=[20, 22]) + of_length(48, A=[5, 6], E=[4, 4]))
+def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
+    found = pd.DataFrame(of(SHORT, A=[10, 12], E=[20, 22]) + of(SHORT, "multi-crop", A=[5, 6], E=[4, 4]))
     axes = plots.error_by_length(found)
     lines = {bars.get_label(): list(bars.lines[0].get_ydata()) for bars in axes.containers}
-    assert lines == {"12 epochs": [11, 21], "48 epochs": [5.5, 4]}
+    assert lines == {f"{SHORT}, dense": [11, 21], f"{SHORT}, multi-crop": [5.5, 4]}
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["A\n11", "E\n19"]
 
 
@@ -95,7 +119,7 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
     for seed in (0, 1):
         for net in "AE":
             trained(store, net, seed)
-            trained(store, net, seed, epochs=48)
+            trained(store, net, seed, table="crops")
     shown.clear()
     show.lengths_of("demo")
-    assert shown == ["picture", "picture", "picture", "table", "sentence"]
+    assert shown == ["picture", "table", "table", "sentence"]

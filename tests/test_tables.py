@@ -101,7 +101,7 @@ def test_without_rows_every_line_says_not_run(name):
         assert table["top1"].isna().all() and table["seeds"].fillna(0).eq(0).all()
 
 
-@pytest.mark.parametrize("name", experiments.TABLES)
+@pytest.mark.parametrize("name", [*experiments.TABLES, *experiments.BESIDE])
 def test_every_entry_of_a_plan_has_its_line(name):
     entries = experiments.plan("demo", name, seeds=[0, 1])
     lines = [row(name, e.net, e.train_scale, e.test_scales, e.method, start=e.start, seed=e.seed) for e in entries]
@@ -166,7 +166,7 @@ def test_starts_are_lines_and_have_no_number_of_the_paper():
 
 def test_every_table_has_a_title():
     assert list(tables.TITLES) == list(tables.BY_NAME)
-    assert set(experiments.TABLES) == set(tables.BY_NAME) - {"7"}
+    assert {*experiments.TABLES, *experiments.BESIDE} == set(tables.BY_NAME) - {"7"}
 
 
 def test_shown_tables_have_readable_heads_and_no_gaps():

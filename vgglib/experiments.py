@@ -321,8 +321,10 @@ class Entry:
 
 
 # Beside the paper's tables: the shallow net of Sect. 4.1; jitter and its control of equal length; net E from A and
-# from random weights.
-TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts")
+# from random weights; every test scale of Table 4 by itself, which takes no further test.
+TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts", "scales")
+# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training.
+BESIDE = ("crops",)
 GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 STARTS = (
     {"from_a": True},
@@ -391,6 +393,11 @@ def _rows(table: str) -> list[tuple[str, str, str, str]]:
         return [("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")]
     if table == "starts":
         return [("E", "256", "256", "dense")]
+    if table == "scales":
+        each = [(net, s, q, method) for net, s, scales, method in _rows("4") for q in scales.split()]
+        return list(dict.fromkeys(each))
+    if table == "crops":
+        return [(net, s, q, "multi-crop") for net, s, q, _ in _rows("3") if s == "256"]
     if table == "jitter":
         return [(net, s, "384", "dense") for net in ("C", "D", "E") for s in ("384", "384+384", "256-512")]
     numbers = paper.numbers()
@@ -408,7 +415,7 @@ def plan(
 ) -> list[Entry]:
     """The numbers of a table: every row whose nets are all among `nets` and trained at one of `train_scales` ("256",
     "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole seeds first. "all" takes
-    every table.
+    every table in `TABLES`.
 
     `overrides` are fields of Experiment, such as width or epochs, and from_a, which concerns the nets that can start
     from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
@@ -416,8 +423,8 @@ def plan(
     """
     chosen = preset(preset_name)
     names = {"all": TABLES, "7": ("5", "6")}.get(table, (table,))  # Table 7 repeats rows of 5 and 6
-    if not set(names) <= set(TABLES):
-        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(sorted((*TABLES, '7')))}, all.")
+    if not set(names) <= {*TABLES, *BESIDE}:
+        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")
     nets = tuple(TABLE_1) if nets is None else tuple(nets)
     seeds = chosen.seeds if seeds is None else tuple(seeds)
     for name, values in (("net", nets), ("seed", seeds)):

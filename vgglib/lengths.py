@@ -1,83 +1,110 @@
-"""Longer trainings: whether more epochs change what depth is worth, for the nets of Table 3 at S = 256."""
+"""What depth is worth after more epochs, and when crops instead of whole images test it: Table 3's nets at S = 256."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from vgglib import claims
-from vgglib.comparisons import ERROR, Comparison, Evidence, checked
+from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import plan
 from vgglib.results import Store
 from vgglib.statistics import lower
 from vgglib.tables import mean_interval
 
-_OTHER_LENGTH = re.compile(r"[^_]+_S256_seed(\d+)_epochs=(\d+)_dense_Q256")  # and nothing else set by hand
-CLAIM = next(claim for claim in claims.CLAIMS if claim.name == "depth")
-STEPS: tuple[Comparison, ...] = (*CLAIM.comparisons, *CLAIM.more)
+# A record's name, with nothing but these two settings made by hand.
+_NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
+TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold them
+PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
+ENDS = "EA"  # those of the paper's claim
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
-    """Rows of Table 3 at S = 256, as `Store.rows` gives them, with a column `epochs`: of the preset's own number of
-    epochs, and of every other number of which there are records that differ from the preset's recipe in nothing else.
+    """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
+    the preset's recipe in the number of epochs or the arithmetic at most.
 
-    Seeds are those with another number of epochs. Empty where there are none.
+    Two columns come on top: `epochs`, and `recipe`, such as "12 epochs, bf16". Only what was run has a row; empty where
+    no training had another number of epochs or was tested on crops.
     """
-    names = [path.stem for path in (store.root / preset / "runs").glob("*_epochs=*.json")]
-    found = [(int(name[1]), int(name[2])) for name in map(_OTHER_LENGTH.fullmatch, names) if name]
-    seeds, others = (sorted(set(values)) for values in zip(*found, strict=True)) if found else ((), ())
+    names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
+    found: dict[str, set[int]] = {}
+    for name in filter(None, map(_NAME.fullmatch, names)):
+        found.setdefault(name[2], set()).add(int(name[1]))
     parts = []
-    for epochs in (None, *others) if found else ():
-        entries = plan(preset, "3", seeds=seeds, train_scales=["256"], epochs=epochs)
-        parts.append(store.rows(entries).assign(epochs=entries[0].runs[0].experiment.epochs))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    for text, seeds in sorted(found.items()):
+        settings = {
+            key: int(value) if key == "epochs" else value for key, value in re.findall(r"_([a-z]+)=([^_]+)", text)
+        }
+        for table in TESTS.values():
+            entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
+            parts.append(store.rows(entries).assign(epochs=entries[0].runs[0].experiment.epochs))
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["status", "epochs", "table"])
+    whole = whole[whole["status"] != "not run"]
+    if whole["epochs"].nunique() < 2 and "crops" not in set(whole["table"]):
+        return whole.iloc[:0]
+    precision = [environment["precision"] for environment in whole["environment"]]
+    whole = whole.assign(recipe=whole["epochs"].astype(str) + " epochs, " + precision)
+    # "auto" and "fp32" come to the same where there is no bf16.
+    return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values("epochs", kind="stable")
 
 
-def differences(found: pd.DataFrame, comparison: Comparison, epochs: int) -> pd.Series:
-    """Treatment - baseline in points of top-1 error, by seed, of the trainings that were given so many epochs."""
-    evidence = Evidence.of(checked(found[found["epochs"] == epochs]), (comparison,), ERROR)
+def differences(found: pd.DataFrame, recipe: str, method: str, nets: str) -> pd.Series:
+    """First of `nets` - second, in points of top-1 error by seed, of one recipe and way to test."""
+    first, second = (Arm(TESTS[method], net, method=method) for net in nets)
+    own = checked(found[found["recipe"] == recipe])
+    evidence = Evidence.of(own, (Comparison(first, (second,)),), ERROR)
     return pd.Series(evidence.differences, index=evidence.seeds, dtype=float)
 
 
 def effects(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: what each step of depth is worth after each number of epochs, and how much more after the largest
-    than after the smallest, on the seeds that have both nets in all of them.
+    """For display: what a step of depth is worth by each recipe and way to test, where at least two seeds have both
+    nets, a line per step and way.
     """
-    lengths = sorted(found["epochs"].unique())
     lines = []
-    for comparison in STEPS:
-        by_length = pd.DataFrame({epochs: differences(found, comparison, epochs) for epochs in lengths}).dropna()
-        if len(by_length) > 1:
-            nets = f"{comparison.treatment.net} - {comparison.baselines[0].net}"
-            change = by_length[lengths[-1]] - by_length[lengths[0]]
-            each = {f"after {epochs} epochs": _effect(by_length[epochs]) for epochs in lengths}
-            lines.append({"Nets": nets, "Seeds": str(len(by_length)), **each, "Change": _effect(change)})
+    for nets in PAIRS:
+        for method in TESTS:
+            by_recipe = {recipe: differences(found, recipe, method, nets) for recipe in found["recipe"].unique()}
+            if any(len(points) > 1 for points in by_recipe.values()):
+                each = {recipe: _effect(points) for recipe, points in by_recipe.items()}
+                lines.append({"Nets": " - ".join(nets), "Tested": method, **each})
     return pd.DataFrame(lines)
 
 
-def _effect(points: Sequence[float]) -> str:
+def changes(found: pd.DataFrame) -> pd.DataFrame:
+    """For display: by how much more epochs, and crops instead of dense evaluation, change E - A, paired by seed; a line
+    for each change of which there are at least two seeds.
+    """
+    lines = []
+    recipes = found.drop_duplicates("recipe").sort_values("epochs")
+    recipes = recipes.assign(precision=recipes["recipe"].str.rpartition(", ")[2])
+    for _, group in recipes.groupby("precision"):
+        shortest, longest = group["recipe"].iloc[0], group["recipe"].iloc[-1]
+        for method in TESTS:
+            if shortest != longest:
+                before, after = (differences(found, recipe, method, ENDS) for recipe in (shortest, longest))
+                lines.append((f"{longest} instead of {shortest}, tested {method}", after - before))
+        for recipe in group["recipe"]:
+            dense, crops = (differences(found, recipe, method, ENDS) for method in TESTS)
+            lines.append((f"crops instead of dense evaluation, {recipe}", crops - dense))
+    lines = [(what, points.dropna()) for what, points in lines]
+    return pd.DataFrame(
+        [{"What changes": what, "E - A changes by": _effect(points)} for what, points in lines if len(points) > 1]
+    )
+
+
+def _effect(points: pd.Series) -> str:
+    if len(points) < 2:
+        return "-"
     low, high = mean_interval(points)
-    return f"{np.mean(points):+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{points.mean():+.2f} ({low:+.2f} to {high:+.2f}), {len(points)} seeds"
 
 
 def finding(found: pd.DataFrame) -> str:
-    """The claim of depth after each number of epochs, by its test alone: no other test is corrected for."""
-    (comparison,) = CLAIM.comparisons
+    """Whether the error falls from A to E, by recipe and way to test: each by its test alone."""
     said = []
-    for epochs in sorted(found["epochs"].unique()):
-        points = differences(found, comparison, epochs)
-        verdict = lower(points.to_numpy()).verdict if len(points) > 1 else "undecided, with fewer than two seeds,"
-        said.append(f"{verdict} after {epochs} epochs")
-    return f"**{CLAIM.statement}: {', '.join(said)}** (paired t tests, each alone)."
-
-
-def arithmetic(found: pd.DataFrame) -> str:
-    """Which arithmetic the trainings of each length were done in, in words."""
-    done = found[found["status"] == "done"]
-    said = done.assign(precision=[environment["precision"] for environment in done["environment"]])
-    return "; ".join(
-        f"{epochs} epochs in {' and '.join(sorted(set(own)))}" for epochs, own in said.groupby("epochs")["precision"]
-    )
+    for recipe in found["recipe"].unique():
+        for method in TESTS:
+            points = differences(found, recipe, method, ENDS)
+            if len(points) > 1:
+                said.append(f"{lower(points.to_numpy()).verdict} ({recipe}, tested {method})")
+    return f"That the error falls with depth, from A to E: {'; '.join(said) or 'undecided, with fewer than two seeds'}."

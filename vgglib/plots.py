@@ -44,16 +44,17 @@ def error_by_depth(rows: pd.DataFrame, nets: Sequence[str] = DEPTHS) -> Axes:
 
 
 def error_by_length(rows: pd.DataFrame) -> Axes:
-    """The same of A to E after each number of `epochs`, a column of `rows`, ours alone."""
-    lengths = {f"{epochs} epochs": own for epochs, own in rows.groupby("epochs")}
-    points = pd.concat([_by_depth(own, set(DEPTHS)).assign(series=name) for name, own in lengths.items()])
-    axes = plt.subplots(figsize=(6.2, 3.6), layout="constrained")[1]
-    _panel(
-        axes, points[points["top1"].notna()], "top1", PANELS["top1"], {name: look(n) for n, name in enumerate(lengths)}
-    )
+    """The same of A to E, ours alone: a line for each recipe and way to test of `lengths.rows`."""
+    own = {
+        f"{recipe}, {method}": _by_depth(group.assign(table="3", method="dense"), set(DEPTHS))
+        for (recipe, method), group in rows.groupby(["recipe", "method"], sort=False)
+    }
+    points = pd.concat([table.assign(series=name) for name, table in own.items()])
+    axes = plt.subplots(figsize=(6.2, 4), layout="constrained")[1]
+    _panel(axes, points[points["top1"].notna()], "top1", PANELS["top1"], {name: look(n) for n, name in enumerate(own)})
     axes.set_xlabel(DEPTH)
     axes.set_ylabel("top-1 error (%)")
-    _legend(axes.figure, [axes])
+    _legend(axes.figure, [axes], columns=2)
     return axes
 
 

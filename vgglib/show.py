@@ -187,27 +187,25 @@ def starts_of(preset: str = "demo") -> None:
 
 
 def lengths_of(preset: str = "demo") -> None:
-    """What depth is worth after more epochs, from a preset's records, or how to make some."""
+    """What depth is worth after more epochs and on crops, from a preset's records, or how to make some."""
     found = lengths.rows(results.Store(results.default_root()), preset)
     if found.empty:
-        sentence(f"Preset {preset} has no records of another number of epochs; `vgg run --epochs` makes some.")
+        sentence(
+            f"Preset {preset} has no such records; `vgg run --table 3 --epochs` and `vgg run --table crops` make some."
+        )
         return
     from vgglib import plots
 
-    alt = "Top-1 error against the number of weight layers, a line for each number of epochs"
-    picture(
-        plots.error_by_length(found).figure, alt, f"{alt}, preset {preset}, S = Q = 256: {lengths.arithmetic(found)}."
-    )
-    for epochs, own in found.groupby("epochs"):
-        alt = f"Top-1 error on minival after every epoch of trainings of {epochs} epochs, preset {preset}"
-        picture(plots.training_curves(own).figure, alt)
+    alt = "Top-1 error against the number of weight layers, a line for each number of epochs and way to test"
+    picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
     caption = (
-        f"What a step of depth is worth after each number of epochs, preset {preset}: points of top-1 error with 95 % "
+        f"What a step of depth is worth, preset {preset}: points of top-1 error, minus means that the deeper net errs "
     )
-    caption += (
-        "intervals over the seeds that have both nets in all of them; change: after the most epochs - after the fewest."
-    )
+    caption += "less, with 95 % intervals over seeds"
     table(lengths.effects(found), caption)
+    changed = lengths.changes(found)
+    if len(changed):
+        table(changed, "By how many points more epochs, and another test, change what 19 layers are worth against 11")
     sentence(lengths.finding(found))
 
 

@@ -45,6 +45,8 @@ TITLES = {
     "5x5": "Sect. 4.1 of the paper: B against the shallow B-5x5, S = Q = 256, dense evaluation",
     "jitter": "Scale jitter and a control of equal length (384+384), Q = 384, dense evaluation",
     "starts": "Net E from seven layers of a trained A and from random weights, S = Q = 256, dense evaluation",
+    "scales": "Every test scale of Table 4 by itself, dense evaluation",
+    "crops": "The nets of Table 3 at S = 256 on 25 crops and their mirror images, Q = 256",
 }
 # The lines of Table 7 that are the authors' own: table, net and method of the rows that repeat them.
 OURS_IN_TABLE_7 = {
@@ -167,6 +169,16 @@ def starts(rows: pd.DataFrame) -> pd.DataFrame:
     return _beside_paper("starts", rows)
 
 
+def scales(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 4's nets at each of their test scales; the paper has some of them in Table 3."""
+    return _beside_paper("scales", rows)
+
+
+def crops(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 3's nets at S = 256 by multi-crop at one scale (Sect. 3.2); the paper has crops for D and E alone."""
+    return _beside_paper("crops", rows)
+
+
 BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "3": table3,
     "4": table4,
@@ -176,6 +188,8 @@ BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "5x5": small_filters,
     "jitter": jitter,
     "starts": starts,
+    "scales": scales,
+    "crops": crops,
 }
 
 
@@ -203,7 +217,7 @@ def _paper_errors(name: str) -> pd.DataFrame | None:
     if name == "6":
         fusions = paper.numbers("fusion").rename(columns={"ensemble": "net"})
         return fusions[["net", "method", "top1_val", "top5_val"]]
-    source = {"3": 3, "4": 4, "5": 5, "jitter": 3}.get(name)
+    source = {"3": 3, "4": 4, "5": 5, "jitter": 3, "scales": 3}.get(name)
     numbers = paper.numbers()
     columns = ["net", "train_scale", "test_scales", "method", "top1_val", "top5_val"]
     return None if source is None else numbers.loc[numbers["table"] == source, columns]
