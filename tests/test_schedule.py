@@ -1,13 +1,13 @@
 import pytest
 
-from vgglib.experiments import Experiment
+from vgglib.experiments import Experiment, plan
 from vgglib.schedule import next_learning_rate
 
 
 def rates(errors, **settings):
     """The learning rate of each epoch, were these the errors after each; chance is 95 %."""
-    plan = Experiment("A", 0, learning_rate=1.0, **settings)
-    return [next_learning_rate(plan, errors[:n], 95.0) for n in range(len(errors) + 1)]
+    own = Experiment("A", 0, learning_rate=1.0, **settings)
+    return [next_learning_rate(own, errors[:n], 95.0) for n in range(len(errors) + 1)]
 
 
 def test_the_rate_drops_when_the_error_has_not_improved_for_patience_epochs():
@@ -30,3 +30,11 @@ def test_deadlines_drop_the_rate_of_a_net_that_keeps_improving():
 
 def test_training_ends_after_epochs():
     assert rates([50, 40, 30], epochs=3, patience=5)[-1] is None
+
+
+def test_a_later_stage_of_the_demo_has_its_rate_for_half_of_its_epochs_and_no_epoch_after_the_third_drop():
+    later = [entry.runs[0].experiment for entry in plan("demo", "jitter", ["D"], [0])]
+    for own in later:
+        found = [next_learning_rate(own, [40, 39, 38, 37][:n], 95.0) for n in range(5)]
+        assert found == pytest.approx([1.5e-4, 1.5e-4, 1.5e-5, 1.5e-6, None])
+    assert [own.scale_text for own in later] == ["384", "384+384", "256-512"]

@@ -17,7 +17,7 @@ from vgglib.metrics import interval_percent, wrong
 
 MANY_CLASSES = 30  # above, names do not fit beside a figure
 HUE_REACH = 4  # classes of `shapes`, a sixth of the colour circle: how far shapes of one texture are apart at least
-# Net E after the jitter stage: table, net, S, Q and method of numbers that average ever more posteriors.
+# Net E after the jitter stage: table, net, S, Q and method of numbers that average over scales, methods and nets.
 AVERAGES = {
     "E, dense, one scale": ("3", "E", "256-512", "384", "dense"),
     "E, dense, three scales": ("5", "E", "256-512", "256 384 512", "dense"),
