@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import arithmetic, claims, evidence, experiments, lengths, results, tables
+from vgglib import arithmetic, claims, evidence, experiments, fusions, lengths, results, tables
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 
@@ -260,6 +260,28 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
 
 def _number(value: float) -> str:
     return "-" if pd.isna(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None) -> None:
+    """Which two nets to average, from a preset's records; seeds: by default all that have some."""
+    found = fusions.rows(results.Store(results.default_root()), preset, seeds)
+    missing = [method for method in fusions.METHODS if method not in set(found["method"])]
+    if missing:
+        asked = f"of the seeds {', '.join(map(str, seeds))}" if seeds else "seeds"
+        sentence(
+            f"No pair of two seeds can be averaged with {' or with '.join(missing)} evaluation: fewer than two {asked} "
+            f"have records of both D and E with jitter, preset {preset}."
+        )
+    if found.empty:
+        return
+    caption = f"D and E of preset {preset}, trained with jitter and tested at the scales of Table 5, alone and in "
+    caption += "pairs. Means over all nets or pairs (their number): top-1 error in percent, and by how many points a "
+    caption += "pair's differs from that of its better net, minus means that the pair errs less. 95 % intervals are "
+    caption += "over seeds; those of pairs of two seeds, which share nets, leave out one seed at a time (jackknife) "
+    caption += "and need three."
+    table(fusions.summary(found), caption)
+    caption = f"What an exchange of one thing does to the top-1 error of a pair, preset {preset}: points, minus means "
+    table(fusions.exchanges(found), caption + "that what is named first errs less. Intervals as in the table above.")
 
 
 def chance(rows: pd.DataFrame) -> None:

@@ -1,0 +1,140 @@
+"""Which two nets to average (Sect. 4.4): two nets of one seed or of two, or one net that was trained twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
+
+import numpy as np
+import pandas as pd
+
+from vgglib.ensemble import mean_posteriors
+from vgglib.experiments import Entry, plan
+from vgglib.metrics import error_percent
+from vgglib.results import Store, shared_labels
+from vgglib.tables import mean_interval
+
+NETS = ("D", "E")  # the ensemble of two in Table 6
+METHODS = ("dense", "multi-crop")
+ONE_SEED, TWO_SEEDS, TWO_D, TWO_E = "D and E of one seed", "D and E of two seeds", "D of two seeds", "E of two seeds"
+# What is averaged: its nets, and how many seeds they are of.
+PAIRINGS = {"D": ("D", 1), "E": ("E", 1), ONE_SEED: ("DE", 1), TWO_SEEDS: ("DE", 2), TWO_D: ("DD", 2), TWO_E: ("EE", 2)}
+# Pairings that differ in one thing: with the exchange, and without it.
+EXCHANGES = {
+    "Another seed": (TWO_SEEDS, ONE_SEED),
+    "E instead of another D": (TWO_SEEDS, TWO_D),
+    "D instead of another E": (TWO_SEEDS, TWO_E),
+}
+Net = tuple[str, int]  # name and seed
+
+
+def rows(store: Store, preset: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+    """A line for each net and each pair of nets, at the S and Q of Table 5, of all `PAIRINGS` and `METHODS`.
+
+    Columns: `method`, `pairing`, `seeds` (the set of its nets' seeds), the top-1 errors in percent `error`, of the mean
+    of its nets' posteriors, and `better`, of the better net alone, and `difference`, the first less the second in
+    points. seeds: by default all that have records. Only those count of which both nets are done; a method of which
+    there are fewer than two has no lines. Raises ValueError for an unknown preset, for an altered record, and where
+    nets were tested on different images.
+    """
+    entries = plan(preset, "5", NETS, seeds or store.seeds(preset) or None)
+    lines = []
+    for method in METHODS:
+        own = {(entry.net, entry.seed): entry for entry in entries if entry.method == method and _done(store, entry)}
+        both = [seed for net, seed in own if net == NETS[0] and (NETS[1], seed) in own]
+        if len(both) > 1:
+            lines += _lines(store, method, {(net, seed): own[net, seed] for net in NETS for seed in both}, both)
+    return pd.DataFrame(lines, columns=["method", "pairing", "seeds", "error", "better", "difference"])
+
+
+def _done(store: Store, entry: Entry) -> bool:
+    return all(record is not None and record["status"] == "done" for record in map(store.read, entry.runs))
+
+
+def _lines(store: Store, method: str, entries: dict[Net, Entry], seeds: Sequence[int]) -> list[dict]:
+    found = {net: [store.posteriors(run) for run in entry.runs] for net, entry in entries.items()}
+    labels = shared_labels([own for tests in found.values() for _, own in tests], f"the nets, {method},")
+
+    def error(members: Sequence[Net]) -> float:
+        return error_percent(mean_posteriors([array for net in members for array, _ in found[net]]), labels)
+
+    alone = {net: error([net]) for net in found}
+    lines = []
+    for pairing in PAIRINGS:
+        for members in _members(pairing, seeds):
+            own, better = error(members), min(alone[net] for net in members)
+            line = {"method": method, "pairing": pairing, "seeds": {seed for _, seed in members}}
+            lines.append(line | {"error": own, "better": better, "difference": own - better})
+    return lines
+
+
+def _members(pairing: str, seeds: Sequence[int]) -> Iterator[list[Net]]:
+    """The nets of each pair of a pairing; D and E of two seeds make two pairs of them, two D one."""
+    nets, of_seeds = PAIRINGS[pairing]
+    if of_seeds == 1:
+        chosen = ([seed] * len(nets) for seed in seeds)
+    else:
+        chosen = (combinations if nets[0] == nets[1] else permutations)(seeds, 2)
+    return (list(zip(nets, own, strict=True)) for own in chosen)
+
+
+def pseudo_values(own: pd.DataFrame, column: str) -> pd.Series:
+    """The jackknife's pseudo-values (Tukey, 1958) of a mean over lines of one method and pairing, a number for each
+    seed: n times the mean less n - 1 times the mean of the lines without that seed, n being the number of seeds.
+
+    Pairs of two seeds share nets, so they are not independent, and Student's t interval over pairs would be too narrow;
+    leaving out one seed leaves out all its pairs. The mean of the pseudo-values is that of the lines, their standard
+    error is the jackknife's, and with n - 1 degrees of freedom they give its t interval (`tables.mean_interval`). Where
+    a seed has one line they are these lines' own numbers, and the interval is the usual one over seeds. Not numbers
+    where nothing is left without a seed: pairs of two seeds need three.
+    """
+    seeds = sorted(set().union(*own["seeds"]))
+    left = {seed: own.loc[[seed not in members for members in own["seeds"]], column].mean() for seed in seeds}
+    return len(seeds) * own[column].mean() - (len(seeds) - 1) * pd.Series(left, dtype=float)
+
+
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """For display, a line per method and pairing of `rows`: means over its nets or pairs, with 95 % intervals over
+    seeds from `pseudo_values` where there are any.
+    """
+    lines = []
+    for (method, pairing), own in found.groupby(["method", "pairing"], sort=False):
+        error, difference = (own[column].mean() for column in ("error", "difference"))
+        errors, differences = (pseudo_values(own, column) for column in ("error", "difference"))
+        one_net = len(PAIRINGS[pairing][0]) == 1
+        lines.append(
+            {
+                "Evaluation": method,
+                "Averaged": pairing,
+                "Number": str(len(own)),
+                "Seeds": str(len(errors)),
+                "Top-1 error": _with_interval(error, errors, ".2f", (0, 100)),  # an error cannot be outside
+                "Less that of the better net": "-" if one_net else _with_interval(difference, differences, "+.2f"),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def exchanges(found: pd.DataFrame) -> pd.DataFrame:
+    """For display, what each of `EXCHANGES` changes in the mean top-1 error, in points with intervals as in `summary`,
+    a column for each method.
+    """
+    lines = []
+    for name, (treatment, baseline) in EXCHANGES.items():
+        line = {"Exchanged": name, "Difference": f"{treatment} - {baseline}"}
+        for method, own in found.groupby("method", sort=False):
+            first, second = (own[own["pairing"] == pairing] for pairing in (treatment, baseline))
+            values = pseudo_values(first, "error") - pseudo_values(second, "error")
+            line[method] = _with_interval(first["error"].mean() - second["error"].mean(), values, "+.2f")
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _with_interval(
+    mean: float, values: pd.Series, form: str, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> str:
+    if values.isna().any():
+        return f"{mean:{form}}"
+    low, high = np.clip(mean_interval(values), *limits)
+    return f"{mean:{form}} ({low:{form}} to {high:{form}})"
