@@ -122,4 +122,4 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
             trained(store, net, seed, table="crops")
     shown.clear()
     show.lengths_of("demo")
-    assert shown == ["picture", "table", "table", "sentence"]
+    assert shown == ["picture", "picture", "table", "table", "sentence"]

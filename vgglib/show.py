@@ -198,6 +198,10 @@ def lengths_of(preset: str = "demo") -> None:
 
     alt = "Top-1 error against the number of weight layers, a line for each number of epochs and way to test"
     picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
+    longest = found[(found["epochs"] == found["epochs"].max()) & (found["method"] == "dense")]
+    if longest["history"].map(len).any():
+        alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
+        picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
     caption = (
         f"What a step of depth is worth, preset {preset}: points of top-1 error, minus means that the deeper net errs "
     )
