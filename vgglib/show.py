@@ -202,10 +202,8 @@ def lengths_of(preset: str = "demo") -> None:
     if longest["history"].map(len).any():
         alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
         picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
-    caption = (
-        f"What a step of depth is worth, preset {preset}: points of top-1 error, minus means that the deeper net errs "
-    )
-    caption += "less, with 95 % intervals over seeds"
+    caption = f"What a step of depth is worth, preset {preset}: points of top-1 error, with 95 % intervals over seeds; "
+    caption += "minus means that the deeper net errs less"
     table(lengths.effects(found), caption)
     changed = lengths.changes(found)
     if len(changed):
