@@ -11,40 +11,58 @@ def store(tmp_path):
     return Store(tmp_path / "results")
 
 
-def trained(store, precision, errors, net="A", asked="auto", **settings):
+def trained(store, precision, errors, net="A", asked="auto", where=None, **settings):
     """A record for each seed with the error that it came to, whatever precision was asked for."""
+    environment = {"precision": precision, "device": "cpu", **(where or {})}
     for seed, error in errors.items():
         (run,) = planned(nets=[net], seeds=[seed], train_scales=["256"], precision=asked, **settings)
-        record(store, run, top1_error_percent=error, environment={"precision": precision})
+        record(store, run, top1_error_percent=error, environment=environment)
 
 
 def pair(net, seed, bf16, fp32):
-    return {"net": net, "train_scale": "256", "start": "A", "seed": seed, "bf16": bf16, "fp32": fp32}
+    return {"net": net, "seed": seed, "bf16": bf16, "fp32": fp32}
 
 
 def test_a_pair_is_one_training_in_both(store):
     trained(store, "bf16", {0: 10.0, 1: 20.0, 2: 30.0})
     trained(store, "fp32", {1: 19.0, 0: 9.5, 3: 8.0}, asked="fp32")
     trained(store, "fp32", {2: 1.0}, asked="fp32", width=0.5)  # another net
+    assert arithmetic.pairs(store, "demo").values.tolist() == [["A", 0, 10.0, 9.5], ["A", 1, 20.0, 19.0]]
+
+
+def test_only_the_presets_own_recipe_makes_pairs(store):
+    trained(store, "bf16", {0: 10.0, 1: 11.0}, net="D")  # begun from an A in "auto"
+    trained(store, "fp32", {0: 12.0, 1: 13.0}, net="D", asked="fp32")  # from one in fp32
+    for asked, used in (("auto", "bf16"), ("fp32", "fp32")):
+        trained(store, used, {0: 50.0, 1: 51.0}, net="D", asked=asked, from_a=False)
+        trained(store, used, {0: 60.0, 1: 61.0}, net="A", asked=asked, epochs=48)
+    assert arithmetic.pairs(store, "demo").values.tolist() == [["D", 0, 10.0, 12.0], ["D", 1, 11.0, 13.0]]
+
+
+def test_a_net_of_which_one_seed_was_done_in_both_does_not_count(store):
+    for used, asked in (("bf16", "auto"), ("fp32", "fp32")):
+        trained(store, used, {0: 10.0, 1: 11.0, 2: 12.0}, asked=asked)
+        trained(store, used, {0: 10.0}, net="E", asked=asked)
     found = arithmetic.pairs(store, "demo")
-    assert found[["net", "seed", "bf16", "fp32"]].values.tolist() == [["A", 0, 10.0, 9.5], ["A", 1, 20.0, 19.0]]
+    assert set(found["net"]) == {"A"} and arithmetic.finding(found).startswith("the same in both")
 
 
-def test_the_arithmetic_of_the_start_does_not_tell_trainings_apart(store):
-    trained(store, "bf16", {0: 10.0}, net="D")  # whose A is asked for in "auto"
-    trained(store, "fp32", {0: 12.0}, net="D", asked="fp32")  # and here in fp32
-    trained(store, "fp32", {0: 50.0}, net="D", asked="fp32", from_a=False)
-    assert arithmetic.pairs(store, "demo")[["start", "bf16", "fp32"]].values.tolist() == [["A", 10.0, 12.0]]
+def test_another_device_and_rounded_gradients_make_no_pair(store):
+    trained(store, "bf16", {0: 10.0, 1: 11.0}, where={"device": "cuda"})
+    trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32")
+    trained(store, "bf16", {0: 10.0, 1: 11.0}, net="D", where={"bf16_gradients": True})
+    trained(store, "fp32", {0: 10.0, 1: 11.0}, net="D", asked="fp32")
+    assert arithmetic.pairs(store, "demo").empty
 
 
 def test_failed_trainings_and_other_tests_make_no_pair(store):
-    trained(store, "bf16", {0: 10.0})
-    (run,) = planned(precision="fp32")
-    record(store, run, status="failed", top1_error_percent=None, environment={"precision": "fp32"})
-    trained(store, "bf16", {0: 10.0}, net="D")
-    for run in planned(table="4", nets=["D"], train_scales=["256"], precision="fp32"):
-        if run.protocol.test_scale != 256:  # S
-            record(store, run, environment={"precision": "fp32"})
+    trained(store, "bf16", {0: 10.0, 1: 11.0})
+    for seed in (0, 1):
+        (run,) = planned(seeds=[seed], precision="fp32")
+        environment = {"precision": "fp32", "device": "cpu"}
+        record(store, run, status="failed", top1_error_percent=None, environment=environment)
+        (run,) = planned(table="crops", seeds=[seed], precision="fp32")
+        record(store, run, environment=environment)
     assert arithmetic.pairs(store, "demo").empty
 
 
@@ -77,6 +95,8 @@ def test_the_mean_of_the_nets_takes_the_seeds_that_all_have():
         ((2.0, 2.1, 1.9, 2.0), "higher in bf16"),
         ((-2.0, -2.1, -1.9, -2.0), "lower in bf16"),
         ((5.0, -5.0, 4.0, -3.0), "undecided: neither"),
+        ((2.0, 2.0, 2.0), "undecided: neither"),  # no spread: no test
+        ((0.0, 0.0, 0.0), "the same in both"),
         ((5.0,), "fewer than two seeds"),
     ],
 )
@@ -85,10 +105,14 @@ def test_finding(differences, text):
     assert text in arithmetic.finding(found)
 
 
-def test_a_page_without_pairs_says_so(store, monkeypatch, capsys):
+def test_a_page_shows_the_pairs_or_says_that_there_are_none(store, monkeypatch):
     monkeypatch.setenv("VGG_RESULTS", str(store.root))
+    said, shown = [], []
+    monkeypatch.setattr(show, "sentence", said.append)
+    monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
     trained(store, "bf16", {0: 10.0, 1: 11.0})
-    shown = []
-    monkeypatch.setattr(show, "sentence", shown.append)
     show.arithmetic_of("demo")
-    assert shown == ["No two seeds of preset demo have records in both."]
+    assert not shown and said[0].startswith("No net of preset demo has records of two seeds in both")
+    trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32")
+    show.arithmetic_of("demo")
+    assert shown[0]["Net"].tolist() == ["A"] and said[-1].endswith("**the same in both, within 0.5 points**.")

@@ -111,7 +111,21 @@ def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
 def test_trainings_of_another_length_have_a_line_of_their_own(store):
     for epochs in (None, 48):
         record(store, planned(epochs=epochs)[0])
-    assert evidence.trainings(store, "demo")["Trainings"].tolist() == [1, 1]
+    table = evidence.trainings(store, "demo")
+    assert table["Trainings"].tolist() == [1, 1] and table["By hand"].tolist() == ["-", "epochs=48"]
+
+
+def test_columns_that_say_nothing_are_left_out(store):
+    record(store, planned()[0])
+    assert not {"By hand", "Of the peak"} & set(evidence.trainings(store, "demo"))
+
+
+def test_tests_on_crops_have_a_command_of_their_own(store):
+    record(store, planned(epochs=48)[0])
+    record(store, planned(table="crops", epochs=48)[0])
+    record(store, planned(table="5", nets=["D"])[3])  # multi-crop, too, and part of the plan
+    tables = [command.partition(" again")[2].partition(" --seeds")[0] for command in evidence.commands(store, "demo")]
+    assert tables == ["", " --epochs 48", " --table crops --epochs 48"]
 
 
 def test_minutes_of_other_images_at_the_speed_of_the_records(store):

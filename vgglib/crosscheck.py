@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
+from vgglib import devices
 from vgglib.configs import config
 from vgglib.cost import macs, parameters
 from vgglib.models import VGG
@@ -29,7 +30,7 @@ def fvcore_macs(net: str, image_size: int = 224, num_classes: int = 1000) -> dic
         from fvcore.nn import FlopCountAnalysis
 
         found = FlopCountAnalysis(model, crop).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        with torch.autocast("cpu", torch.bfloat16):  # the quickest arithmetic; it counts the same
+        with devices.autocast(devices.precision("auto", crop.device), crop.device):  # the quickest; it counts the same
             by_module = found.by_module()
     names = [*model.features._modules, *(f"head.{name}" for name in model.head)]
     return {

@@ -119,20 +119,20 @@ def machines(store: Store) -> pd.DataFrame:
 
 
 def trainings(store: Store, preset: str) -> pd.DataFrame:
-    """A preset's trainings, a line per net, S, start, arithmetic and length, with their means over the seeds, for
-    display.
+    """A preset's trainings, a line per net, S, start, arithmetic and settings made by hand, with their means over the
+    seeds, for display. Columns that would be empty on every line are left out.
     """
     found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
     each["Arithmetic"] = found["precision"]
+    each["By hand"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
     lines = []
-    length = found["experiment"].map(lambda experiment: experiment.epochs).rename("length")
-    for key, group in found.join(each).groupby([*each, length], sort=False):
+    for key, group in found.join(each).groupby(list(each), sort=False):
         epochs = group["epochs"]
         lines.append(
             {
-                **dict(zip(each, key[:-1], strict=True)),
+                **dict(zip(each, key, strict=True)),
                 "Trainings": len(group),
                 "Epochs": str(epochs.min()) if epochs.nunique() == 1 else f"{epochs.min()} to {epochs.max()}",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
@@ -141,6 +141,7 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(lines)
+    table = table.drop(columns=[column for column in ("By hand", "Of the peak") if set(table[column]) == {"-"}])
     places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
 
@@ -165,16 +166,17 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
 
 def commands(store: Store, preset: str) -> list[str]:
     """The command lines that make a preset's records again, in a folder of their own: one for what belongs to its plan,
-    and one for each set of settings made by hand.
+    one for each set of settings made by hand, and one for each table that is not part of "all".
     """
     found = records(store, preset)
     planned = {run.experiment for run in experiments.runs(_planned(store, preset))}
-    settings = found["run_id"].map(lambda run_id: tuple(_SETTING.findall(run_id))).where(found["by_hand"], ())
+    crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
     lines = []
-    for own, group in found.groupby(settings):
+    for (own, table), group in found.groupby([_settings(found), crops]):
         made = set(group["experiment"])
         words = [f"vgg run --preset {preset} --results again"]
         words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
+        words += [f"--table {table}"] * (table != "all")
         words += [_option(key, value) for key, value in own]
         words.append("--seeds " + ",".join(map(str, sorted({one.seed for one in made}))))
         if planned - made:  # a part of the plan
@@ -183,6 +185,11 @@ def commands(store: Store, preset: str) -> list[str]:
                 words.append(f"--{option} {','.join(values)}")
         lines.append(" ".join(words))
     return lines
+
+
+def _settings(found: pd.DataFrame) -> pd.Series:
+    """What was set by hand for each of `records`, as pairs of text."""
+    return found["run_id"].map(lambda run_id: tuple(_SETTING.findall(run_id))).where(found["by_hand"], ())
 
 
 _SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it

@@ -212,16 +212,23 @@ def lengths_of(preset: str = "demo") -> None:
 
 
 def arithmetic_of(preset: str = "demo") -> None:
-    """Trainings of a preset's records that were done in bf16 and in fp32."""
+    """Trainings of a preset's recipe that were done in bf16 and in fp32, from its records."""
     found = arithmetic.pairs(results.Store(results.default_root()), preset)
-    lines = arithmetic.summary(found)
-    if lines.empty:
-        sentence(f"No two seeds of preset {preset} have records in both.")
+    if found.empty:
+        sentence(
+            f"No net of preset {preset} has records of two seeds in both arithmetics here: on hardware with bf16, "
+            "`vgg run --precision fp32` makes the missing half."
+        )
         return
+    nets = ", ".join(found["net"].unique())
+    sentence(
+        f"These nets of preset {preset} were trained in both, on the same images in the same order: {nets}; a net that "
+        "starts from A, from an A in its own arithmetic."
+    )
     caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
     caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
-    caption += "between seeds of one arithmetic and within pairs of one seed."
-    table(lines, caption)
+    caption += "between seeds of one arithmetic and within pairs of one seed"
+    table(arithmetic.summary(found), caption)
     sentence(f"Over all nets of the table the error is **{arithmetic.finding(found)}**.")
 
 

@@ -59,7 +59,12 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
 
 
 def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:
-    """The p value of two one-sided paired t tests: small where the mean difference is shown to be within +-`margin`."""
+    """The p value of two one-sided paired t tests: small where the mean difference is shown to be within +-`margin`.
+
+    Of differences that are all the same it is 0 within the margin and 1 elsewhere.
+    """
+    if not _spread(differences):
+        return float(abs(np.mean(differences)) >= margin)
     return float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
 
 

@@ -33,7 +33,7 @@ STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree 
 @dataclass(frozen=True)
 class Epoch:
     """One line of a training's history. `seconds` includes augmentation and the look at minival; `peak_share` is what
-    part of `timing.matrix_peak`, measured before the first epoch, the multiply-adds of the steps were.
+    part of `timing.peak_once` the multiply-adds of the steps were.
     """
 
     epoch: int
@@ -42,7 +42,7 @@ class Epoch:
     minival_top1_error_percent: float
     seconds: float
     images_per_second: float
-    peak_share: float | None = None  # in earlier checkpoints
+    peak_share: float | None = None  # where the peak is not known, and in earlier checkpoints
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class _Training:
                 minival_top1_error_percent=error,
                 seconds=self._seconds(),
                 images_per_second=images_per_second,
-                peak_share=images_per_second * self.macs_per_image / self.peak,
+                peak_share=self.peak and images_per_second * self.macs_per_image / self.peak / self.division.count,
             )
         )
         self.begun = _Begun()
@@ -223,7 +223,7 @@ class _Training:
         self.minival = minival.rescaled(plan.pixels(plan.test_scale)).to(self.device)
         self.net = self.division.parallel(self.model, self.device)
         self.macs_per_image = TRAINING_PASSES * macs(self.model.config, plan.crop, len(self.images.class_names))
-        self.peak = self.division.count * peak_once(self.device, self.precision, torch.get_num_threads())
+        self.peak = peak_once(self.device, self.precision, torch.get_num_threads())
 
     def _seconds(self) -> float:
         """Of this epoch, those before an interruption included."""
