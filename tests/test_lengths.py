@@ -101,6 +101,12 @@ def test_the_finding_is_that_of_the_claims_test():
     assert "fewer than two seeds" in lengths.finding(pd.DataFrame(of(SHORT, A=[10], E=[15])))
 
 
+def test_ends_are_those_of_the_histories():
+    found = pd.DataFrame(of(SHORT, A=[10, 10]) + of(LONG, A=[5, 5]))
+    found["history"] = [[{}] * epochs for epochs in (12, 12, 29, 32)]
+    assert lengths.ends(found) == "Trainings ended: of at most 12 epochs after 12; of at most 48 epochs after 29 to 32."
+
+
 def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
     found = pd.DataFrame(of(SHORT, A=[10, 12], E=[20, 22]) + of(SHORT, "multi-crop", A=[5, 6], E=[4, 4]))
     axes = plots.error_by_length(found)

@@ -99,6 +99,16 @@ def _effect(points: pd.Series) -> str:
     return f"{points.mean():+.2f} ({low:+.2f} to {high:+.2f}), {len(points)} seeds"
 
 
+def ends(found: pd.DataFrame) -> str:
+    """After how many epochs the trainings really ended, which the rule of the plateaus may bring about early."""
+    done = found[found["history"].map(len) > 0]
+    said = []
+    for epochs, own in done.groupby("epochs"):
+        least, most = own["history"].map(len).min(), own["history"].map(len).max()
+        said.append(f"of at most {epochs} epochs after {least if least == most else f'{least} to {most}'}")
+    return f"Trainings ended: {'; '.join(said)}."
+
+
 def finding(found: pd.DataFrame) -> str:
     """Whether the error falls from A to E, by recipe and way to test: each by its test alone."""
     said = []

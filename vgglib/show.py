@@ -208,7 +208,7 @@ def lengths_of(preset: str = "demo") -> None:
     changed = lengths.changes(found)
     if len(changed):
         table(changed, "By how many points more epochs, and another test, change what 19 layers are worth against 11")
-    sentence(lengths.finding(found))
+    sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
 
 
 def arithmetic_of(preset: str = "demo") -> None:
