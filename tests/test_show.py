@@ -107,7 +107,7 @@ def test_a_verdict_is_a_line_and_a_sentence(shown):
     )
     assert "not tested** (it needs Krizhevsky's net" in epochs
     show.details(rows, "depth")
-    assert shown[3][0].startswith("Behind 'The error falls with depth") and len(shown[3][1]) == 4
+    assert shown[3][0].startswith("Behind 'The error falls with depth") and len(shown[3][1]) == 8
 
 
 def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):
