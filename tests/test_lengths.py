@@ -75,8 +75,8 @@ def test_effects_by_pencil():
     (line,) = lengths.effects(found).to_dict("records")  # B has one seed, crops too
     # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
     assert line == {
-        **{"Nets": "E - A", "Tested": "dense", SHORT: "+2.00 (-0.48 to +4.48), 3 seeds"},
-        LONG: "-1.00 (-1.00 to -1.00), 2 seeds",
+        **{"Nets": "E - A", "Tested": "dense", SHORT: "+2.00 (-0.48 to +4.48), below 0 in 0 of 3 seeds"},
+        LONG: "-1.00 (-1.00 to -1.00), below 0 in 2 of 2 seeds",
     }
 
 
@@ -89,9 +89,9 @@ def test_changes_pair_seeds_within_one_arithmetic():
     )
     longer, crops = lengths.changes(found).to_dict("records")
     assert longer["What changes"] == f"{LONG} instead of {SHORT}, tested dense"
-    assert longer["E - A changes by"] == "-3.00 (-5.48 to -0.52), 3 seeds"  # -2, -3, -4
+    assert longer["E - A changes by"] == "-3.00 (-5.48 to -0.52), below 0 in 3 of 3 seeds"  # -2, -3, -4
     assert crops["What changes"] == f"crops instead of dense evaluation, {SHORT}"
-    assert crops["E - A changes by"] == "-1.00 (-1.00 to -1.00), 2 seeds"  # 0 - 1, 1 - 2
+    assert crops["E - A changes by"] == "-1.00 (-1.00 to -1.00), below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
 
 
 def test_the_finding_is_that_of_the_claims_test():

@@ -96,7 +96,7 @@ def _effect(points: pd.Series) -> str:
     if len(points) < 2:
         return "-"
     low, high = mean_interval(points)
-    return f"{points.mean():+.2f} ({low:+.2f} to {high:+.2f}), {len(points)} seeds"
+    return f"{points.mean():+.2f} ({low:+.2f} to {high:+.2f}), below 0 in {(points < 0).sum()} of {len(points)} seeds"
 
 
 def ends(found: pd.DataFrame) -> str:
