@@ -222,14 +222,14 @@ def arithmetic_of(preset: str = "demo") -> None:
         return
     nets = ", ".join(found["net"].unique())
     sentence(
-        f"These nets of preset {preset} were trained in both, on the same images in the same order: {nets}; a net that "
-        "starts from A, from an A in its own arithmetic."
+        f"These nets of preset {preset} were trained in both arithmetics, on the same images in the same order: {nets}. "
+        "What starts from A starts from an A in its own arithmetic."
     )
     caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
     caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
     caption += "between seeds of one arithmetic and within pairs of one seed"
     table(arithmetic.summary(found), caption)
-    sentence(f"Over all nets of the table the error is **{arithmetic.finding(found)}**.")
+    sentence(f"The error in bf16 against that in fp32, over all nets of the table: **{arithmetic.finding(found)}**.")
 
 
 def depth_figure(preset: str = "demo") -> None:
