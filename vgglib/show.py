@@ -222,7 +222,7 @@ def arithmetic_of(preset: str = "demo") -> None:
         return
     nets = ", ".join(found["net"].unique())
     sentence(
-        f"These nets of preset {preset} were trained in both arithmetics, on the same images in the same order: {nets}. "
+        f"These nets of preset {preset} were trained in both arithmetics on the same images in the same order: {nets}. "
         "What starts from A starts from an A in its own arithmetic."
     )
     caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
