@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from shutil import rmtree
 
-# Source maps of minified files, and the theme's sources of its translations and templates.
-UNUSED = ("_static/**/*.map", "_static/locales", "_static/*macros.html")
+# Source maps of minified files, the theme's sources of its translations and templates, and fonts that are there in a
+# smaller form as well, which every browser prefers.
+UNUSED = ("_static/**/*.map", "_static/locales", "_static/*macros.html", "_static/vendor/**/*.ttf")
 
 
 def use_every_processor(app):
