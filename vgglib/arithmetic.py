@@ -30,9 +30,9 @@ def pairs(store: Store, preset: str) -> pd.DataFrame:
             record = store.read(run)
             if record is None or record["status"] != "done" or record["environment"].get("bf16_gradients"):
                 continue
-            where = record["environment"]
-            errors = found.setdefault((run.experiment.net, run.experiment.seed, where["device"]), {})
-            errors.setdefault(where["precision"], record["top1_error_percent"])
+            key = (run.experiment.net, run.experiment.seed, record["environment"]["device"])
+            errors = found.setdefault(key, {})
+            errors.setdefault(record["environment"]["precision"], record["top1_error_percent"])
     lines = [{"net": net, "seed": seed, **errors} for (net, seed, _), errors in found.items() if len(errors) == 2]
     lines = pd.DataFrame(lines, columns=["net", "seed", *BOTH])
     return lines[lines["net"].duplicated(keep=False)].reset_index(drop=True)

@@ -158,8 +158,10 @@ def speeds_shown(speeds: pd.DataFrame, peaks: dict[str, float]) -> pd.DataFrame:
 
 def estimate_shown(estimate: pd.DataFrame) -> pd.DataFrame:
     """`planner.estimate` for readers."""
-    titles = {"5x5": "B against B-5x5", "jitter": "jitter and its control", "starts": "starts of E"}
-    titles |= {"scales": "each scale of Table 4", "crops": "Table 3 on crops"}
+    titles = {
+        **{"5x5": "B against B-5x5", "jitter": "jitter and its control", "starts": "starts of E"},
+        **{"scales": "each scale of Table 4", "crops": "Table 3 on crops"},
+    }
     names = [titles.get(name, name if name == "together" else f"Table {name}") for name in estimate["table"]]
     energy = ["-" if pd.isna(kwh) else _decimals(kwh) for kwh in estimate["kwh"]]
     hours = {kind: [_decimals(value) for value in estimate[f"{kind}_hours"]] for kind in ("training", "testing")}

@@ -60,7 +60,7 @@ def _line(record: dict, planned: set[str]) -> dict:
     epochs = pd.DataFrame(record["history"], columns=["images_per_second", "peak_share"], dtype=float)
     return {
         **{key: record[key] for key in ("preset", "run_id", "status", "n_images")},
-        "experiment": experiment_of(record["experiment"]),
+        "experiment": _experiment(record["experiment"]),
         "by_hand": record["run_id"] not in planned,
         "epochs": len(record["history"]),
         **epochs.median(),
@@ -69,11 +69,10 @@ def _line(record: dict, planned: set[str]) -> dict:
     }
 
 
-def experiment_of(values: dict) -> Experiment:
-    """The training of a record, from its plain values."""
+def _experiment(values: dict) -> Experiment:
     scale, start = values["train_scale"], values["start"]
     changed = {"train_scale": tuple(scale) if isinstance(scale, list) else scale}
-    return Experiment(**values | changed | {"start": experiment_of(start) if start else None})
+    return Experiment(**values | changed | {"start": _experiment(start) if start else None})
 
 
 def amounts(store: Store) -> pd.DataFrame:

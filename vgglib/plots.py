@@ -40,14 +40,14 @@ def style() -> None:
 
 def error_by_depth(rows: pd.DataFrame, nets: Sequence[str] = DEPTHS) -> Axes:
     """Top-1 error at S = Q = 256 (Table 3) against the number of weight layers, for those of `nets` in A to E."""
-    return _curves(_by_depth(rows, set(nets) & set(DEPTHS)).assign(series="all"), DEPTH)
+    return _curves(_by_depth(tables.table3(rows), set(nets) & set(DEPTHS)).assign(series="all"), DEPTH)
 
 
 def error_by_length(rows: pd.DataFrame) -> Axes:
     """The same of A to E, ours alone: a line for each recipe and way to test of `lengths.rows`."""
     own = {
-        f"{recipe}, {method}": _by_depth(group.assign(table="3", method="dense"), set(DEPTHS))
-        for (recipe, method), group in rows.groupby(["recipe", "method"], sort=False)
+        f"{recipe}, {group['method'].iloc[0]}": _by_depth(tables.BY_NAME[table](group), set(DEPTHS))
+        for (recipe, table), group in rows.groupby(["recipe", "table"], sort=False)
     }
     points = pd.concat([table.assign(series=name) for name, table in own.items()])
     axes = plt.subplots(figsize=(6.2, 4), layout="constrained")[1]
@@ -58,9 +58,8 @@ def error_by_length(rows: pd.DataFrame) -> Axes:
     return axes
 
 
-def _by_depth(rows: pd.DataFrame, nets: set[str]) -> pd.DataFrame:
-    """Table 3 at S = 256 with a column `place`."""
-    table = tables.table3(rows)
+def _by_depth(table: pd.DataFrame, nets: set[str]) -> pd.DataFrame:
+    """The lines of `nets` at S = 256 of one of `tables`, with a column `place`."""
     table = table[(table["train_scale"] == "256") & table["net"].isin(nets)]
     return table.assign(place=[f"{net}\n{config(net).weight_layers}" for net in table["net"]])
 
