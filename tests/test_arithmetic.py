@@ -13,7 +13,7 @@ def store(tmp_path):
 
 def trained(store, precision, errors, net="A", asked="auto", where=None, **settings):
     """A record for each seed with the error that it came to, whatever precision was asked for."""
-    environment = {"precision": precision, "device": "cpu", **(where or {})}
+    environment = {"precision": precision, "device": "cpu", "data_sha256": "abc", **(where or {})}
     for seed, error in errors.items():
         (run,) = planned(nets=[net], seeds=[seed], train_scales=["256"], precision=asked, **settings)
         record(store, run, top1_error_percent=error, environment=environment)
@@ -27,7 +27,7 @@ def test_a_pair_is_one_training_in_both(store):
     trained(store, "bf16", {0: 10.0, 1: 20.0, 2: 30.0})
     trained(store, "fp32", {1: 19.0, 0: 9.5, 3: 8.0}, asked="fp32")
     trained(store, "fp32", {2: 1.0}, asked="fp32", width=0.5)  # another net
-    assert arithmetic.pairs(store, "demo").values.tolist() == [["A", 0, 10.0, 9.5], ["A", 1, 20.0, 19.0]]
+    assert arithmetic.pairs(store, "demo").values.tolist() == [["A", 0, 10.0, 9.5, True], ["A", 1, 20.0, 19.0, True]]
 
 
 def test_only_the_presets_own_recipe_makes_pairs(store):
@@ -36,7 +36,7 @@ def test_only_the_presets_own_recipe_makes_pairs(store):
     for asked, used in (("auto", "bf16"), ("fp32", "fp32")):
         trained(store, used, {0: 50.0, 1: 51.0}, net="D", asked=asked, from_a=False)
         trained(store, used, {0: 60.0, 1: 61.0}, net="A", asked=asked, epochs=48)
-    assert arithmetic.pairs(store, "demo").values.tolist() == [["D", 0, 10.0, 12.0], ["D", 1, 11.0, 13.0]]
+    assert arithmetic.pairs(store, "demo").values.tolist() == [["D", 0, 10.0, 12.0, True], ["D", 1, 11.0, 13.0, True]]
 
 
 def test_a_net_of_which_one_seed_was_done_in_both_does_not_count(store):
@@ -53,6 +53,18 @@ def test_another_device_and_rounded_gradients_make_no_pair(store):
     trained(store, "bf16", {0: 10.0, 1: 11.0}, net="D", where={"bf16_gradients": True})
     trained(store, "fp32", {0: 10.0, 1: 11.0}, net="D", asked="fp32")
     assert arithmetic.pairs(store, "demo").empty
+
+
+def test_images_of_another_digest_are_told(store, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(store.root))
+    trained(store, "bf16", {0: 10.0, 1: 11.0})
+    trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32", where={"data_sha256": "def"})
+    assert not arithmetic.pairs(store, "demo")["same_images"].any()
+    said = []
+    monkeypatch.setattr(show, "sentence", said.append)
+    monkeypatch.setattr(show, "table", lambda *content: None)
+    show.arithmetic_of("demo")
+    assert "not equal to the last bit" in said[0]
 
 
 def test_failed_trainings_and_other_tests_make_no_pair(store):

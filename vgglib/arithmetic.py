@@ -17,13 +17,14 @@ ALL = "mean of the nets"
 
 def pairs(store: Store, preset: str) -> pd.DataFrame:
     """The trainings of a preset's recipe at S = 256 that were done in both, on one kind of device: a line each, with
-    `net`, `seed`, and the top-1 errors `bf16` and `fp32` in percent, dense at Q = S.
+    `net`, `seed`, the top-1 errors `bf16` and `fp32` in percent, dense at Q = S, and `same_images`, whether the records
+    have the same digest of the images: what is drawn on another processor may differ in rounding.
 
     Whichever precision was asked for, the record says which it was. Trainings on several devices that rounded their
     gradients, and nets of which a single seed was done in both, are left out. Raises ValueError for a record that was
     altered.
     """
-    found: dict[tuple, dict[str, float]] = {}
+    found: dict[tuple, dict[str, dict]] = {}
     seeds = store.seeds(preset)
     for asked in ("auto", *BOTH) if seeds else ():
         for run in runs(plan(preset, "3", seeds=seeds, train_scales=["256"], precision=asked)):
@@ -31,10 +32,17 @@ def pairs(store: Store, preset: str) -> pd.DataFrame:
             if record is None or record["status"] != "done" or record["environment"].get("bf16_gradients"):
                 continue
             key = (run.experiment.net, run.experiment.seed, record["environment"]["device"])
-            errors = found.setdefault(key, {})
-            errors.setdefault(record["environment"]["precision"], record["top1_error_percent"])
-    lines = [{"net": net, "seed": seed, **errors} for (net, seed, _), errors in found.items() if len(errors) == 2]
-    lines = pd.DataFrame(lines, columns=["net", "seed", *BOTH])
+            found.setdefault(key, {}).setdefault(record["environment"]["precision"], record)
+    lines = [
+        {
+            **{"net": net, "seed": seed},
+            **{precision: record["top1_error_percent"] for precision, record in own.items()},
+            "same_images": len({record["environment"]["data_sha256"] for record in own.values()}) == 1,
+        }
+        for (net, seed, _), own in found.items()
+        if len(own) == 2
+    ]
+    lines = pd.DataFrame(lines, columns=["net", "seed", *BOTH, "same_images"])
     return lines[lines["net"].duplicated(keep=False)].reset_index(drop=True)
 
 

@@ -221,9 +221,12 @@ def arithmetic_of(preset: str = "demo") -> None:
         )
         return
     nets = ", ".join(found["net"].unique())
+    images = "the same images"
+    if not found["same_images"].all():
+        images = "images from the same seeds that are not equal to the last bit (their digests differ),"
     sentence(
-        f"These nets of preset {preset} were trained in both arithmetics on the same images in the same order: {nets}. "
-        "What starts from A starts from an A in its own arithmetic."
+        f"These nets of preset {preset} were trained in both arithmetics on {images} in the same order: {nets}. What "
+        "starts from A starts from an A in its own arithmetic."
     )
     caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
     caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
