@@ -117,7 +117,7 @@ def _straightforward(
 
     precision = "bf16" if contender in (ONE_BY_ONE_BF16, BATCHED_BF16) else "fp32"
     if precision == "bf16" and not devices.multiplies_bf16(where):
-        raise LeftOut("this device has no bf16 arithmetic, and emulates it tens of times slower than fp32.")
+        raise LeftOut("this device has no bf16 units: PyTorch emulates them hundreds of times slower than fp32.")
     plain = straightforward.plain(model, dense=not crops)
     plain = plain.to(where, memory_format=straightforward.LAYOUTS[precision])
     ours, theirs = (sum(values.numel() for values in net.parameters()) for net in (model, plain))

@@ -105,7 +105,9 @@ def test_the_share_of_the_peak_is_that_of_the_epochs_that_know_it(store):
 def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
     record(store, planned()[0], environment={"precision": "bf16"})
     record(store, planned(precision="fp32")[0])
-    assert evidence.trainings(store, "demo")["Arithmetic"].tolist() == ["bf16", "fp32"]
+    record(store, planned(nets=["B"])[0], environment={"precision": "bf16", "units": "fp32"})
+    found = evidence.trainings(store, "demo")["Arithmetic"].tolist()
+    assert sorted(found) == ["bf16", "bf16 on fp32 units", "fp32"]
 
 
 def test_trainings_of_another_length_have_a_line_of_their_own(store):

@@ -67,15 +67,17 @@ def test_measuring_the_peak_takes_none_of_the_callers_random_numbers():
 def test_the_peak_is_measured_once_for_each_number_of_threads(monkeypatch):
     measured = iter([1.0, 2.0, 3.0])
     monkeypatch.setattr(timing, "matrix_peak", lambda *arguments, **settings: next(measured))
-    monkeypatch.setattr(timing.devices, "multiplies_bf16", lambda where: True)
     timing.peak_once.cache_clear()
     asked = [("fp32", 1), ("fp32", 2), ("fp32", 1), ("bf16", 1)]
     assert [timing.peak_once(CPU, *one) for one in asked] == [1.0, 2.0, 1.0, 3.0]
     timing.peak_once.cache_clear()
 
 
-def test_the_peak_of_emulated_bf16_is_not_measured(monkeypatch):
-    monkeypatch.setattr(timing.devices, "multiplies_bf16", lambda where: False)
-    timing.peak_once.cache_clear()
-    assert timing.peak_once(CPU, "bf16", 1) is None
-    timing.peak_once.cache_clear()
+def test_the_peak_is_that_of_the_units_which_do_the_work(monkeypatch):
+    multiplied = []
+    monkeypatch.setattr(timing, "MATRIX", {"cpu": 8})
+    monkeypatch.setattr(timing, "seconds", lambda work, *_: multiplied.append(work().dtype) or 1.0)
+    for there in (False, True):
+        monkeypatch.setattr(timing.devices, "multiplies_bf16", lambda where, there=there: there)
+        timing.matrix_peak(CPU, "bf16")
+    assert multiplied == [torch.float32, torch.bfloat16]

@@ -9,9 +9,12 @@ import platform
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from vgglib.rounding import Bf16InFp32
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _NEVER = 2**31 - 1
@@ -47,7 +50,7 @@ def device(name: str | None = None) -> torch.device:
 
 
 def multiplies_bf16(where: torch.device) -> bool:
-    """Whether the hardware has bf16 matrix units; without them bf16 is emulated, tens of times slower than fp32."""
+    """Whether the hardware has bf16 matrix units; without them `autocast` rounds alike and multiplies in fp32."""
     if where.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
@@ -55,10 +58,18 @@ def multiplies_bf16(where: torch.device) -> bool:
 
 
 def precision(asked: str, where: torch.device) -> str:
-    """ "auto" resolved to "bf16" or "fp32" for this device; other values pass."""
+    """ "auto" resolved to "bf16" or "fp32" for this device; other values pass.
+
+    bf16, so that every machine trains in one arithmetic; but on GPUs without its units fp32, as nobody has tried.
+    """
     if asked != "auto":
         return asked
-    return "bf16" if multiplies_bf16(where) else "fp32"
+    return "bf16" if where.type == "cpu" or multiplies_bf16(where) else "fp32"
+
+
+def units(resolved: str, where: torch.device) -> str:
+    """Which matrix units compute the products of a precision: "bf16" or "fp32"."""
+    return "bf16" if resolved == "bf16" and multiplies_bf16(where) else "fp32"
 
 
 def exact(where: torch.device) -> None:
@@ -68,9 +79,15 @@ def exact(where: torch.device) -> None:
         torch.backends.cudnn.deterministic = True
 
 
-def autocast(resolved: str, where: torch.device):
-    """The context in which the nets run: bf16 autocast, or none for fp32."""
-    return torch.autocast(where.type, torch.bfloat16) if resolved == "bf16" else contextlib.nullcontext()
+@contextlib.contextmanager
+def autocast(resolved: str, where: torch.device) -> Iterator[None]:
+    """The context in which the nets run: bf16 autocast, by whatever `units` there are, or nothing for fp32."""
+    if resolved != "bf16":
+        yield
+        return
+    there = multiplies_bf16(where)
+    with torch.autocast(where.type, torch.bfloat16), contextlib.nullcontext() if there else Bf16InFp32():
+        yield
 
 
 def compiles(where: torch.device) -> bool:

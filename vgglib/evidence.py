@@ -45,8 +45,9 @@ def records(store: Store, preset: str) -> pd.DataFrame:
 
     Columns `experiment` (the training), `preset`, `run_id`, `status`, `by_hand` (not in the preset's own plan),
     `n_images`, `epochs` (that were done), `images_per_second` and `peak_share` (medians of the epochs; not a number
-    where the record does not say) and the record's environment, of which `training_seconds` is the same in every record
-    of one training. Raises ValueError for a record that was altered, and for a preset without any.
+    where the record does not say), `arithmetic` (the precision, and the units that computed it where those have
+    another) and the record's environment, of which `training_seconds` is the same in every record of one training.
+    Raises ValueError for a record that was altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
     trained_here = [record for record in store.records(preset) if not record["experiment"].get("weights")]
@@ -66,7 +67,12 @@ def _line(record: dict, planned: set[str]) -> dict:
         **epochs.median(),
         "evaluation_seconds": math.nan,  # failed runs have none
         **record["environment"],
+        "arithmetic": _arithmetic(**record["environment"]),
     }
+
+
+def _arithmetic(precision: str, units: str | None = None, **_) -> str:
+    return f"{precision} on {units} units" if units not in (None, precision) else precision
 
 
 def _experiment(values: dict) -> Experiment:
@@ -100,15 +106,15 @@ def machines(store: Store) -> pd.DataFrame:
     """Which device, software and source code made the records, a line per combination, for display."""
     lines = []
     for preset in presets(store):
-        keys = ["device_name", "threads", "precision", "torch", "commit", "dirty"]
+        keys = ["device_name", "threads", "arithmetic", "torch", "commit", "dirty"]
         for key, group in records(store, preset).groupby(keys, dropna=False, sort=False):
-            device, threads, precision, torch, commit, dirty = key
+            device, threads, arithmetic, torch, commit, dirty = key
             lines.append(
                 {
                     "Preset": preset,
                     "Device": device,
                     "Threads": threads,
-                    "Arithmetic": precision,
+                    "Arithmetic": arithmetic,
                     "PyTorch": torch,
                     "Commit": (commit[:7] if isinstance(commit, str) else "unknown") + (", changed" * (dirty is True)),
                     "Tests": len(group),
@@ -124,7 +130,7 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
     found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
-    each["Arithmetic"] = found["precision"]
+    each["Arithmetic"] = found["arithmetic"]
     each["By hand"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
     lines = []
     for key, group in found.join(each).groupby(list(each), sort=False):
@@ -152,7 +158,7 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
     found = records(store, measured_on).drop_duplicates("experiment")
     crops = found["experiment"].map(planner.crop_macs)
     found["macs"] = planner.TRAINING_PASSES * crops * found["images_per_second"]
-    found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s), " + found["precision"]
+    found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s), " + found["arithmetic"]
     from vgglib.plots import DEPTHS  # only pages with figures need matplotlib
 
     lines = {}

@@ -44,7 +44,7 @@ class Experiment:
     drops: int = 3  # Sect. 3.1
     # Shares of `epochs` by which each drop happens at the latest; () waits for the plateau however long it takes.
     drop_deadlines: tuple[float, ...] = ()
-    precision: str = "auto"  # bf16 where the hardware multiplies it, else fp32; or either by name
+    precision: str = "auto"  # bf16, but fp32 on GPUs without its units; or either by name
     weights: str | None = None  # a key of PUBLISHED: whose weights are taken, where the net is not trained here
 
     def __post_init__(self):

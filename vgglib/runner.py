@@ -405,6 +405,7 @@ class _Record:
             "environment": {
                 **devices.describe(self.where),
                 "precision": self.precision,
+                "units": devices.units(self.precision, self.where),
                 "processes": self.division.count,
                 "images_per_pass": self.division.images_per_pass,
                 "bf16_gradients": self.division.bf16_gradients and self.division.count > 1,

@@ -41,23 +41,19 @@ def seconds(work: Callable[[], object], where: torch.device, repeats: int = REPE
 
 @torch.inference_mode()
 def matrix_peak(where: torch.device, precision: str, repeats: int = REPEATS, side: int | None = None) -> float:
-    """Multiply-adds a second of a large matrix product in `precision`, "bf16" or "fp32".
+    """Multiply-adds a second of a large matrix product on the units that `precision`, "bf16" or "fp32", has there.
 
     side: of the square matrices, by default `MATRIX`. The caller's random numbers go on as if nothing had been drawn.
     """
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if devices.units(precision, where) == "bf16" else torch.float32
     side, draws = side or MATRIX[where.type], torch.Generator(where).manual_seed(0)
     a, b = (torch.randn(side, side, device=where, generator=draws).to(dtype) for _ in range(2))
     return side**3 / seconds(lambda: a @ b, where, repeats)
 
 
 @cache
-def peak_once(where: torch.device, precision: str, threads: int) -> float | None:
-    """`matrix_peak` with the `threads` that are set, measured at the first call of this process and in little time;
-    None for bf16 that the hardware emulates, too slowly to be measured.
-    """
-    if precision == "bf16" and not devices.multiplies_bf16(where):
-        return None
+def peak_once(where: torch.device, precision: str, threads: int) -> float:
+    """`matrix_peak` with the `threads` that are set, measured at the first call of this process and in little time."""
     return matrix_peak(where, precision, repeats=3, side=MATRIX[where.type] // 2)
 
 

@@ -42,7 +42,7 @@ class Epoch:
     minival_top1_error_percent: float
     seconds: float
     images_per_second: float
-    peak_share: float | None = None  # where the peak is not known, and in earlier checkpoints
+    peak_share: float | None = None  # in earlier checkpoints
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class _Training:
                 minival_top1_error_percent=error,
                 seconds=self._seconds(),
                 images_per_second=images_per_second,
-                peak_share=self.peak and images_per_second * self.macs_per_image / self.peak / self.division.count,
+                peak_share=images_per_second * self.macs_per_image / self.peak / self.division.count,
             )
         )
         self.begun = _Begun()
