@@ -204,7 +204,7 @@ def test_only_photographs_need_what_a_bare_machine_lacks(settings, monkeypatch, 
 
 def test_bf16_is_left_out_where_it_is_emulated(settings, monkeypatch):
     monkeypatch.setattr(devices, "multiplies_bf16", lambda where: False)
-    with pytest.raises(LeftOut, match="emulates it"):
+    with pytest.raises(LeftOut, match="no bf16 units"):
         evaluation.evaluation(evaluation.CROPS, evaluation.ONE_BY_ONE_BF16, CPU, settings)
 
 

@@ -216,8 +216,8 @@ def arithmetic_of(preset: str = "demo") -> None:
     found = arithmetic.pairs(results.Store(results.default_root()), preset)
     if found.empty:
         sentence(
-            f"No net of preset {preset} has records of two seeds in both arithmetics here: on hardware with bf16, "
-            "`vgg run --precision fp32` makes the missing half."
+            f"No net of preset {preset} has records of two seeds in both arithmetics here: "
+            "`vgg run --precision fp32` makes those in fp32."
         )
         return
     nets = ", ".join(found["net"].unique())

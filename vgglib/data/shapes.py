@@ -9,7 +9,8 @@ A class is a texture and a shape ("striped star"). Three cues name it, from easy
 
 Size, place, rotation, contrast, lighting and grain vary; small shapes of any class lie around the subject and
 sometimes in front of it. All lengths are in units of the image's smallest side, so a seed names one scene,
-whatever the resolution; edges are antialiased by signed distance instead of supersampling.
+whatever the resolution; edges are antialiased by signed distance instead of supersampling. Pictures are the same on
+every processor: digests of the data set, and with them records, depend on it.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ from math import cos, hypot, sin, sqrt, tau
 from random import Random
 
 import numpy as np
+
+from vgglib.data import portable
 
 Array = np.ndarray
 Colour = tuple[float, float, float]
@@ -110,7 +113,7 @@ DOT_RADIUS = 0.3  # of the period
 
 
 def _disc(u: Array, v: Array) -> Array:
-    return np.hypot(u, v) - 0.9
+    return portable.hypot(u, v) - 0.9
 
 
 def _square(u: Array, v: Array) -> Array:
@@ -123,10 +126,10 @@ def _triangle(u: Array, v: Array) -> Array:
 
 def _star(u: Array, v: Array) -> Array:
     sector = tau / 5
-    turn = np.arctan2(u, -v)
+    turn = portable.arctan2(u, -v)
     # Fold the plane onto one half of one arm: there the edge is a straight line from the tip to the notch.
     turn -= np.rint(turn / sector) * sector
-    rho = np.hypot(u, v)
+    rho = portable.hypot(u, v)
     along, across = rho * np.cos(turn), rho * np.abs(np.sin(turn))
     notch = STAR_NOTCH * cos(sector / 2), STAR_NOTCH * sin(sector / 2)
     edge = notch[0] - STAR_TIP, notch[1]
@@ -138,7 +141,7 @@ def _heart(u: Array, v: Array) -> Array:
     # A square on its corner, with a disc on each of its two upper sides.
     u, half = np.abs(u), HEART_SIZE / 2
     square = (u + np.abs(v) - HEART_SIZE) * sqrt(0.5)
-    return np.minimum(square, np.hypot(u - half, v + half) - HEART_SIZE * sqrt(0.5))
+    return np.minimum(square, portable.hypot(u - half, v + half) - HEART_SIZE * sqrt(0.5))
 
 
 def _cross(u: Array, v: Array) -> Array:
@@ -190,7 +193,7 @@ def _checked(u: Array, v: Array, pixel: float) -> Array:
 
 
 def _dotted(u: Array, v: Array, pixel: float) -> Array:
-    distance = np.hypot(u - np.rint(u), v - np.rint(v)) - DOT_RADIUS
+    distance = portable.hypot(u - np.rint(u), v - np.rint(v)) - DOT_RADIUS
     return _clip(0.5 - distance / pixel)
 
 
