@@ -44,7 +44,8 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 test: setup  ## Check style and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	@# Files go to one process each, since their tests share what is slow to make, in conftest's order.
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 book: setup  ## Build the book from the committed results; any warning is an error
 	$(BOOK)

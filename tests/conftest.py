@@ -5,6 +5,14 @@ import torch
 from vgglib.data.imageset import ImageSet, Split
 
 
+# The files that take minutes begin first: of several processes none is then left alone with one.
+LONG = ("test_site", "test_notebooks", "test_backends", "test_distributed", "test_bench_training", "test_evaluate")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)  # small tensors, and results that do not depend on the machine's cores
