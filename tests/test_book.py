@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from vgglib import claims, evidence
+from vgglib import evidence, verdict_tables, verdicts
 from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,5 +130,5 @@ def test_text_files_hold_no_path_of_a_machine():
 
 
 def test_readme_shows_the_verdicts_of_the_committed_records():
-    table = claims.markdown(claims.verdicts(evidence.rows(Store(ROOT / "results"), "demo")))
+    table = verdict_tables.markdown(verdicts.judge(evidence.rows(Store(ROOT / "results"), "demo")))
     assert table in (ROOT / "README.md").read_text(), "put the output of `vgg claims` into README.md"

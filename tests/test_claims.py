@@ -5,8 +5,10 @@ import pytest
 from test_comparisons import row
 
 from vgglib import claims, paper
-from vgglib.claims import CLAIMS, DETAILS, NAMES, Claim, Pool, corrected, details, frame, verdict, verdicts
+from vgglib.claims import CLAIMS, NAMES, Claim, Pool
 from vgglib.comparisons import ERROR, Arm, Evidence, checked
+from vgglib.verdict_tables import DETAILS, details, frame
+from vgglib.verdicts import corrected, judge
 
 A, LRN, B, C, D, E = (Arm("3", net) for net in ("A", "A-LRN", "B", "C", "D", "E"))
 EMPTY = pd.DataFrame()
@@ -21,7 +23,7 @@ def rows(**errors):
 
 
 def one(table, name):
-    return verdict(table, name)[0]
+    return judge(table, name)[0]
 
 
 def filled(name, gain, seeds=3):
@@ -42,7 +44,7 @@ def pairs(claim):
 
 
 def test_the_papers_effects_come_from_its_tables():
-    effects = {verdict.name: verdict.paper and round(verdict.paper, 2) for verdict in verdicts(EMPTY)}
+    effects = {verdict.name: verdict.paper and round(verdict.paper, 2) for verdict in judge(EMPTY)}
     assert effects == {
         **{"lrn": 0.1, "depth": -2.3, "saturation": -0.1, "non-linearity": -0.6, "context": -1.37},
         **{"small-filters": None, "jitter": -1.13, "jitter-control": None, "multi-scale": -0.5, "multi-crop": -0.2},
@@ -142,13 +144,13 @@ def test_weights_are_counted():
 
 
 def test_what_cannot_be_tested_is_listed_with_its_reason():
-    found = verdict(EMPTY, "single-net", "epochs")
+    found = judge(EMPTY, "single-net", "epochs")
     assert [v.verdict for v in found] == ["not tested"] * 2 and all(v.why for v in found)
     assert details(EMPTY, "epochs").empty
 
 
 def test_without_rows_everything_is_not_run():
-    found = {verdict.name: verdict for verdict in verdicts(EMPTY)}
+    found = {verdict.name: verdict for verdict in judge(EMPTY)}
     assert tuple(found) == NAMES and len(set(NAMES)) == len(NAMES)
     assert found["lrn"].why == "no seed is complete: 2 of 2 not run" and found["lrn"].verdict == "undecided"
     assert found["multi-scale"].why.startswith("no seed is complete: 20 of 20 not run")
@@ -191,7 +193,7 @@ def test_a_claim_is_corrected_for_the_whole_family():
     )  # Student's, 2 degrees of freedom
     more = pd.concat([table, rows(**{"A-LRN": [40, 44, 39], "B": [40, 42, 41], "C": [39, 42, 42], "D": [40, 44, 35]})])
     noise = pd.concat([more, filled("jitter", 0.01), filled("both", 0.01), filled("two-against-seven", 0.01)])
-    tested = [v for v in verdicts(noise) if v.p_value is not None]
+    tested = [v for v in judge(noise) if v.p_value is not None]
     found = one(noise, "depth")
     assert len(tested) == 7 and found.p_value == pytest.approx(7 * alone.p_value)
     assert found.verdict == "undecided" and found.why.startswith("not significant among the claims tested together")
@@ -228,7 +230,7 @@ def test_pooled_details_come_first():
 
 
 def test_the_frame_is_ready_to_show():
-    shown = frame(verdict(rows(A=[40, 41, 42], E=[30.0, 31.1, 32.0]), "depth", "lrn"))
+    shown = frame(judge(rows(A=[40, 41, 42], E=[30.0, 31.1, 32.0]), "depth", "lrn"))
     heads = ["Claim", "Comparison", "Paper", "Ours", "95 % interval", "p (Holm)", "Seeds", "Verdict", "Why"]
     assert list(shown) == heads
     assert shown.iloc[0][["Paper", "Ours", "p (Holm)", "Seeds"]].tolist() == ["-2.3", "-9.97", "< 0.001", "3"]
@@ -236,7 +238,7 @@ def test_the_frame_is_ready_to_show():
 
 
 def test_unknown_names_are_refused():
-    for ask in (verdict, details):
+    for ask in (judge, details):
         with pytest.raises(ValueError, match="unknown claim 'dept': choose one of lrn, depth"):
             ask(EMPTY, "dept")
     with pytest.raises(ValueError, match="unknown kind of claim 'better'"):

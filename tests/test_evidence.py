@@ -6,10 +6,11 @@ from test_comparisons import row
 from test_results import record as results_record
 
 from vgglib import evidence, planner
-from vgglib.claims import CLAIMS, verdicts
+from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 from vgglib.experiments import plan, runs
 from vgglib.results import Store
+from vgglib.verdicts import judge
 
 A, LRN, E = (Arm("3", net) for net in ("A", "A-LRN", "E"))
 
@@ -198,7 +199,7 @@ def compared(*gains, treatment=E, baseline=A):
 
 
 def test_the_overview_has_a_column_per_preset():
-    found = {"demo": verdicts(compared(-9.0, -9.1, -8.9)), "folder": verdicts(pd.DataFrame())}
+    found = {"demo": judge(compared(-9.0, -9.1, -8.9)), "folder": judge(pd.DataFrame())}
     table = evidence.overview(found).set_index("Claim")
     depth = next(claim.statement for claim in CLAIMS if claim.name == "depth")
     assert table.loc[depth].tolist() == ["4.1", "reproduced, 3 seeds", "undecided, not run"]
@@ -206,7 +207,7 @@ def test_the_overview_has_a_column_per_preset():
 
 
 def test_answers_have_a_line_per_claim_and_preset():
-    found = dict.fromkeys(("demo", "folder"), verdicts(pd.DataFrame()))
+    found = dict.fromkeys(("demo", "folder"), judge(pd.DataFrame()))
     table = evidence.answers(found, "depth", "lrn")
     assert table["Evidence"].tolist() == ["demo", "folder"] * 2
     assert table["Comparison"].tolist() == ["E - A"] * 2 + ["A-LRN - A"] * 2
@@ -238,12 +239,12 @@ def test_claims_are_grouped_by_verdict_and_interval(treatment, gains, group):
     more = compared(*(10.0 * (-1) ** seed for seed in range(len(gains))), treatment=other)
     rows = pd.concat([compared(*gains, treatment=treatment), more], ignore_index=True)
     statement = next(claim.statement for claim in CLAIMS if claim.name == name)
-    (line,) = (line for line in evidence.tally("demo", verdicts(rows)).splitlines() if statement in line)
+    (line,) = (line for line in evidence.tally("demo", judge(rows)).splitlines() if statement in line)
     assert line.startswith(f"- **{group}** (")
 
 
 def test_an_interval_within_the_margin_is_on_the_side_of_equality():
-    verdict = next(found for found in verdicts(pd.DataFrame()) if found.name == "lrn")
+    verdict = next(found for found in judge(pd.DataFrame()) if found.name == "lrn")
     for low, high, group in ((-0.4, 0.4, 1), (-0.6, 0.4, 2), (0.1, 0.6, 1), (-0.6, -0.1, 3)):
         found = replace(verdict, low=low, high=high, p_value=0.5)
         assert f"**{evidence.GROUPS[group]}** (1 of 1)" in evidence.tally("demo", [found])

@@ -16,7 +16,7 @@ import pytest
 from browser import needs_browser, opened
 from bs4 import BeautifulSoup
 
-from vgglib import claims, evidence, speed, tables
+from vgglib import evidence, speed, tables, verdict_tables, verdicts
 from vgglib.experiments import Run, plan, runs
 from vgglib.metrics import error_percent
 from vgglib.results import Store
@@ -108,7 +108,7 @@ def test_a_changed_record_changes_the_page(notebook, site, changed):
 
 def test_a_changed_record_changes_the_pages_of_verdicts(site, changed):
     before, after = (
-        {tuple(line) for line in claims.short(claims.verdicts(evidence.rows(store, "demo"))).to_numpy()}
+        {tuple(line) for line in verdict_tables.short(verdicts.judge(evidence.rows(store, "demo"))).to_numpy()}
         for store in (Store(ROOT / "results"), changed)
     )
     assert after - before

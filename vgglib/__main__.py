@@ -223,9 +223,9 @@ def evaluate(
 @app.command(name="claims")
 def verdicts(preset: Preset = "demo", results: Results = None) -> None:
     """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
-    from vgglib import claims, evidence
+    from vgglib import evidence, verdict_tables, verdicts
 
-    typer.echo(claims.markdown(claims.verdicts(evidence.rows(_store(results), preset))))
+    typer.echo(verdict_tables.markdown(verdicts.judge(evidence.rows(_store(results), preset))))
 
 
 @app.command()

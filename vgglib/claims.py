@@ -1,18 +1,17 @@
-"""The paper's claims as declarations, and what rows of results say of each: effect, interval, p value, verdict."""
+"""The paper's claims as declarations: what is compared, in which unit, and how it decides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from vgglib import paper
-from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison, Evidence, checked, paper_effect
+from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison
 from vgglib.configs import config
 from vgglib.cost import parameters
-from vgglib.statistics import LEVEL, Decision, bootstrap_interval, holm, lower, mcnemar_p, no_better
+from vgglib.statistics import Decision, lower, no_better
 
 OVERFEAT_MILLIONS = 144  # weights of Sermanet et al.'s net, as Sect. 2.3 quotes them; in none of the paper's tables
 SINGLE_SCALE = {"256": "256", "384": "384", "256-512": "384"}  # S -> Q of Table 3
@@ -24,8 +23,6 @@ TABLE_4 = tuple(
     for scale in scales
 )
 TWO_NETS, SEVEN_NETS = "post-submission (2 nets)", "ILSVRC submission (7 nets)"  # as in fusion.csv
-DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "Resampled", "McNemar p"]
-DETAILS += ["Seeds", "Status"]
 
 
 @dataclass(frozen=True)
@@ -53,27 +50,6 @@ class Claim:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of claim {self.kind!r}: choose one of {', '.join(KINDS)}.")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One claim on one body of evidence. An effect is treatment - baseline in points of top-1 error (minus is better),
-    for costs a ratio of seconds, for counts a difference in millions of weights.
-    """
-
-    name: str
-    claim: str
-    section: str
-    kind: str
-    comparison: str
-    paper: float | None
-    effect: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    seeds: int
-    verdict: str  # reproduced, opposite, undecided or not tested
-    why: str
 
 
 # What each kind of claim measures and how it decides; None where nothing is tested on rows.
@@ -123,7 +99,7 @@ def _started(start: str) -> Arm:
     return Arm("starts", "E", start=start)
 
 
-def _millions(net: str) -> float:
+def millions(net: str) -> float:
     """Weights and biases of a net of Table 1 at the paper's width and 1000 classes, in millions."""
     return parameters(config(net)) / 1e6
 
@@ -335,169 +311,8 @@ CLAIMS: tuple[Claim, ...] = (
 NAMES = tuple(claim.name for claim in CLAIMS)
 
 
-def verdicts(rows: pd.DataFrame) -> list[Verdict]:
-    """Every claim on these rows, in the order of `CLAIMS`; p values and verdicts after Holm's correction over all.
-
-    rows: as `results.Store.rows` gives them, of any tables. Raises ValueError for rows of several presets, and
-    where two rows disagree.
-    """
-    rows = checked(rows)
-    return corrected([_on_its_own(claim, rows) for claim in CLAIMS])
-
-
-def verdict(rows: pd.DataFrame, *names: str) -> list[Verdict]:
-    """The claims called `names` out of the whole family, hence corrected for all that `rows` can be asked about."""
-    for name in names:
-        _claim(name)
-    by_name = {verdict.name: verdict for verdict in verdicts(rows)}
-    return [by_name[name] for name in names]
-
-
-def corrected(found: list[Verdict]) -> list[Verdict]:
-    """Verdicts after Holm's correction over `found`: those whose p value is no longer below 0.05 become undecided."""
-    p_values = holm([verdict.p_value for verdict in found])
-    return [_corrected(verdict, p_value) for verdict, p_value in zip(found, p_values, strict=True)]
-
-
-def _corrected(verdict: Verdict, p_value: float | None) -> Verdict:
-    if p_value is None or not verdict.p_value < LEVEL <= p_value:
-        return replace(verdict, p_value=p_value)
-    why = f"not significant among the claims tested together (Holm); alone: {verdict.why}"
-    return replace(verdict, p_value=p_value, verdict="undecided", why=why)
-
-
-def _claim(name: str) -> Claim:
+def claim_called(name: str) -> Claim:
+    """Raises ValueError for an unknown name."""
     if name not in NAMES:
         raise ValueError(f"unknown claim {name!r}: choose one of {', '.join(NAMES)}.")
     return CLAIMS[NAMES.index(name)]
-
-
-def _on_its_own(claim: Claim, rows: pd.DataFrame) -> Verdict:
-    """One claim without the others: no correction."""
-    found = Verdict(
-        **{"name": claim.name, "claim": claim.statement, "section": claim.section, "kind": claim.kind},
-        **{"comparison": claim.contrast, "paper": _paper(claim)},
-        **{"effect": None, "low": None, "high": None, "p_value": None, "seeds": 0},
-        **{"verdict": "not tested", "why": claim.caveat},
-    )
-    if claim.kind == "count":
-        return _counted(found)
-    return found if KINDS[claim.kind] is None else _tested(claim, found, rows)
-
-
-def _paper(claim: Claim) -> float | None:
-    if claim.kind == "cheaper":  # the paper compares errors of these arms, not their cost
-        return None
-    return claim.paper() if claim.paper else paper_effect(claim.comparisons)
-
-
-def _counted(found: Verdict) -> Verdict:
-    ours = _millions("E")
-    # Rounded, since the other net's weights are known to a million only.
-    verdict = "reproduced" if round(ours) <= OVERFEAT_MILLIONS else "opposite"
-    why = f"an exact count: {_millions('A'):.0f} (A) to {ours:.0f} million (E); OverFeat has {OVERFEAT_MILLIONS}"
-    return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
-
-
-def _tested(claim: Claim, found: Verdict, rows: pd.DataFrame) -> Verdict:
-    measure, decide = KINDS[claim.kind]
-    evidence = Evidence.of(rows, claim.comparisons, measure)
-    decision = evidence.undecidable or decide(evidence.differences)
-    notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", evidence.head_start]
-    return replace(
-        found,
-        **evidence.effect(),
-        p_value=decision.p_value,
-        verdict=decision.verdict,
-        why="; ".join(note for note in (*notes, claim.caveat) if note),
-    )
-
-
-def frame(found: list[Verdict]) -> pd.DataFrame:
-    """Verdicts as a table for display, numbers as text."""
-    return pd.DataFrame(
-        [
-            {
-                "Claim": verdict.claim,
-                "Comparison": verdict.comparison,
-                "Paper": _text(verdict.paper, verdict.kind, decimals=1),
-                "Ours": _text(verdict.effect, verdict.kind),
-                "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
-                "p (Holm)": _probability(verdict.p_value),
-                "Seeds": "-" if KINDS[verdict.kind] is None else str(verdict.seeds),
-                "Verdict": verdict.verdict,
-                "Why": verdict.why,
-            }
-            for verdict in found
-        ]
-    )
-
-
-def short(found: list[Verdict]) -> pd.DataFrame:
-    """The columns of `frame` that fit on a page."""
-    return frame(found)[["Claim", "Verdict", "Paper", "Ours", "95 % interval", "Seeds"]]
-
-
-def markdown(found: list[Verdict]) -> str:
-    """Verdicts in short, as a table in Markdown for a terminal or a README."""
-    table = short(found)
-    lines = [table.columns.tolist(), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
-
-    Beside the t interval over seeds: a bootstrap interval, what was resampled for it, and McNemar's exact p values of
-    each seed's two fixed nets, the least and the most of them and how many are below 0.05. These are not corrected and
-    decide nothing. Raises ValueError for an unknown name.
-    """
-    claim, rows = _claim(name), checked(rows)
-    own = claim.comparisons
-    pooled = [Pool(f"mean of all {len(own)}", own)] if len(own) > 1 else []
-    lines = [_line(claim, rows, shown) for shown in (*pooled, *own, *claim.more)]
-    return pd.DataFrame(lines, columns=DETAILS)
-
-
-def _line(claim: Claim, rows: pd.DataFrame, shown: Comparison | Pool) -> dict:
-    alone = isinstance(shown, Comparison)
-    comparisons = (shown,) if alone else shown.comparisons
-    evidence = Evidence.of(rows, comparisons, KINDS[claim.kind][0])
-    effect = evidence.effect()
-    treatment, baseline = comparisons[0].treatment.label, comparisons[0].baseline_label
-    line = dict.fromkeys(DETAILS, "-") | {
-        "Treatment": treatment if alone else shown.label,
-        "Baseline": baseline if alone else "-",
-        "Ours": _text(effect["effect"], claim.kind),
-        "95 % interval": _interval(effect["low"], effect["high"], claim.kind),
-        "Seeds": str(effect["seeds"]),
-        "Status": evidence.status,
-    }
-    if claim.kind == "cheaper":
-        return line
-    line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
-    if evidence.seeds:
-        line["Bootstrap"] = _interval(*bootstrap_interval(evidence.image_differences), claim.kind)
-        line["Resampled"] = "images alone" if len(evidence.seeds) == 1 else "seeds and images"
-    if evidence.seeds and alone:
-        p_values = [mcnemar_p(*(row.wrong for row in evidence.pairs[0][seed])) for seed in evidence.seeds]
-        least, most = (_probability(end(p_values)) for end in (min, max))
-        below = f"{sum(p_value < LEVEL for p_value in p_values)} of {len(p_values)} below {LEVEL}"
-        line["McNemar p"] = f"{least} to {most}, {below}" if len(p_values) > 1 else least
-    return line
-
-
-def _text(value: float | None, kind: str, decimals: int = 2) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{decimals}f}" if kind == "cheaper" else f"{value:+.{decimals}f}"
-
-
-def _interval(low: float | None, high: float | None, kind: str) -> str:
-    return "-" if low is None else f"{_text(low, kind)} to {_text(high, kind)}"
-
-
-def _probability(p_value: float | None) -> str:
-    if p_value is None:
-        return "-"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

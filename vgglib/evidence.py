@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import claims, experiments, planner
-from vgglib.claims import CLAIMS, KINDS, Verdict
+from vgglib import experiments, planner, verdict_tables
+from vgglib.claims import CLAIMS, KINDS
 from vgglib.configs import TABLE_1
 from vgglib.experiments import PRESETS, Experiment
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS
+from vgglib.verdicts import Verdict, judge
 
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
 # How a kind of claim is put to the test.
@@ -240,7 +241,7 @@ def curves(rows: pd.DataFrame):
 
 def verdicts(store: Store) -> dict[str, list[Verdict]]:
     """Every claim on the records of every preset that has some, by preset."""
-    return {preset: claims.verdicts(rows(store, preset)) for preset in presets(store)}
+    return {preset: judge(rows(store, preset)) for preset in presets(store)}
 
 
 def overview(found: dict[str, list[Verdict]]) -> pd.DataFrame:
@@ -272,7 +273,9 @@ def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
     lines = []
     for name in names:
         for preset, own in found.items():
-            shown = claims.frame([verdict for verdict in own if verdict.name == name]).drop(columns=["Claim", "Why"])
+            shown = verdict_tables.frame([verdict for verdict in own if verdict.name == name]).drop(
+                columns=["Claim", "Why"]
+            )
             shown.insert(1, "Evidence", preset)
             lines.append(shown)
     return pd.concat(lines, ignore_index=True)

@@ -15,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vgglib import claims, paper, tables
+from vgglib import paper, tables
+from vgglib.claims import KINDS
 from vgglib.comparisons import ERROR
 from vgglib.configs import config
+from vgglib.verdicts import judge
 
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
@@ -198,8 +200,8 @@ def effects(rows: pd.DataFrame, names: Sequence[str], axes: Axes | None = None) 
 
     Raises ValueError for a claim that is not about errors.
     """
-    for verdict in (found := claims.verdict(rows, *names)):
-        if (claims.KINDS[verdict.kind] or [None])[0] != ERROR:
+    for verdict in (found := judge(rows, *names)):
+        if (KINDS[verdict.kind] or [None])[0] != ERROR:
             raise ValueError(f"the claim {verdict.name!r} is not about errors: its effect is not in points.")
     columns = {"label": "comparison", "ours": "effect", "low": "low", "high": "high", "paper": "paper"}
     frame = pd.DataFrame([{key: getattr(verdict, name) for key, name in columns.items()} for verdict in found])

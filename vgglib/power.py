@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from vgglib import claims
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import ERROR, Evidence, checked
 from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL
+from vgglib.verdicts import judge
 
 POWER = 0.8  # how often a test should find what is there
 MOST_SEEDS = 1000  # more than anyone will train
@@ -37,7 +37,7 @@ def to_decide(rows: pd.DataFrame) -> pd.DataFrame:
     own size is the paper's effect, and of "does not help" a true difference of 0 that must be shown to be within the
     margin. Claims without two complete seeds, or with failed runs, are left out.
     """
-    found, rows = claims.verdicts(rows), checked(rows)
+    found, rows = judge(rows), checked(rows)
     level = LEVEL / max(1, sum(verdict.p_value is not None for verdict in found))
     lines = []
     for claim, verdict in zip(CLAIMS, found, strict=True):

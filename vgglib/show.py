@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import arithmetic, claims, evidence, experiments, fusions, lengths, results, tables
+from vgglib import arithmetic, evidence, experiments, fusions, lengths, results, tables, verdict_tables
+from vgglib.claims import claim_called
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
+from vgglib.verdicts import judge
 
 EFFECTS = (
     "Effects in points of top-1 error, minus means that what is named first errs less; of costs a ratio, of counts "
@@ -160,16 +162,16 @@ def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
 
 def verdicts(rows: pd.DataFrame, *names: str) -> None:
     """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each."""
-    found = claims.verdict(rows, *names)
-    table(claims.frame(found).drop(columns="Why"), EFFECTS)
+    found = judge(rows, *names)
+    table(verdict_tables.frame(found).drop(columns="Why"), EFFECTS)
     for verdict in found:
         sentence(f"**{verdict.claim}: {verdict.verdict}** ({verdict.why}).")
 
 
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
-    found = claims.details(rows, name)
-    statement = next(claim.statement for claim in claims.CLAIMS if claim.name == name)
+    found = verdict_tables.details(rows, name)
+    statement = claim_called(name).statement
     caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets, seed by seed; they are "
     caption += "not corrected and decide nothing."
     table(found, caption)
@@ -178,7 +180,7 @@ def details(rows: pd.DataFrame, name: str) -> None:
 def scoreboard(preset: str = "demo") -> None:
     """Every claim on the evidence of a preset's records, in short."""
     caption = f"The paper's claims on the evidence of preset {preset}. {EFFECTS}"
-    table(claims.short(claims.verdicts(_evidence(preset, "all"))), caption)
+    table(verdict_tables.short(judge(_evidence(preset, "all"))), caption)
 
 
 def starts_of(preset: str = "demo") -> None:

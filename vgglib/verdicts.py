@@ -1,0 +1,99 @@
+"""What rows of results say of each claim of the paper: effect, interval, p value, verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from vgglib.claims import CLAIMS, KINDS, NAMES, OVERFEAT_MILLIONS, Claim, claim_called, millions
+from vgglib.comparisons import Evidence, checked, paper_effect
+from vgglib.statistics import LEVEL, holm
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim on one body of evidence. An effect is treatment - baseline in points of top-1 error (minus is better),
+    for costs a ratio of seconds, for counts a difference in millions of weights.
+    """
+
+    name: str
+    claim: str
+    section: str
+    kind: str
+    comparison: str
+    paper: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    seeds: int
+    verdict: str  # reproduced, opposite, undecided or not tested
+    why: str
+
+
+def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
+    """Every claim on these rows, in the order of `CLAIMS`, or those called `names`, in theirs.
+
+    p values and verdicts are those after Holm's correction over the whole family, hence for all that `rows` can be
+    asked about. rows: as `results.Store.rows` gives them, of any tables. Raises ValueError for an unknown name, for
+    rows of several presets, and where two rows disagree.
+    """
+    asked = [NAMES.index(claim_called(name).name) for name in names]
+    rows = checked(rows)
+    found = corrected([_on_its_own(claim, rows) for claim in CLAIMS])
+    return [found[place] for place in asked] if names else found
+
+
+def corrected(found: list[Verdict]) -> list[Verdict]:
+    """Verdicts after Holm's correction over `found`: those whose p value is no longer below 0.05 become undecided."""
+    p_values = holm([verdict.p_value for verdict in found])
+    return [_corrected(verdict, p_value) for verdict, p_value in zip(found, p_values, strict=True)]
+
+
+def _corrected(verdict: Verdict, p_value: float | None) -> Verdict:
+    if p_value is None or not verdict.p_value < LEVEL <= p_value:
+        return replace(verdict, p_value=p_value)
+    why = f"not significant among the claims tested together (Holm); alone: {verdict.why}"
+    return replace(verdict, p_value=p_value, verdict="undecided", why=why)
+
+
+def _on_its_own(claim: Claim, rows: pd.DataFrame) -> Verdict:
+    """One claim without the others: no correction."""
+    found = Verdict(
+        **{"name": claim.name, "claim": claim.statement, "section": claim.section, "kind": claim.kind},
+        **{"comparison": claim.contrast, "paper": _paper(claim)},
+        **{"effect": None, "low": None, "high": None, "p_value": None, "seeds": 0},
+        **{"verdict": "not tested", "why": claim.caveat},
+    )
+    if claim.kind == "count":
+        return _counted(found)
+    return found if KINDS[claim.kind] is None else _tested(claim, found, rows)
+
+
+def _paper(claim: Claim) -> float | None:
+    if claim.kind == "cheaper":  # the paper compares errors of these arms, not their cost
+        return None
+    return claim.paper() if claim.paper else paper_effect(claim.comparisons)
+
+
+def _counted(found: Verdict) -> Verdict:
+    ours = millions("E")
+    # Rounded, since the other net's weights are known to a million only.
+    verdict = "reproduced" if round(ours) <= OVERFEAT_MILLIONS else "opposite"
+    why = f"an exact count: {millions('A'):.0f} (A) to {ours:.0f} million (E); OverFeat has {OVERFEAT_MILLIONS}"
+    return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
+
+
+def _tested(claim: Claim, found: Verdict, rows: pd.DataFrame) -> Verdict:
+    measure, decide = KINDS[claim.kind]
+    evidence = Evidence.of(rows, claim.comparisons, measure)
+    decision = evidence.undecidable or decide(evidence.differences)
+    notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", evidence.head_start]
+    return replace(
+        found,
+        **evidence.effect(),
+        p_value=decision.p_value,
+        verdict=decision.verdict,
+        why="; ".join(note for note in (*notes, claim.caveat) if note),
+    )
