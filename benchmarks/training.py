@@ -97,9 +97,9 @@ def work(settings: Settings, net: str, crop: int = 56) -> Work:
 
 def experiment(given: Work) -> Experiment:
     """Ours: the preset's recipe at this width, for an epoch that warms up and one that is timed."""
-    from vgglib import experiments
+    from vgglib import experiments, presets
 
-    recipe = experiments.preset("tiny-imagenet" if given.crop == 56 else "imagenet").recipe
+    recipe = presets.named("tiny-imagenet" if given.crop == 56 else "imagenet").recipe
     settings = {"width": given.width, "batch_size": given.batch, "epochs": 2}
     return experiments.Experiment(given.net, seed=0, **{**recipe, **settings})
 

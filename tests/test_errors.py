@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from vgglib import data, errors, experiments
+from vgglib import data, errors, experiments, presets
 from vgglib.data.shapes import CLASSES
 from vgglib.errors import Answers
 from vgglib.experiments import plan
@@ -197,7 +197,7 @@ def test_images_are_those_of_val():
     labels = np.arange(120) % 24
     own = saying([labels], labels, classes=24)
     images = errors.val_images("smoke", [nothing(), own])
-    usual = data.load(**experiments.preset("smoke").data)
+    usual = data.load(**presets.named("smoke").data)
     assert len(images.train) < len(usual.train)
     assert images.val.pixels.equal(usual.val.pixels)
     assert errors.class_names(images, [own]) == CLASSES

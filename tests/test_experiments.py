@@ -1,7 +1,8 @@
 import pytest
 
 from vgglib import paper
-from vgglib.experiments import PRESETS, TABLES, Experiment, Protocol, plan, runs
+from vgglib.experiments import TABLES, Experiment, Protocol, plan, runs
+from vgglib.presets import PRESETS
 
 
 def test_the_papers_recipe_is_the_default():

@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vgglib.experiments import PRESETS, plan, runs
+from vgglib.experiments import plan, runs
 from vgglib.notebooks import parameters, settings
+from vgglib.presets import PRESETS
 from vgglib.results import Store
 from vgglib.tables import OURS_IN_TABLE_7
 

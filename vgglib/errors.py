@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from vgglib import experiments, results
+from vgglib import experiments, presets, results
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import Entry
 from vgglib.metrics import interval_percent, wrong
@@ -211,7 +211,7 @@ def val_images(preset: str, found: Sequence[Answers], data_dir: str | None = Non
     A set that is drawn has hardly any training images here: they take most of the time, and val is the same.
     Raises ValueError for images whose labels are not those recorded, and for a folder that will not do.
     """
-    chosen = experiments.preset(preset)
+    chosen = presets.named(preset)
     classes, labels = _task(found)
     if not classes or (chosen.needs_folder and data_dir is None):
         return None
@@ -263,7 +263,7 @@ def top_pairs(answered: Answers, names: Sequence[str], count: int = 8) -> pd.Dat
 
 def has_cues(preset: str) -> bool:
     """Whether `cues` speaks of a preset's classes."""
-    return experiments.preset(preset).data["name"] == "shapes"
+    return presets.named(preset).data["name"] == "shapes"
 
 
 def cues(found: Sequence[Answers]) -> pd.DataFrame:

@@ -11,7 +11,8 @@ import pandas as pd
 from vgglib import experiments, planner, verdict_tables
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.configs import TABLE_1
-from vgglib.experiments import PRESETS, Experiment
+from vgglib.experiments import Experiment
+from vgglib.presets import PRESETS
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS
 from vgglib.verdicts import Verdict, judge

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vgglib import distributed, paper, published, runner
-from vgglib.experiments import Entry, Experiment, Protocol, Run, preset, runs
+from vgglib import distributed, paper, presets, published, runner
+from vgglib.experiments import Entry, Experiment, Protocol, Run, runs
 from vgglib.published import Source
 from vgglib.results import Store, default_root
 
@@ -50,7 +50,7 @@ def entries(preset_name: str, sources: Sequence[Source], table: str = "all") -> 
     names = ("3", "4", "5", "6") if table == "all" else (table,)
     if not set(names) <= {*PROTOCOLS, "6"}:
         raise ValueError(f"no published net has a row in table {table!r}: choose one of 3, 4, 5, 6, all.")
-    if (resolution := preset(preset_name).recipe.get("resolution", 1)) != 1:
+    if (resolution := presets.named(preset_name).recipe.get("resolution", 1)) != 1:
         raise ValueError(
             f"preset {preset_name} shows images at {resolution:g} of the paper's size, and published nets take crops "
             "of 224 pixels: take preset imagenet."

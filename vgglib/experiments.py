@@ -1,4 +1,4 @@
-"""What can be run: `Experiment` (one training), `Protocol` (one way to test a net), presets, and what tables need."""
+"""What can be run: `Experiment` (one training), `Protocol` (one way to test a net), and what tables need of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from vgglib import paper
+from vgglib import paper, presets
 from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
+from vgglib.presets import Preset
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
@@ -166,91 +167,6 @@ class Protocol:
     def name(self) -> str:
         variants = ("" if self.flip else "_noflip") + ("" if self.average == "scores" else f"_{self.average}")
         return f"{self.method}_Q{self.test_scale}{variants}"
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A data set at a size, and the recipe that goes with it."""
-
-    name: str
-    data: dict  # arguments of `vgglib.data.load`, the folder excepted
-    recipe: dict  # fields of Experiment that differ from the paper's
-    seeds: tuple[int, ...]
-    needs_folder: bool = False
-    stage_epochs: float = 1 / 3  # length of each later stage (S = 384, jitter) over the first one's; not in the paper
-    grow: bool = False  # start B, C, D and E from a trained A, as the authors did at first
-    images: tuple[int, int] | None = None  # in train, less minival, and in val; None where only the folder knows
-
-
-# Pilots on small sets: this start leaves chance two to four times sooner than Glorot at 1e-2 and starts deep nets as
-# safely as A.
-SMALL_RECIPE = {
-    "resolution": 1
-    / 4,  # the smallest at which 224 gives one cell after pool5 and 256 gives two, as 7 and 8 in the paper
-    "initialisation": "he-fan-out",
-    "learning_rate": 2e-2,
-    "drop_deadlines": (0.6, 0.8, 0.93),
-}
-
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            "smoke",
-            {"name": "shapes", "train_images": 240, "val_images": 120, "smallest_side": 64},
-            {**SMALL_RECIPE, "width": 1 / 64, "batch_size": 32, "epochs": 2},
-            seeds=(0,),
-            images=(216, 120),
-        ),
-        Preset(
-            "demo",
-            {"name": "shapes", "train_images": 4000, "val_images": 1000, "smallest_side": 128},
-            {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 32, "learning_rate": 1.5e-3, "epochs": 12, "patience": 3},
-            seeds=(0, 1),
-            grow=True,
-            images=(3592, 1000),
-        ),
-        Preset(
-            "tiny-imagenet",
-            {"name": "tiny-imagenet"},
-            {**SMALL_RECIPE},
-            seeds=(0,),
-            needs_folder=True,
-            images=(90_000, 10_000),
-        ),
-        Preset(
-            "tiny-imagenet-50",
-            {"name": "tiny-imagenet", "classes": 50},
-            {**SMALL_RECIPE, "width": 1 / 4, "batch_size": 128, "epochs": 40},
-            seeds=(0,),
-            needs_folder=True,
-            images=(22_500, 2_500),
-        ),
-        # The paper's own recipe: whatever Experiment says.
-        Preset(
-            "imagenet",
-            {"name": "imagenet"},
-            {},
-            seeds=(0,),
-            needs_folder=True,
-            images=(1_268_355, 50_000),  # 1 % of ILSVRC's training images, about, is minival
-        ),
-        Preset(
-            "folder",
-            {"name": "folder", "smallest_side": 128},
-            {**SMALL_RECIPE, "width": 1 / 4, "batch_size": 64, "epochs": 40},
-            seeds=(0,),
-            needs_folder=True,
-        ),
-    )
-}
-
-
-def preset(name: str) -> Preset:
-    """The preset called `name`; ValueError for an unknown one."""
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
 
 
 @dataclass(frozen=True)
@@ -421,7 +337,7 @@ def plan(
     from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
     Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
     """
-    chosen = preset(preset_name)
+    chosen = presets.named(preset_name)
     names = {"all": TABLES, "7": ("5", "6")}.get(table, (table,))  # Table 7 repeats rows of 5 and 6
     if not set(names) <= {*TABLES, *BESIDE}:
         raise ValueError(f"unknown table {table!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from vgglib import experiments, results
+from vgglib import experiments, presets, results
 from vgglib.configs import TABLE_1, config
 from vgglib.experiments import Entry
 
@@ -57,7 +57,7 @@ def parameters(namespace: dict) -> Parameters:
     """
     given = settings(namespace, *Parameters.__dataclass_fields__)
     recorded = results.Store(results.default_root()).seeds(given.preset)
-    given.seeds = given.seeds or recorded or experiments.preset(given.preset).seeds
+    given.seeds = given.seeds or recorded or presets.named(given.preset).seeds
     checked = Parameters(**vars(given))
     checked.plan("all")  # refuses negative seeds
     return checked
@@ -80,7 +80,7 @@ def settings(namespace: dict, *names: str) -> SimpleNamespace:
 def _preset(name: str, value) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} is {value!r}: it must be a name such as 'demo'.")
-    return experiments.preset(value).name
+    return presets.named(value).name
 
 
 def _yes_or_no(name: str, value) -> bool:

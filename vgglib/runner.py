@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vgglib import backends, checkpoints, data, devices, distributed, published, weights
+from vgglib import backends, checkpoints, data, devices, distributed, presets, published, weights
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
-from vgglib.experiments import Entry, Run, as_dict, preset, runs
+from vgglib.experiments import Entry, Run, as_dict, runs
 from vgglib.metrics import error_percent
 from vgglib.models import VGG
 from vgglib.parallel import Workers, shared
@@ -74,7 +74,7 @@ def run(
     planned = runs(plan)
     records = {run: store.read(run) for run in planned}
     images = None
-    if data_dir and preset(name).needs_folder:
+    if data_dir and presets.named(name).needs_folder:
         images = load_images(name, data_dir, skip_bad_images, decoder)
         _check_images(records.values(), images)
     with distributed.joined(
@@ -167,7 +167,7 @@ def load_images(
     drawn: other numbers of `train_images` or `val_images` for a set that is drawn on the fly, to draw no more than
     needed; whatever the number, val begins with the same images. A set that is read from a folder is read whole.
     """
-    chosen = preset(preset_name)
+    chosen = presets.named(preset_name)
     if chosen.needs_folder:
         return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
     return data.load(**chosen.data | drawn, decoder=decoder)

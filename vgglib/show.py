@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import arithmetic, evidence, experiments, fusions, lengths, results, tables, verdict_tables
+from vgglib import arithmetic, evidence, experiments, fusions, lengths, presets, results, tables, verdict_tables
 from vgglib.claims import claim_called
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
@@ -316,7 +316,7 @@ def data_summary(preset: str = "demo") -> None:
     """Sizes of the splits of a preset that draws its own pictures; nothing is drawn for it."""
     from vgglib.data import shapes
 
-    settings, (train, val) = experiments.preset(preset).data, experiments.preset(preset).images
+    settings, (train, val) = presets.named(preset).data, presets.named(preset).images
     side, longest = settings["smallest_side"], max(max(ratio, 1 / ratio) for ratio in shapes.ASPECT_RATIOS)
     counts = {"train": train, "minival": settings["train_images"] - train, "val": val}
     lines = [
@@ -339,7 +339,7 @@ def data_sheet(preset: str = "demo", columns: int = 8) -> None:
     from vgglib.data import shapes
 
     labels = range(len(shapes.CLASSES))
-    drawings = shapes.draw(labels, labels, experiments.preset(preset).data["smallest_side"])
+    drawings = shapes.draw(labels, labels, presets.named(preset).data["smallest_side"])
     lines = -(-len(labels) // columns)
     size = (1.35 * columns, 1.6 * lines)
     figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", facecolor="white")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vgglib import experiments
+from vgglib import experiments, presets
 from vgglib.results import default_root, read_sealed, write_sealed
 
 SCHEMA = 1
@@ -39,7 +39,7 @@ def of(preset: str, batch_size: int, device: str | None = None, measured_now: bo
 
 def kept(preset: str) -> Speed | None:
     """The preset's record, None where there is none; ValueError as `of`."""
-    path = _path(experiments.preset(preset).name)
+    path = _path(presets.named(preset).name)
     return _read(path) if path.exists() else None
 
 
