@@ -140,8 +140,7 @@ def _measured(given: Work, train: Callable[[Work], dict]) -> dict:
 
     from vgglib import devices, timing
     from vgglib.configs import config
-    from vgglib.cost import macs
-    from vgglib.planner import TRAINING_PASSES
+    from vgglib.cost import TRAINING_PASSES, macs
 
     if given.where.type == "cpu":
         torch.set_num_threads(given.threads)

@@ -14,6 +14,7 @@ import pandas as pd
 from vgglib.configs import Config, Layer
 from vgglib.experiments import CROP, GRID
 
+TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
 BYTES = {"fp32": 4, "bf16": 2}  # of one activation
 INDEX_BYTES = 8  # PyTorch remembers where each maximum was as int64
 

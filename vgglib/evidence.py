@@ -11,6 +11,7 @@ import pandas as pd
 from vgglib import experiments, planner, verdict_tables
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.configs import TABLE_1
+from vgglib.cost import TRAINING_PASSES
 from vgglib.experiments import Experiment
 from vgglib.presets import PRESETS
 from vgglib.results import Store
@@ -159,7 +160,7 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
     """
     found = records(store, measured_on).drop_duplicates("experiment")
     crops = found["experiment"].map(planner.crop_macs)
-    found["macs"] = planner.TRAINING_PASSES * crops * found["images_per_second"]
+    found["macs"] = TRAINING_PASSES * crops * found["images_per_second"]
     found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s), " + found["arithmetic"]
     from vgglib.plots import DEPTHS  # only pages with figures need matplotlib
 

@@ -8,10 +8,9 @@ import pandas as pd
 
 from vgglib import experiments
 from vgglib.configs import config
-from vgglib.cost import macs, parameters
+from vgglib.cost import TRAINING_PASSES, macs, parameters
 from vgglib.experiments import CROP, GRID, Entry, Experiment, Run
 
-TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
 ILSVRC = (1_281_167, 50_000)  # training and validation images of ILSVRC-2012 (Sect. 4)
 
 

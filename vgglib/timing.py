@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from vgglib import devices
 from vgglib.configs import TABLE_1
-from vgglib.cost import BYTES, counts
+from vgglib.cost import BYTES, TRAINING_PASSES, counts
 from vgglib.experiments import plan
 from vgglib.models import VGG, initialise
-from vgglib.planner import TRAINING_PASSES, crop_macs
+from vgglib.planner import crop_macs
 
 REPEATS = 5
 # Side of the square matrices of the peak, and values of the copied tensor: large enough to leave the caches.

@@ -14,14 +14,13 @@ from torch.nn import functional as F
 
 from vgglib import checkpoints, devices
 from vgglib.augment import Draws, draw, generator, net_input
-from vgglib.cost import macs
+from vgglib.cost import TRAINING_PASSES, macs
 from vgglib.data.imageset import ImageSet
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment, as_dict, differences
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
-from vgglib.planner import TRAINING_PASSES
 from vgglib.schedule import next_learning_rate
 from vgglib.timing import peak_once
 
