@@ -192,18 +192,6 @@ def test_compiled_passes_give_the_same_posteriors(model, method, monkeypatch):
 
 
 @pytest.mark.skipif(not devices.compiles(torch.device("cpu")), reason="no C++ compiler or no headers of Python")
-def test_compiled_passes_round_to_bf16_where_there_are_no_units(model, monkeypatch):
-    monkeypatch.setattr(evaluate, "COMPILE_AFTER", 0)
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda where: False)
-    split = random_split([(40, 40)] * 3)
-    exact, plain, fast = (
-        posteriors(model, split, ZERO, precision=precision, compiled=compiled)
-        for precision, compiled in (("fp32", False), ("bf16", False), ("bf16", True))
-    )
-    assert np.abs(fast - plain).max() < np.abs(exact - plain).max() / 100
-
-
-@pytest.mark.skipif(not devices.compiles(torch.device("cpu")), reason="no C++ compiler or no headers of Python")
 def test_what_was_compiled_before_does_not_count(model, monkeypatch):
     """PyTorch compiles one function so many times and then silently gives up, or fails as it is told to here."""
     monkeypatch.setattr(evaluate, "COMPILE_AFTER", 0)

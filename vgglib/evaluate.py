@@ -66,7 +66,7 @@ def posteriors(
         places = PLACES[method]
         net, batches, passes = model, _crops(split, model.input_size, places), places**2
     if compiled:
-        net = _compiled(net, rounds=devices.units(precision, where) != precision)
+        net = _compiled(net)
     result = torch.empty(len(split), model.head["fc8"].out_features, device=where)
     done = 0
     with devices.autocast(precision, where):
@@ -82,12 +82,10 @@ def posteriors(
     return result.cpu().numpy()
 
 
-def _compiled(net: Callable[[Tensor], Tensor], rounds: bool) -> Callable[[Tensor], Tensor]:
-    """`net`, compiled for each shape of input from its `COMPILE_AFTER`th pass on, weights taken as constants. With
-    `rounds` it keeps what looks superfluous, numbers that are rounded to bf16 and widened again.
-    """
+def _compiled(net: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`net`, compiled for each shape of input from its `COMPILE_AFTER`th pass on, weights taken as constants."""
     torch._dynamo.reset()  # it compiles a function eight times at most, and every net before counts
-    fast = torch.compile(net, dynamic=False, options={"freezing": True, "emulate_precision_casts": rounds})
+    fast = torch.compile(net, dynamic=False, options={"freezing": True})
     passes: Counter[torch.Size] = Counter()
 
     def call(x: Tensor) -> Tensor:
