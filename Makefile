@@ -44,8 +44,9 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 test: setup  ## Check style and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# Files go to one process each, since their tests share what is slow to make, in conftest's order.
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@# All tests of a file run in one process, since they share what is slow to make; files begin in conftest's order.
+	@# A process takes about a gigabyte, hence no more than four.
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 book: setup  ## Build the book from the committed results; any warning is an error
 	$(BOOK)

@@ -117,7 +117,7 @@ def _straightforward(
 
     precision = "bf16" if contender in (ONE_BY_ONE_BF16, BATCHED_BF16) else "fp32"
     if precision == "bf16" and not devices.multiplies_bf16(where):
-        raise LeftOut("this device has no bf16 units: PyTorch emulates them hundreds of times slower than fp32.")
+        raise LeftOut("this device has no bf16 units, and PyTorch is many times slower without.")
     plain = straightforward.plain(model, dense=not crops)
     plain = plain.to(where, memory_format=straightforward.LAYOUTS[precision])
     ours, theirs = (sum(values.numel() for values in net.parameters()) for net in (model, plain))
@@ -144,7 +144,7 @@ def ours(model: VGG, tested: Sequence[Run], images: Split, mean_rgb: Tensor, whe
 
     found = []
     for run in tested:
-        protocol = run.protocol
+        protocol, precision = run.protocol, devices.precision(run.experiment.precision, where)
         split = images.rescaled(run.experiment.pixels(protocol.test_scale)).to(where)
         shapes = len(split.sizes.unique(dim=0)) if protocol.method == "dense" else 1
         own = posteriors(
@@ -154,8 +154,8 @@ def ours(model: VGG, tested: Sequence[Run], images: Split, mean_rgb: Tensor, whe
             method=protocol.method,
             flip=protocol.flip,
             average=protocol.average,
-            precision=devices.precision(run.experiment.precision, where),
-            compiled=devices.compiles(where) and testing_macs(run, len(images)) / shapes >= COMPILE_FROM,
+            precision=precision,
+            compiled=devices.compiles(where, precision) and testing_macs(run, len(images)) / shapes >= COMPILE_FROM,
         )
         found.append(own.astype(np.float16))
     return found

@@ -15,7 +15,6 @@ from torchvision.models.vgg import make_layers
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from vgglib import devices
 from vgglib.models import VGG
 
 LAYOUTS = {"fp32": torch.contiguous_format, "bf16": torch.channels_last}
@@ -68,7 +67,7 @@ def dense_posteriors(
             x = torch.stack([_tensor(_rescaled(images[i], side), mean_rgb) for i in some])
             x = x.to(where, memory_format=layout)
             for view in (x, x.flip(3)):
-                with devices.autocast(precision, where):
+                with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
                     scores = net(view).float()
                 for i, own in zip(some, scores.mean((2, 3)).softmax(1), strict=True):
                     totals[i] = totals.get(i, 0) + own
@@ -96,7 +95,7 @@ def crop_posteriors(
         total = 0
         for side in scales:
             x = _fifty(_tensor(_rescaled(image, side), mean_rgb), size).to(where, memory_format=layout)
-            with devices.autocast(precision, where):
+            with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
                 scores = net(x).float()
             total = total + scores.view(2, PLACES**2, -1).mean(1).softmax(1).mean(0)
         found.append(total / len(scales))

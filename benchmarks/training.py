@@ -133,7 +133,7 @@ def _name(settings: Settings, what: str, crop: int) -> str:
 
 def _measured(given: Work, train: Callable[[Work], dict]) -> dict:
     """What `train` found, with `value` in images a second, and `seconds_to_first_step` since the process began,
-    `macs_per_image` (forward), `peak_share` (of the fastest matrix product, in the precision that ours takes, three
+    `macs_per_image` (forward), `peak_share` (of the fastest matrix product, on the units that ours uses, three
     passes an image), on a GPU `cuda_memory_bytes`.
     """
     import torch
@@ -186,7 +186,7 @@ def _process_seconds() -> float:
 
 
 def _ours(given: Work) -> dict:
-    """This project as `vgg run` trains: bf16 where the hardware has it, the images in memory, cut and mirrored there in
+    """This project as `vgg run` trains: in bf16, the images in memory, cut and mirrored there in
     whole batches. Reading them, once, is `loading_seconds`; the second epoch is timed.
     """
     from vgglib import devices
@@ -246,7 +246,8 @@ def _compile(net: nn.Module, contender: str, given: Work) -> None:
 
     from vgglib import devices
 
-    able = devices.compiles(given.where) if given.where.type == "cpu" else find_spec("triton")
+    precision = devices.precision("auto", given.where)
+    able = devices.compiles(given.where, precision) if given.where.type == "cpu" else find_spec("triton")
     if not able:
-        raise LeftOut("torch.compile needs a C++ compiler and Python's headers, or triton on a GPU.")
+        raise LeftOut("torch.compile needs bf16 units, a C++ compiler and Python's headers, or triton on a GPU.")
     net.compile(mode="reduce-overhead" if contender == GRAPHED else None)

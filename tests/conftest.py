@@ -4,7 +4,7 @@ import torch
 
 from vgglib.data.imageset import ImageSet, Split
 
-# The files that take minutes begin first: of several processes none is then left alone with one.
+# The files that take minutes begin first, so that no process is still at one when the others have finished.
 LONG = ("test_site", "test_notebooks", "test_backends", "test_distributed", "test_bench_training", "test_evaluate")
 
 

@@ -202,7 +202,7 @@ def test_only_photographs_need_what_a_bare_machine_lacks(settings, monkeypatch, 
         data._work(data.PHOTOGRAPHS, OURS, bare, CPU)
 
 
-def test_bf16_is_left_out_where_it_is_emulated(settings, monkeypatch):
+def test_bf16_is_left_out_where_it_has_no_units(settings, monkeypatch):
     monkeypatch.setattr(devices, "multiplies_bf16", lambda where: False)
     with pytest.raises(LeftOut, match="no bf16 units"):
         evaluation.evaluation(evaluation.CROPS, evaluation.ONE_BY_ONE_BF16, CPU, settings)

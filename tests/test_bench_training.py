@@ -235,7 +235,7 @@ def test_timm_and_compilers_may_be_absent(settings, monkeypatch):
     monkeypatch.setitem(sys.modules, "timm.layers", None)
     with pytest.raises(LeftOut, match="pip install timm"):
         rivals.timm_as_shipped(training.work(settings, "A"))
-    monkeypatch.setattr("vgglib.devices.compiles", lambda where: False)
+    monkeypatch.setattr("vgglib.devices.compiles", lambda where, precision: False)
     step = f"a step on a ready batch, {A56}"
     assert training.measure(step, OURS, settings)["value"] > 0
     with pytest.raises(LeftOut, match="compiler"):

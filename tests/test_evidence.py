@@ -23,8 +23,9 @@ def store(tmp_path):
 def record(store, run, **changes):
     """A record of two epochs of half an hour at 10 and 30 images a second, and a test of 36 seconds."""
     environment = {
-        **{"device_name": "a CPU", "threads": 1, "precision": "fp32", "torch": "2", "python": "3.11"},
-        **{"commit": "0123456789", "dirty": False, "training_seconds": 3600.0, "evaluation_seconds": 36.0},
+        **{"device_name": "a CPU", "threads": 1, "precision": "bf16", "torch": "2", "python": "3.11"},
+        **{"commit": "0123456789", "dirty": False, "device": "cpu", "data_sha256": "89abcdef01234567"},
+        **{"training_seconds": 3600.0, "evaluation_seconds": 36.0},
         **{"started_utc": "2026-01-02T03:04:05+00:00", "finished_utc": "2026-01-03T03:04:05+00:00"},
     }
     epochs = [{"epoch": 1, "images_per_second": 10.0}, {"epoch": 2, "images_per_second": 30.0}]
@@ -79,8 +80,10 @@ def test_no_records_are_refused(store):
 def test_machines_have_a_line_per_combination(store):
     for seed, changes in enumerate([{}, {}, {"dirty": True}]):
         record(store, planned(seeds=[seed])[0], environment=changes)
+    record(store, planned(seeds=[3])[0], environment={"data_sha256": "fedcba9876543210"})
     table = evidence.machines(store)
-    assert table[["Commit", "Tests"]].values.tolist() == [["0123456", 2], ["0123456, changed", 1]]
+    lines = [["0123456", "89abcdef", 2], ["0123456, changed", "89abcdef", 1], ["0123456", "fedcba98", 1]]
+    assert table[["Commit", "Images", "Tests"]].values.tolist() == lines
 
 
 def test_trainings_are_listed_by_net_and_stage(store):
@@ -105,7 +108,7 @@ def test_the_share_of_the_peak_is_that_of_the_epochs_that_know_it(store):
 
 def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
     record(store, planned()[0], environment={"precision": "bf16"})
-    record(store, planned(precision="fp32")[0])
+    record(store, planned(precision="fp32")[0], environment={"precision": "fp32"})
     record(store, planned(nets=["B"])[0], environment={"precision": "bf16", "units": "fp32"})
     found = evidence.trainings(store, "demo")["Arithmetic"].tolist()
     assert sorted(found) == ["bf16", "bf16 on fp32 units", "fp32"]
@@ -136,7 +139,7 @@ def test_minutes_of_other_images_at_the_speed_of_the_records(store):
     record(store, run)
     table = evidence.minutes(store, "tiny-imagenet-50", "folder", 300).set_index("Net")
     # 40 epochs of 300 images at 20 a second.
-    assert float(table.loc["A", "a CPU, 1 thread(s), fp32"]) == 10.0
+    assert float(table.loc["A", "a CPU, 1 thread(s), bf16"]) == 10.0
     # D has stages of 40, 13 and 13 epochs.
     crops = {net: planner.crop_macs(planned("folder", nets=[net])[0].experiment) for net in "AD"}
     assert float(table.loc["D"].iloc[0]) == pytest.approx(66 * 300 / 20 / 60 * crops["D"] / crops["A"], abs=0.05)
@@ -156,6 +159,14 @@ def test_a_command_for_all_of_a_plan_names_no_part(store):
     for run in runs(plan("demo", "all", seeds=[0])):
         record(store, run)
     assert evidence.commands(store, "demo") == ["vgg run --preset demo --results again --seeds 0"]
+
+
+def test_a_command_asks_by_name_for_what_auto_no_longer_means(store):
+    record(store, planned(epochs=48)[0], environment={"precision": "fp32"})
+    record(store, planned(epochs=48, seeds=[1])[0], environment={"precision": "fp32", "device": "cuda"})
+    gpu, cpu = sorted(evidence.commands(store, "demo"), key=len)
+    assert gpu.startswith("vgg run --preset demo --results again --epochs 48 --seeds 1")
+    assert cpu.startswith("vgg run --preset demo --results again --epochs 48 --precision fp32 --seeds 0")
 
 
 def test_settings_made_by_hand_have_a_command_of_their_own(store):

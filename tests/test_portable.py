@@ -36,7 +36,7 @@ def test_the_origin_has_some_angle_and_columns_meet_rows():
     assert portable.arctan2(y, x).shape == portable.hypot(y, x).shape == (2, 3)
 
 
-def test_a_hypotenuse_is_correctly_rounded():
+def test_a_hypotenuse_is_right_to_the_last_digit():
     y, x = planes()
     found = portable.hypot(y, x)
     assert found.dtype == np.float32
@@ -44,7 +44,7 @@ def test_a_hypotenuse_is_correctly_rounded():
     assert portable.hypot(np.float32([3.0]), np.float32([-4.0])) == 5
 
 
-def test_fused_products_are_rounded_once():
+def test_products_are_exact():
     fine = np.float32(1 + 2**-12)  # its square is 1 + 2^-11 + 2^-24, the last term below float32's last digit
     assert portable._fused(fine, fine, np.float32(-1)) == np.float32(2**-11 + 2**-24)
     assert fine * fine - np.float32(1) == np.float32(2**-11)

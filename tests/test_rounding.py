@@ -23,10 +23,24 @@ def test_operands_results_and_gradients_are_rounded_and_sums_are_not(without_uni
         y = F.linear(x, weight, bias)
     # 1 + 2^-8 + 2^-8 needs the sum in fp32: rounded after each addition it would be 1.
     assert y.dtype == torch.bfloat16 and y.tolist() == [[1 + 2**-7, 2.0]]
-    (y.float() * torch.tensor([[FINE, 3.0]])).sum().backward()
-    assert x.grad.tolist() == [[1 + 3.0, 1.0]]
-    assert weight.grad.tolist() == [[1.0, 2**-8], [3.0, 3 * 2**-8]]
-    assert bias.grad.tolist() == [1.0, 3.0]
+    (y.float() * torch.tensor([[1.0, 2**-8]])).sum().backward()
+    assert x.grad.tolist() == [[1.0, 1.0]]  # of 1 + 2^-8, where FINE was rounded to 1, and 1
+    assert weight.grad.tolist() == [[1.0, 2**-8], [2**-8, 2**-16]]
+    assert bias.grad.tolist() == [1.0, 2**-8]
+
+
+def test_a_sum_over_the_batch_is_rounded_once(without_units):
+    x, weight = torch.ones(3, 1), torch.ones(1, 1, requires_grad=True)
+    with devices.autocast("bf16", CPU):
+        y = F.linear(x, weight)
+    (y.float() * torch.tensor([[1.0], [2**-8], [2**-8]])).sum().backward()
+    assert weight.grad.item() == 1 + 2**-7  # rounded after each addition it would be 1
+
+
+def test_gradients_keep_the_precision_of_their_tensors(without_units):
+    x, weight, bias = (torch.ones(1, 1, requires_grad=True) for _ in range(3))
+    with devices.autocast("bf16", CPU):
+        F.linear(x, weight, bias[0]).float().sum().backward()
     assert {each.grad.dtype for each in (x, weight, bias)} == {torch.float32}
 
 
@@ -49,9 +63,11 @@ def test_a_net_agrees_with_pytorchs_own_bf16(net, without_units):
         assert ours_apart < exact_apart / 2
 
 
-def test_only_products_under_autocast_are_taken_over():
+def test_only_products_under_autocast_to_bf16_are_taken_over():
     x, weight = torch.full((1, 1), FINE), torch.ones(1, 1)
     with Bf16InFp32():
+        with torch.autocast("cpu", torch.float16):
+            assert F.linear(x, weight).item() == FINE
         assert F.linear(x, weight).item() == FINE
         with torch.autocast("cpu", torch.bfloat16):
             assert F.linear(input=x, weight=weight).item() == 1

@@ -227,6 +227,14 @@ def test_records_of_other_images_are_refused(images, tmp_path, monkeypatch, two_
         run(small(("A", "B")), results=tmp_path)
 
 
+def test_records_of_another_arithmetic_are_refused_where_both_were_left_to_the_device(images, tmp_path, monkeypatch):
+    run(small(precision="auto"), results=tmp_path)
+    monkeypatch.setattr(devices, "precision", lambda asked, where: "fp32")
+    with pytest.raises(ValueError, match=r"seed0_\S+ of preset smoke was computed in bf16, .* go on in fp32: pass"):
+        run(small(("A", "B"), precision="auto"), results=tmp_path)
+    assert run(small(precision="auto"), results=tmp_path)["status"].tolist() == ["done"]  # nothing is to be done
+
+
 def test_a_cluster_is_refused_under_torchrun(monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="--backend dask gives every net to one process: start it without torchrun"):

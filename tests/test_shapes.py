@@ -50,7 +50,7 @@ def test_an_image_depends_on_nothing_but_label_seed_and_side():
         assert one.box == other.box == alone.box
 
 
-def test_pictures_are_the_same_on_every_processor():
+def test_pictures_are_the_same_with_and_without_avx512():
     # Drawn on one with AVX-512. NumPy's own arctan2 gives other stars without it.
     digest = hashlib.sha256()
     for drawing in shapes.draw(range(24), range(24), 64) + shapes.draw([8, 9, 10, 11] * 4, range(16), 256):

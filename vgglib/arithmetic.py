@@ -15,10 +15,15 @@ BOTH = ["bf16", "fp32"]
 ALL = "mean of the nets"
 
 
+def name(precision: str, units: str | None = None) -> str:
+    """A precision, and the units that computed it where those have another, for display."""
+    return precision if units in (None, precision) else f"{precision} on {units} units"
+
+
 def pairs(store: Store, preset: str) -> pd.DataFrame:
     """The trainings of a preset's recipe at S = 256 that were done in both, on one kind of device: a line each, with
     `net`, `seed`, the top-1 errors `bf16` and `fp32` in percent, dense at Q = S, and `same_images`, whether the records
-    have the same digest of the images: what is drawn on another processor may differ in rounding.
+    have the same digest of the images: earlier, pictures that were drawn on another processor differed in rounding.
 
     Whichever precision was asked for, the record says which it was. Trainings on several devices that rounded their
     gradients, and nets of which a single seed was done in both, are left out. Raises ValueError for a record that was

@@ -9,8 +9,6 @@ import numpy as np
 
 from vgglib import paper
 from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison
-from vgglib.configs import config
-from vgglib.cost import parameters
 from vgglib.statistics import Decision, lower, no_better
 
 OVERFEAT_MILLIONS = 144  # weights of Sermanet et al.'s net, as Sect. 2.3 quotes them; in none of the paper's tables
@@ -97,11 +95,6 @@ def _fused(ensemble: str, method: str = "dense") -> Arm:
 
 def _started(start: str) -> Arm:
     return Arm("starts", "E", start=start)
-
-
-def millions(net: str) -> float:
-    """Weights and biases of a net of Table 1 at the paper's width and 1000 classes, in millions."""
-    return parameters(config(net)) / 1e6
 
 
 def _paper_millions(net: str) -> float:

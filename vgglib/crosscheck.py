@@ -30,7 +30,7 @@ def fvcore_macs(net: str, image_size: int = 224, num_classes: int = 1000) -> dic
         from fvcore.nn import FlopCountAnalysis
 
         found = FlopCountAnalysis(model, crop).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        with devices.autocast(devices.precision("auto", crop.device), crop.device):  # the quickest; it counts the same
+        with devices.autocast(devices.units("bf16", crop.device), crop.device):  # the quickest; it counts the same
             by_module = found.by_module()
     names = [*model.features._modules, *(f"head.{name}" for name in model.head)]
     return {

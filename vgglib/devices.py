@@ -50,7 +50,9 @@ def device(name: str | None = None) -> torch.device:
 
 
 def multiplies_bf16(where: torch.device) -> bool:
-    """Whether the hardware has bf16 matrix units; without them `autocast` rounds alike and multiplies in fp32."""
+    """Whether the hardware has bf16 units: AMX, AVX-512's or a GPU's. Without them, and on ARM, where nobody has tried,
+    `autocast` rounds alike and multiplies in fp32.
+    """
     if where.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
@@ -60,7 +62,7 @@ def multiplies_bf16(where: torch.device) -> bool:
 def precision(asked: str, where: torch.device) -> str:
     """ "auto" resolved to "bf16" or "fp32" for this device; other values pass.
 
-    bf16, so that every machine trains in one arithmetic; but on GPUs without its units fp32, as nobody has tried.
+    bf16, so that all processors train in one arithmetic; fp32 on GPUs without bf16 units, where bf16 is untried.
     """
     if asked != "auto":
         return asked
@@ -85,13 +87,17 @@ def autocast(resolved: str, where: torch.device) -> Iterator[None]:
     if resolved != "bf16":
         yield
         return
-    there = multiplies_bf16(where)
-    with torch.autocast(where.type, torch.bfloat16), contextlib.nullcontext() if there else Bf16InFp32():
+    products = contextlib.nullcontext() if multiplies_bf16(where) else Bf16InFp32()
+    with torch.autocast(where.type, torch.bfloat16), products:
         yield
 
 
-def compiles(where: torch.device) -> bool:
-    """Whether `torch.compile` can build code for this CPU: it takes a C++ compiler and Python's headers."""
+def compiles(where: torch.device, resolved: str = "fp32") -> bool:
+    """Whether `torch.compile` can build code for this CPU: it takes a C++ compiler, Python's headers, and a precision
+    with `units` of its own, since compiled code leaves out the roundings to another.
+    """
+    if units(resolved, where) != resolved:
+        return False
     compiler = any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++"))))
     return where.type == "cpu" and compiler and Path(sysconfig.get_path("include"), "Python.h").exists()
 

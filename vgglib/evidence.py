@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import experiments, planner, verdict_tables
+from vgglib import arithmetic, experiments, planner, verdict_tables
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.configs import TABLE_1
 from vgglib.cost import TRAINING_PASSES
@@ -70,12 +70,8 @@ def _line(record: dict, planned: set[str]) -> dict:
         **epochs.median(),
         "evaluation_seconds": math.nan,  # failed runs have none
         **record["environment"],
-        "arithmetic": _arithmetic(**record["environment"]),
+        "arithmetic": arithmetic.name(record["environment"]["precision"], record["environment"].get("units")),
     }
-
-
-def _arithmetic(precision: str, units: str | None = None, **_) -> str:
-    return f"{precision} on {units} units" if units not in (None, precision) else precision
 
 
 def _experiment(values: dict) -> Experiment:
@@ -106,20 +102,23 @@ def amounts(store: Store) -> pd.DataFrame:
 
 
 def machines(store: Store) -> pd.DataFrame:
-    """Which device, software and source code made the records, a line per combination, for display."""
+    """Which device, software and source code made the records, of which images (the beginning of their digest), a line
+    per combination, for display.
+    """
     lines = []
     for preset in presets(store):
-        keys = ["device_name", "threads", "arithmetic", "torch", "commit", "dirty"]
+        keys = ["device_name", "threads", "arithmetic", "torch", "commit", "dirty", "data_sha256"]
         for key, group in records(store, preset).groupby(keys, dropna=False, sort=False):
-            device, threads, arithmetic, torch, commit, dirty = key
+            device, threads, computed, torch, commit, dirty, images = key
             lines.append(
                 {
                     "Preset": preset,
                     "Device": device,
                     "Threads": threads,
-                    "Arithmetic": arithmetic,
+                    "Arithmetic": computed,
                     "PyTorch": torch,
                     "Commit": (commit[:7] if isinstance(commit, str) else "unknown") + (", changed" * (dirty is True)),
+                    "Images": images[:8],
                     "Tests": len(group),
                 }
             )
@@ -174,13 +173,17 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
 
 def commands(store: Store, preset: str) -> list[str]:
     """The command lines that make a preset's records again, in a folder of their own: one for what belongs to its plan,
-    one for each set of settings made by hand, and one for each table that is not part of "all".
+    one for each set of settings made by hand, and one for each table that is not part of "all". Records of processors
+    on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
     """
     found = records(store, preset)
     planned = {run.experiment for run in experiments.runs(_planned(store, preset))}
     crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
     lines = []
-    for (own, table), group in found.groupby([_settings(found), crops]):
+    asked = found["experiment"].map(lambda experiment: experiment.precision)
+    older = (asked == "auto") & (found["precision"] == "fp32") & (found["device"] == "cpu")
+    settings = _settings(found) + older.map({True: (("precision", "fp32"),), False: ()})
+    for (own, table), group in found.groupby([settings, crops]):
         made = set(group["experiment"])
         words = [f"vgg run --preset {preset} --results again"]
         words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder

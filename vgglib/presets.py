@@ -20,8 +20,8 @@ class Preset:
 
 
 # Resolution: the smallest at which 224 gives one cell after pool5 and 256 gives two, as 7 and 8 in the paper.
-# Initialisation and rate: in pilots on small sets they left chance two to four times sooner than Glorot at 1e-2, and
-# started deep nets as safely as A.
+# Initialisation and rate: with these, nets of pilots on small sets left chance two to four times sooner than with
+# Glorot at 1e-2, and deep ones started as safely as A.
 SMALL_RECIPE = {
     "resolution": 1 / 4,
     "initialisation": "he-fan-out",

@@ -14,16 +14,18 @@ class Bf16InFp32(TorchFunctionMode):
     """Under `torch.autocast` to bf16, lets fp32 units compute convolutions and linear layers.
 
     Operands, results and all their gradients are rounded to bf16 as autocast rounds them, and the sums in between are
-    fp32's, so that only the order of sums differs from bf16 units. PyTorch's own emulation rounds alike and is
-    hundreds of times slower.
+    fp32's, so that little but the order of sums differs from bf16 units. PyTorch's own emulation rounds alike and takes
+    many times as long.
     """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        found = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
-        if function not in PRODUCTS or not torch.is_autocast_enabled(found.device.type):
+        if function not in PRODUCTS:
             return function(*args, **kwargs)
-        with torch.autocast(found.device.type, enabled=False):
+        device = (args[0] if args else kwargs["input"]).device.type
+        if not torch.is_autocast_enabled(device) or torch.get_autocast_dtype(device) != torch.bfloat16:
+            return function(*args, **kwargs)
+        with torch.autocast(device, enabled=False):
             rounded = function(*map(_rounded, args), **{name: _rounded(each) for name, each in kwargs.items()})
         return rounded.bfloat16()
 

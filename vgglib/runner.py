@@ -88,6 +88,7 @@ def run(
             with backends.workers(backend, scheduler, jobs, threads, device, len(tasks), folder) as pool:
                 images = images or load_images(name, data_dir, skip_bad_images, decoder)
                 _check_images(records.values(), images)
+                _check_precision(records.values(), where)
                 threads = threads or (1 if pool else devices.cores())
                 at = device if scheduler else str(where)
                 worker = _Worker(images, at, threads, store, stop_at, retry_failed, division)
@@ -152,6 +153,19 @@ def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None
             raise ValueError(
                 f"the record {record['run_id']} of preset {record['preset']} was made from other images (digest "
                 f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): pass another --results."
+            )
+
+
+def _check_precision(records: Iterable[dict | None], where: torch.device) -> None:
+    """ValueError when "auto" was another precision to a record than it is on this device."""
+    here = devices.precision("auto", where)
+    for record in records:
+        if record is None or record["experiment"]["precision"] != "auto":
+            continue
+        if (used := record["environment"]["precision"]) != here:
+            raise ValueError(
+                f"the record {record['run_id']} of preset {record['preset']} was computed in {used}, and this device "
+                f"would go on in {here}: pass another --results."
             )
 
 
@@ -346,7 +360,7 @@ class _Record:
             split = split.subset(self.division.share(len(split)))
         split = split.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
         shapes = len(split.sizes.unique(dim=0)) if protocol.method == "dense" else 1
-        compiled = devices.compiles(self.where) and work / shapes >= COMPILE_FROM
+        compiled = devices.compiles(self.where, self.precision) and work / shapes >= COMPILE_FROM
         try:
             own = posteriors(
                 trained.model,

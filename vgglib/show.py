@@ -219,7 +219,7 @@ def arithmetic_of(preset: str = "demo") -> None:
     if found.empty:
         sentence(
             f"No net of preset {preset} has records of two seeds in both arithmetics here: "
-            "`vgg run --precision fp32` makes those in fp32."
+            "`vgg run` with `--precision fp32`, or `bf16`, makes what is missing."
         )
         return
     nets = ", ".join(found["net"].unique())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vgglib import experiments, presets
+from vgglib import arithmetic, experiments, presets
 from vgglib.results import default_root, read_sealed, write_sealed
 
 SCHEMA = 1
@@ -21,7 +21,7 @@ class Speed:
 
     preset: str
     batch_size: int
-    precision: str  # bf16 or fp32
+    precision: str  # bf16 or fp32, as `arithmetic.name`
     environment: dict  # as `devices.describe` and `provenance.commit`, and when it was measured
     peaks: dict[str, float]  # as `timing.peaks`
     layers: pd.DataFrame  # as `timing.layer_times`, of net D
@@ -54,7 +54,7 @@ def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
     return Speed(
         preset=preset,
         batch_size=batch_size,
-        precision=precision,
+        precision=arithmetic.name(precision, devices.units(precision, where)),
         environment=devices.describe(where)
         | provenance.commit()
         | {"measured_utc": datetime.now(UTC).isoformat(timespec="seconds")},

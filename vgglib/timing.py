@@ -104,7 +104,7 @@ def layer_times(model: VGG, batch_size: int, where: torch.device, precision: str
                 "kind": layer.kind,
                 "seconds_per_image": found[layer.name] / batch_size,
                 "operations": 2 * count.macs + comparisons,
-                "bytes": values * BYTES[precision],
+                "bytes": values * BYTES[devices.units(precision, where)],
             }
         )
     return pd.DataFrame(lines)

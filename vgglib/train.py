@@ -41,7 +41,7 @@ class Epoch:
     minival_top1_error_percent: float
     seconds: float
     images_per_second: float
-    peak_share: float | None = None  # in earlier checkpoints
+    peak_share: float | None = None  # where an earlier checkpoint lacks it
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def train(
     stop_at: float = math.inf,
     division: Division = ALONE,
 ) -> Trained:
-    """Train one net; the result depends on the experiment, the images, the kind of device and the number of threads
-    alone, and on `division` only by rounding.
+    """Train one net; the result depends on the experiment, the images, the kind of device, its units and the number of
+    threads alone, and on `division` only by rounding.
 
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.

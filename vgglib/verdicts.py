@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from vgglib.claims import CLAIMS, KINDS, NAMES, OVERFEAT_MILLIONS, Claim, claim_called, millions
+from vgglib.claims import CLAIMS, KINDS, NAMES, OVERFEAT_MILLIONS, Claim, claim_called
 from vgglib.comparisons import Evidence, checked, paper_effect
+from vgglib.configs import config
+from vgglib.cost import parameters
 from vgglib.statistics import LEVEL, holm
 
 
@@ -39,10 +41,11 @@ def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
     asked about. rows: as `results.Store.rows` gives them, of any tables. Raises ValueError for an unknown name, for
     rows of several presets, and where two rows disagree.
     """
-    asked = [NAMES.index(claim_called(name).name) for name in names]
+    for name in names:
+        claim_called(name)
     rows = checked(rows)
-    found = corrected([_on_its_own(claim, rows) for claim in CLAIMS])
-    return [found[place] for place in asked] if names else found
+    found = {verdict.name: verdict for verdict in corrected([_on_its_own(claim, rows) for claim in CLAIMS])}
+    return [found[name] for name in names or NAMES]
 
 
 def corrected(found: list[Verdict]) -> list[Verdict]:
@@ -77,11 +80,16 @@ def _paper(claim: Claim) -> float | None:
     return claim.paper() if claim.paper else paper_effect(claim.comparisons)
 
 
+def _millions(net: str) -> float:
+    """And biases, of a net of Table 1 at the paper's width and 1000 classes."""
+    return parameters(config(net)) / 1e6
+
+
 def _counted(found: Verdict) -> Verdict:
-    ours = millions("E")
+    ours = _millions("E")
     # Rounded, since the other net's weights are known to a million only.
     verdict = "reproduced" if round(ours) <= OVERFEAT_MILLIONS else "opposite"
-    why = f"an exact count: {millions('A'):.0f} (A) to {ours:.0f} million (E); OverFeat has {OVERFEAT_MILLIONS}"
+    why = f"an exact count: {_millions('A'):.0f} (A) to {ours:.0f} million (E); OverFeat has {OVERFEAT_MILLIONS}"
     return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
 
 

@@ -1,8 +1,8 @@
-"""Functions of float32 arrays that round alike on every processor: drawn pictures are to be the same everywhere.
+"""Functions of float32 arrays that round alike on all processors: drawn pictures are to be the same everywhere.
 
 NumPy's own take other code with AVX-512 than without it, or the system's, and differ in last digits. Its `sin` and
-`cos` of float32 need no double here: they are one algorithm wherever multiply-adds are fused, as on all processors
-since about 2014.
+`cos` of float32 need no double here: they are one algorithm wherever multiply-adds are fused (x86 with AVX2 and FMA,
+64-bit ARM).
 """
 
 import numpy as np
@@ -17,13 +17,13 @@ PI, HALF_PI = np.float32(np.pi), np.float32(np.pi / 2)
 
 
 def hypot(x: Array, y: Array) -> Array:
-    """sqrt(x^2 + y^2) of two float32 arrays, correctly rounded."""
+    """sqrt(x^2 + y^2) of two float32 arrays that broadcast, computed in float64 and rounded to float32."""
     return np.sqrt(np.square(x, dtype=np.float64) + np.square(y, dtype=np.float64)).astype(np.float32)
 
 
 def arctan2(y: Array, x: Array) -> Array:
-    """The angle of (x, y) in radians, from -pi to pi, of two float32 arrays of any shapes that broadcast; within
-    4e-7, and arbitrary where both are zero.
+    """The angle of (x, y) in radians, from -pi to pi, of two float32 arrays that broadcast, as float32; within 4e-7,
+    and arbitrary where both are zero.
     """
     tall = np.abs(y) >= np.abs(x)
     over = np.where(tall, -np.abs(x), np.abs(y))
@@ -43,5 +43,5 @@ def _horner(coefficients: Array, x: Array) -> Array:
 
 
 def _fused(a: Array, b: Array, c: Array) -> Array:
-    """a b + c, rounded to float32 once: the product of two float32 is exact in float64."""
+    """a b + c with an exact product, that of two float32 in float64, rounded to float32 at the end."""
     return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)

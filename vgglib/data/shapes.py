@@ -10,7 +10,7 @@ A class is a texture and a shape ("striped star"). Three cues name it, from easy
 Size, place, rotation, contrast, lighting and grain vary; small shapes of any class lie around the subject and
 sometimes in front of it. All lengths are in units of the image's smallest side, so a seed names one scene,
 whatever the resolution; edges are antialiased by signed distance instead of supersampling. Pictures are the same on
-every processor: digests of the data set, and with them records, depend on it.
+all processors with fused multiply-adds: digests of the data set, and with them records, depend on it.
 """
 
 from collections.abc import Callable, Iterable
