@@ -186,8 +186,8 @@ def _process_seconds() -> float:
 
 
 def _ours(given: Work) -> dict:
-    """This project as `vgg run` trains: in bf16, the images in memory, cut and mirrored there in
-    whole batches. Reading them, once, is `loading_seconds`; the second epoch is timed.
+    """This project as `vgg run` trains: in bf16, the images in memory, cut and mirrored there in whole batches. Reading
+    them, once, is `loading_seconds`; the second epoch is timed.
     """
     from vgglib import devices
     from vgglib.data import folder

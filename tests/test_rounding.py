@@ -81,5 +81,6 @@ def test_units_are_those_that_there_are(monkeypatch):
         monkeypatch.setattr(devices, "multiplies_bf16", lambda where, there=there: there)
         assert devices.units("fp32", CPU) == "fp32"
         assert devices.units("bf16", CPU) == ("bf16" if there else "fp32")
+        assert devices.compiles(CPU, "bf16") == (there and devices.compiles(CPU))
         assert devices.precision("auto", CPU) == "bf16"
         assert devices.precision("auto", torch.device("cuda")) == ("bf16" if there else "fp32")

@@ -278,9 +278,8 @@ def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
     lines = []
     for name in names:
         for preset, own in found.items():
-            shown = verdict_tables.frame([verdict for verdict in own if verdict.name == name]).drop(
-                columns=["Claim", "Why"]
-            )
+            asked = [verdict for verdict in own if verdict.name == name]
+            shown = verdict_tables.frame(asked).drop(columns=["Claim", "Why"])
             shown.insert(1, "Evidence", preset)
             lines.append(shown)
     return pd.concat(lines, ignore_index=True)

@@ -44,7 +44,7 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
         return whole.iloc[:0]
     precision = [environment["precision"] for environment in whole["environment"]]
     whole = whole.assign(recipe=whole["epochs"].astype(str) + " epochs, " + precision)
-    # "auto" comes to the same as one of the two.
+    # A precision that was left to "auto" and the same asked for by name are one training.
     return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values("epochs", kind="stable")
 
 

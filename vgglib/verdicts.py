@@ -81,7 +81,7 @@ def _paper(claim: Claim) -> float | None:
 
 
 def _millions(net: str) -> float:
-    """And biases, of a net of Table 1 at the paper's width and 1000 classes."""
+    """Millions of weights and biases of a net of Table 1 at the paper's width and 1000 classes."""
     return parameters(config(net)) / 1e6
 
 
