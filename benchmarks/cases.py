@@ -2,7 +2,7 @@
 
     TITLE                                            what its record is called on a page
     cases(settings) -> list[Case]                    what is timed
-    prepare(settings) -> None                        makes, once and untimed, the files that measurements read
+    prepare(settings, cases) -> None                 makes, once and untimed, the files that these cases read
     measure(case, contender, settings) -> dict       one measurement, in a process of its own: `value` in the case's
                                                      unit, and whatever else is known, all plain numbers
 

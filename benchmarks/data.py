@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -48,7 +48,7 @@ def cases(settings: Settings) -> list[Case]:
     ]
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, cases: Sequence[Case]) -> None:
     """Images to be held in memory; photographs as a tree of JPEGs, and the same packed."""
     drawn(settings)
     if _missing():
@@ -152,7 +152,7 @@ def _ours(
 
     split = images.train.to(where)
     epoch = _crops(images, split, size, scales, batch_size)
-    return lambda: (net_input(crops, draws, images.mean_rgb) for draws, crops in epoch())
+    return lambda: (net_input(crops, draws.shift, images.mean_rgb) for draws, crops in epoch())
 
 
 def _crops(images: ImageSet, split, size: int, scales: tuple[int, int] | None, batch_size: int):

@@ -48,7 +48,7 @@ def cases(settings: Settings) -> list[Case]:
     ]
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, cases: Sequence[Case]) -> None:
     """Images to be held in memory."""
     drawn(settings)
 

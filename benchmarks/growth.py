@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.cases import Case, Settings
 
 TITLE = "How cost grows"
@@ -34,7 +36,7 @@ def cases(settings: Settings) -> list[Case]:
     return [*trained, *threads, Case("Q", _texts(POINTS["Q"][how]), "s per image", more_is_better=False, points=True)]
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, cases: Sequence[Case]) -> None:
     """Nothing: batches are made where they are timed."""
 
 

@@ -169,7 +169,7 @@ class _Suite:
         """All rounds of one case after another; who broke down, a sentence each."""
         bench.kept(self.name, self.settings.device, self.root)  # refuses an altered record before anything is timed
         self.settings.folder.mkdir(parents=True, exist_ok=True)
-        self.module.prepare(self.settings)
+        self.module.prepare(self.settings, cases)
         failures = []
         for case in cases:
             try:

@@ -54,7 +54,7 @@ def cases(settings: Settings) -> list[Case]:
     return [*short, wait(WARM, 60, rounds=3), wait(COLD, rounds=2), wait(DEMO, 1200, rounds=1)]
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, cases: Sequence[Case]) -> None:
     """Nothing that all measurements need: the copy of the book that is built again and again is made when it is first
     asked for.
     """

@@ -137,7 +137,7 @@ def test_a_batch_is_crop_minus_mean_plus_one_shift_per_image(split, scales):
     images = ImageSet("x", ("a", "b", "c"), split, split, split)
     draws = draw(images, split, torch.arange(3), 32, generator(5), scales)
     ((_, crops),) = split.crops([draws], 32)
-    batch = net_input(crops, draws, images.mean_rgb)
+    batch = net_input(crops, draws.shift, images.mean_rgb)
     shift = batch - crops + images.mean_rgb[:, None, None]
     assert batch.dtype == torch.float32
     torch.testing.assert_close(shift, draws.shift[:, :, None, None].expand_as(shift), rtol=0, atol=1e-4)

@@ -195,7 +195,7 @@ class Toy:
     def cases(self, settings):
         return [Case(name, tuple(found), "s", rounds=self.rounds) for name, found in self.answers.items()]
 
-    def prepare(self, settings):
+    def prepare(self, settings, cases):
         pass
 
 

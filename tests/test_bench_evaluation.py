@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def settings(tmp_path_factory):
     """Everything that measurements read is made once for all tests here."""
     found = Settings("cpu", 1, tmp_path_factory.mktemp("bench"), small=True)
-    data.prepare(found)
+    data.prepare(found, data.cases(found))
     return found
 
 
@@ -196,7 +196,7 @@ def test_colours_shift_by_a_tenth_of_the_principal_components(ours):
 def test_only_photographs_need_what_a_bare_machine_lacks(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(data, "find_spec", lambda name: None if name == "psutil" else name)
     bare = replace(settings, folder=tmp_path)
-    data.prepare(bare)
+    data.prepare(bare, data.cases(bare))
     assert len(data.drawn(bare)) == 48
     with pytest.raises(LeftOut, match="psutil is not installed"):
         data._work(data.PHOTOGRAPHS, OURS, bare, CPU)

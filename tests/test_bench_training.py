@@ -47,7 +47,7 @@ def test_cases_of_a_cpu_and_of_a_gpu(tmp_path):
     on_gpu = {case.name: case for case in training.cases(Settings("cuda:0", 16, tmp_path))}
     assert on_gpu["net D, 56 pixels, width 1"].limit == 45_000
     assert "net D, 224 pixels, width 1" in on_gpu
-    assert training.GRAPHED in on_gpu["a step on a ready batch, net D, 224 pixels, width 1"].contenders
+    assert training.EAGER in on_gpu["a step on a ready batch, net D, 224 pixels, width 1"].contenders
     assert "threads" not in {case.name for case in growth.cases(Settings("cuda", 16, tmp_path))}
 
 
@@ -162,7 +162,7 @@ def test_rivals_drop_as_much_as_ours(setup, dropouts, settings):
 
 def test_an_epoch_of_every_rival_has_each_image_once(settings, monkeypatch):
     monkeypatch.setattr(rivals, "fast_workers", lambda work: 1)
-    training.prepare(settings)
+    training.prepare(settings, training.cases(settings))
     work = replace(training.work(settings, "A"), batch=12)
     for setup in (rivals.torchvision_tuned, rivals.timm_tuned, rivals.tutorial):
         with warnings.catch_warnings():
@@ -214,7 +214,7 @@ def test_all_contenders_train_end_to_end(settings, tmp_path):
 
 
 def test_normalisation_is_compared_with_net_a_and_with_pytorchs(settings, monkeypatch):
-    training.prepare(settings)
+    training.prepare(settings, training.cases(settings))
     trained = []
     monkeypatch.setattr(
         training, "_ours", lambda given: trained.append(VGG(given.net, 24, given.width, given.crop)) or {"value": 1.0}
@@ -277,3 +277,9 @@ def test_evaluation_grows_with_the_pixels(settings):
     found = [growth.measure("Q", point, settings) for point in ("224", "448")]
     assert all(one["value"] > 0 for one in found)
     assert found[1]["macs_per_image"] == pytest.approx(4 * found[0]["macs_per_image"], rel=0.2)
+
+
+def test_trees_are_made_for_cases_that_read_them(settings):
+    steps = [case for case in training.cases(settings) if case.name.startswith("a step")]
+    training.prepare(settings, steps)
+    assert not settings.folder.exists()

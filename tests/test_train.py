@@ -85,6 +85,30 @@ def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
     assert not heard and all(map(torch.equal, weights(first), weights(second)))
 
 
+def test_a_large_checkpoint_is_not_written_after_every_short_epoch(two_colours, tmp_path, monkeypatch):
+    path, written = tmp_path / "c.safetensors", []
+    write = checkpoints.write
+    monkeypatch.setattr(checkpoints, "write", lambda *given, **how: (written.append(1), write(*given, **how)))
+    monkeypatch.setattr("vgglib.train.LARGE_BYTES", 0)
+    train(experiment(), two_colours, CPU, path)
+    assert len(written) == 1 and len(checkpoints.read(path)[1]["history"]) == 3
+    monkeypatch.setattr("vgglib.train.LARGE_SECONDS", 0)
+    train(experiment(), two_colours, CPU, tmp_path / "d.safetensors")
+    assert len(written) == 4
+
+
+def test_time_that_is_up_between_epochs_loses_none_of_a_large_checkpoint(two_colours, tmp_path, monkeypatch):
+    monkeypatch.setattr("vgglib.train.LARGE_BYTES", 0)
+    path, whole = tmp_path / "c.safetensors", train(experiment(), two_colours, CPU)
+    clock = iter([0.0] * 6 + [math.inf] * 99)  # four steps, a look at minival, and the first step of the next epoch
+    monkeypatch.setattr("vgglib.train.time.time", lambda: next(clock))
+    with pytest.raises(OutOfTime):
+        train(experiment(), two_colours, CPU, path, stop_at=1.0)
+    monkeypatch.undo()
+    assert checkpoints.read(path)[1]["history"]
+    assert all(map(torch.equal, weights(whole), weights(train(experiment(), two_colours, CPU, path))))
+
+
 def test_a_checkpoint_from_before_a_setting_was_known_is_taken_up(two_colours, tmp_path):
     path = tmp_path / "c.safetensors"
     first = train(experiment(epochs=1), two_colours, CPU, path)

@@ -22,7 +22,8 @@ class Draws:
 
     index: (B,) int64, which images; sides: (B, 2) int64, their height and width in pixels once rescaled to S; corners:
     (B, 2) int64, top and left of the crop in the rescaled image; mirrored: (B,) bool; shift: (B, 3) float32, grey
-    levels to add to the channels; shrink: how many times smaller any image of the split may become, at most.
+    levels to add to the channels; shrink: how many times smaller any image of the split may become, at most, None where
+    none is rescaled.
     """
 
     index: Tensor
@@ -30,14 +31,15 @@ class Draws:
     corners: Tensor
     mirrored: Tensor
     shift: Tensor
-    shrink: float
+    shrink: float | None
 
     def part(self, first: int, last: int) -> Draws:
         """Those of the crops from `first` to before `last`."""
         return self._each(lambda tensor: tensor[first:last])
 
     def to(self, device: torch.device) -> Draws:
-        return self._each(lambda tensor: tensor.to(device))
+        """Those of the CPU on `device`, without waiting for what a GPU is at."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change) -> Draws:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -65,7 +67,7 @@ def draw(
     scales[1], in pixels: scale jitter.
     Raises ValueError for an image smaller than the crop, and for scales that fall, or begin below the crop.
     """
-    sides, shrink = split.sizes[index.to(split.sizes.device)].cpu(), 1.0
+    sides, shrink = split.sizes_here[index], None
     if scales is None:
         if split.smallest_side < size:
             raise ValueError(
@@ -92,8 +94,8 @@ def colour_shift(components: Tensor, count: int, draws: torch.Generator) -> Tens
     return COLOUR_SD * torch.randn(count, 3, generator=draws) @ components.T
 
 
-def net_input(crops: Tensor, draws: Draws, mean_rgb: Tensor) -> Tensor:
+def net_input(crops: Tensor, shift: Tensor, mean_rgb: Tensor) -> Tensor:
     """What the net trains on: (B, 3, size, size) float32 crops with the training mean subtracted and the colour shift
-    added, grey levels unscaled.
+    (B, 3) added, grey levels unscaled; all on one device.
     """
-    return crops + (draws.shift - mean_rgb)[:, :, None, None].to(crops.device)
+    return crops + (shift - mean_rgb)[:, :, None, None]

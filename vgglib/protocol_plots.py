@@ -99,7 +99,7 @@ def training_crops(images: ImageSet, seed: int = 0, columns: int = 5, crop: int 
         index = torch.zeros(columns, dtype=torch.long)
         draws = augment.draw(images, split, index, crop, augment.generator(seed, number), drawn)
         ((_, crops),) = split.crops([draws], crop)
-        batch = augment.net_input(crops, draws, images.mean_rgb)
+        batch = augment.net_input(crops, draws.shift, images.mean_rgb)
         batch = (batch + images.mean_rgb[:, None, None]).round().clamp(0, 255).byte()
         for axes, pixels in zip(places, batch, strict=True):
             _empty(axes).imshow(pixels.permute(1, 2, 0).numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,11 @@ from vgglib.results import REPOSITORY
 def commit() -> dict[str, str | bool | None]:
     """`commit`, its hash, and `dirty`, whether the library has changes that are not committed; None of both where the
     code is not in a git repository, or git is not installed.
+
+    Where the code was copied without its repository, VGG_COMMIT may name the commit; `dirty` then stays unknown.
     """
+    if named := os.environ.get("VGG_COMMIT"):
+        return {"commit": named, "dirty": None}
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(REPOSITORY), *arguments]

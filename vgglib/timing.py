@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import repeat
 from statistics import median
 
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from vgglib import devices
+from vgglib.augment import Draws
 from vgglib.configs import TABLE_1
 from vgglib.cost import BYTES, TRAINING_PASSES, counts
+from vgglib.distributed import ALONE
 from vgglib.experiments import plan
 from vgglib.models import VGG, initialise
 from vgglib.planner import crop_macs
+from vgglib.updates import WARM_UP, Updates
 
 REPEATS = 5
 # Side of the square matrices of the peak, and values of the copied tensor: large enough to leave the caches.
@@ -110,28 +112,36 @@ def layer_times(model: VGG, batch_size: int, where: torch.device, precision: str
     return pd.DataFrame(lines)
 
 
-def step_seconds(model: VGG, batch_size: int, where: torch.device, precision: str) -> dict[str, float]:
-    """Seconds of a step on a batch of random crops: "training" (forward, backward, update) and "testing" (forward)."""
-    model = model.to(where, memory_format=torch.channels_last)
+def step_seconds(
+    model: VGG, batch_size: int, where: torch.device, precision: str, captures: bool = True
+) -> dict[str, float]:
+    """Seconds of a step on a batch of random crops: "training" (forward, backward, update) and "testing" (forward).
+
+    The update is the one that trains (`updates.Updates`); `captures` as there.
+    """
+    model = model.to(where, memory_format=torch.channels_last).train()
     classes, size = model.head["fc8"].out_features, model.input_size
-    x = torch.randn(batch_size, 3, size, size, device=where).contiguous(memory_format=torch.channels_last) * 60
-    labels = torch.randint(classes, (batch_size,), device=where)
-    optimiser = torch.optim.SGD(model.parameters(), 1e-4, 0.9, weight_decay=5e-4, fused=True)
-
-    def forward() -> Tensor:
-        with devices.autocast(precision, where):
-            return model(x)
-
-    def step() -> None:
-        loss = F.cross_entropy(forward().float(), labels)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-
-    training = seconds(step, where)
+    pixels = torch.randint(256, (batch_size, size, size, 3), dtype=torch.uint8, device=where).permute(0, 3, 1, 2)
+    index = torch.arange(batch_size)
+    # The crops are cut already: of how they were drawn, an update needs which images they are of, and the shift.
+    drawn = Draws(index, index, index, index, torch.zeros(batch_size, 3), None)
+    updates = Updates(
+        model=model,
+        optimiser=torch.optim.SGD(model.parameters(), 1e-4, 0.9, weight_decay=5e-4, fused=True),
+        labels=torch.randint(classes, (batch_size,), device=where),
+        mean_rgb=torch.full((3,), 127.5),
+        precision=precision,
+        division=ALONE,
+        batch=batch_size,
+        captures=captures,
+    )
+    for _ in range(WARM_UP):
+        updates(repeat((drawn, pixels)), seed=0)
+    training = seconds(lambda: updates(repeat((drawn, pixels)), seed=0), where)
+    x = pixels - updates.mean_rgb[:, None, None]
     model.eval()
-    with torch.inference_mode():
-        return {"training": training, "testing": seconds(forward, where)}
+    with torch.inference_mode(), devices.autocast(precision, where):
+        return {"training": training, "testing": seconds(lambda: model(x), where)}
 
 
 def net(name: str, width: float, input_size: int, num_classes: int = 1000) -> VGG:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vgglib import checkpoints, devices
-from vgglib.augment import Draws, draw, generator, net_input
+from vgglib.augment import Draws, draw, generator
 from vgglib.cost import TRAINING_PASSES, macs
 from vgglib.data.imageset import ImageSet
 from vgglib.distributed import ALONE, Division
@@ -23,9 +22,11 @@ from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
 from vgglib.schedule import next_learning_rate
 from vgglib.timing import peak_once
+from vgglib.updates import Updates
 
 REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
+LARGE_BYTES, LARGE_SECONDS = 1 << 26, 60  # of a checkpoint that takes its time, and how much may be lost instead
 STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree on what it says
 
 
@@ -96,9 +97,10 @@ def train(
 
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
-    `checkpoint` is written after every epoch and about every ten minutes of a long one, and taken up where it exists,
-    by any number of processes; the one before it is kept. `report` is called about once a second. `stop_at` is a
-    `time.time()` after which no step begins. Of several processes, which all call this, the first writes and reports.
+    `checkpoint` is written after every epoch, a large one once a minute at most, and about every ten minutes of a long
+    epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. `report` is called
+    about once a second. `stop_at` is a `time.time()` after which no step begins. Of several processes, which all call
+    this, the first writes and reports.
     Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
     """
     training = _Training(experiment, images, device, checkpoint, report, stop_at, division)
@@ -129,6 +131,8 @@ class _Training:
     history: list[Epoch] = field(default_factory=list)
     signal: dict[str, float] = field(default_factory=dict)
     begun: _Begun = field(default_factory=_Begun)
+    saved: float = 0.0  # when, by this process's clock
+    unsaved: bool = False  # whether something was done since
 
     def begin(self, donor: Callable[[], VGG] | None) -> None:
         """The net with its first weights, or with everything that the checkpoint has."""
@@ -157,9 +161,8 @@ class _Training:
             )
         self.batch = min(plan.batch_size, len(self.images.train))
         self.steps = len(self.images.train) // self.batch  # the remainder waits for another epoch's order
-        self.passes = self.division.passes(self.batch)
         self.chance = 100 * (1 - 1 / len(self.images.class_names))
-        self.net = self.train_split = self.minival = None
+        self.updates = self.train_split = self.minival = None
 
     def _first_weights(self, donor: Callable[[], VGG] | None) -> None:
         """Random, or wholly or in part those of the donor."""
@@ -181,12 +184,13 @@ class _Training:
     def epoch(self, rate: float) -> None:
         """Go on to the end of the next epoch, and look at minival."""
         self._prepare()
-        self.started = self.saved = time.perf_counter()
+        self.started = time.perf_counter()
+        self.saved = self.saved or self.started
         self.before = self.begun.seconds
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self._steps()
-        loss = self.division.mean(self.total).item() / self.steps
+        loss = self.division.mean(self.updates.total).item() / self.steps
         if not math.isfinite(loss):
             raise Diverged(
                 f"{self.experiment.name}: the training loss is {loss} in epoch {len(self.history) + 1}", self.history
@@ -205,7 +209,11 @@ class _Training:
             )
         )
         self.begun = _Begun()
-        self._save()
+        over = self.next_learning_rate() is None
+        rested = time.perf_counter() - self.saved > LARGE_SECONDS
+        large = sum(tensor.nbytes for tensor in self._tensors().values()) > LARGE_BYTES
+        if self.division.agree(over or rested or not large):
+            self._save()
 
     def _prepare(self) -> None:
         """Bring the images to the device, once."""
@@ -220,7 +228,15 @@ class _Training:
         if self.division.count > 1:
             minival = minival.subset(self.division.share(len(minival)))
         self.minival = minival.rescaled(plan.pixels(plan.test_scale)).to(self.device)
-        self.net = self.division.parallel(self.model, self.device)
+        self.updates = Updates(
+            model=self.model,
+            optimiser=self.optimiser,
+            labels=self.train_split.labels,
+            mean_rgb=self.images.mean_rgb,
+            precision=self.precision,
+            division=self.division,
+            batch=self.batch,
+        )
         self.macs_per_image = TRAINING_PASSES * macs(self.model.config, plan.crop, len(self.images.class_names))
         self.peak = peak_once(self.device, self.precision, torch.get_num_threads())
 
@@ -241,14 +257,14 @@ class _Training:
         for step in range(self.begun.steps, self.steps):
             index = order[step * self.batch : (step + 1) * self.batch]
             drawn = draw(self.images, split, index, plan.crop, generator(plan.seed, number, step + 1), scales)
-            for first, last in self.passes:
+            for first, last in self.updates.passes:
                 yield drawn.part(first, last)
 
     def _steps(self) -> None:
         """The steps that are left of an epoch."""
         self.model.train()
         plan, number = self.experiment, self._number
-        self.total = torch.full((), self.begun.loss, device=self.device)
+        self.updates.total.fill_(self.begun.loss)
         reported = self.started
         first = self.begun.steps
         crops = self.train_split.crops(self._draws(), plan.crop)
@@ -256,34 +272,13 @@ class _Training:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             for step in range(first, self.steps):
                 self._watch_the_clock(step)
-                self._step(crops, generator(plan.seed, number, step + 1).initial_seed())
-                self.begun.steps = step + 1
+                scores = self.updates(crops, generator(plan.seed, number, step + 1).initial_seed())
+                self.signal = self.signal or self._signal(scores)
+                self.begun.steps, self.unsaved = step + 1, True
                 now = time.perf_counter()
                 if self.division.first and (now - reported > REPORT_SECONDS or step == self.steps - 1):
                     reported = now
                     self._report((step + 1 - first) * self.batch / (now - self.started))
-
-    def _step(self, crops: Iterator[tuple[Draws, Tensor]], seed: int) -> None:
-        """One update of the weights, from the next crops for every pass."""
-        self.optimiser.zero_grad(set_to_none=True)
-        scores = []
-        for number, rows in enumerate(self.passes, start=1):
-            draws, pixels = next(crops)
-            torch.manual_seed(seed)
-            whole = rows == (0, self.batch)
-            self.model.dropout.rows = None if whole else (*rows, self.batch)
-            x = net_input(pixels, draws, self.images.mean_rgb)
-            labels = self.train_split.labels[draws.index.to(self.device)]
-            with self.division.adding_up(self.net, more_to_come=number < len(self.passes)):
-                with devices.autocast(self.precision, self.device):
-                    found = self.net(x).float()
-                # The processes' gradients are averaged: each pass counts by its share of the batch.
-                loss = F.cross_entropy(found, labels) * (len(labels) * self.division.count / self.batch)
-                loss.backward()
-            scores.append(found.detach())
-            self.total += loss.detach()
-        self.signal = self.signal or self._signal(scores)
-        self.optimiser.step()
 
     def _signal(self, scores: list[Tensor]) -> dict[str, float]:
         gradient = next(iter(self.model.weighted.values())).weight.grad
@@ -303,7 +298,7 @@ class _Training:
             self._save()
 
     def _stop(self) -> None:
-        if self.begun.steps:
+        if self.division.agree(self.unsaved):
             self._save()
         done = len(self.history) + self.begun.steps / self.steps
         raise OutOfTime(f"{self.experiment.name}: time is up after {done:.2f} epochs.")
@@ -333,7 +328,7 @@ class _Training:
                 epoch=len(self.history) + 1,
                 epochs=self.experiment.epochs,
                 images_per_second=images_per_second,
-                train_loss=self.total.item() / self.begun.steps,
+                train_loss=self.updates.total.item() / self.begun.steps,
                 minival_top1_error_percent=self.history[-1].minival_top1_error_percent if self.history else None,
             )
         )
@@ -356,10 +351,10 @@ class _Training:
         return tensors
 
     def _save(self) -> None:
-        self.saved = time.perf_counter()
+        self.saved, self.unsaved = time.perf_counter(), False
         if self.checkpoint is None:
             return
-        begun = _Begun(self.begun.steps, self.division.mean(self.total).item(), self._seconds())
+        begun = _Begun(self.begun.steps, self.division.mean(self.updates.total).item(), self._seconds())
         if self.division.first:
             state = {
                 "history": [asdict(epoch) for epoch in self.history],

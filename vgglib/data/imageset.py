@@ -30,6 +30,11 @@ class Sized:
     sizes: Tensor
 
     @cached_property
+    def sizes_here(self) -> Tensor:
+        """`sizes` on the CPU: looking a few up there need not wait for a GPU."""
+        return self.sizes.cpu()
+
+    @cached_property
     def smallest_side(self) -> int:
         """Pixels of the smallest side of any image."""
         return int(self.sizes.min())
@@ -148,13 +153,14 @@ class Split(Sized):
         To rounding, a crop is a window of the image as `rescaled` makes it, but only its own pixels are computed.
         """
         for draws in steps:
-            yield draws, self._cut(draws.to(self.device), size)
+            there = draws.to(self.device)
+            yield there, self._cut(there, size)
 
     def _cut(self, draws: Draws, size: int) -> Tensor:
-        stored = self.sizes[draws.index]
         rows, columns = resample.places(draws.corners, draws.mirrored, size)
-        if torch.equal(stored, draws.sides):
+        if draws.shrink is None:
             return self.pixels_at(draws.index, rows, columns)
+        stored = self.sizes[draws.index]
         rows, *row_taps = resample.resampling(rows, stored[:, :1], draws.sides[:, :1], draws.shrink)
         columns, *column_taps = resample.resampling(columns, stored[:, 1:], draws.sides[:, 1:], draws.shrink)
         x = self.pixels_at(draws.index, rows, columns).permute(0, 2, 3, 1).float()
@@ -165,9 +171,9 @@ class Split(Sized):
     @cached_property
     def mean_rgb(self) -> Tensor:
         """(3,) float32: the mean over all pixels, in grey levels 0-255."""
-        # In pieces: an integer sum first widens its argument to eight times the memory.
-        total = sum(piece.sum(0, dtype=torch.int64) for piece in self.pixels.split(1 << 22))
-        return (total.double() / len(self.pixels)).float()
+        # In pieces whose sums are below 2^24, hence exact; integers would take ten times as long.
+        total = sum(piece.float().sum(0).double() for piece in self.pixels.split(1 << 16))
+        return (total / len(self.pixels)).float()
 
     @cached_property
     def rgb_covariance(self) -> Tensor:

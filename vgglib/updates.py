@@ -1,0 +1,134 @@
+"""The update of the weights: forward pass, loss, backward pass and SGD; on a GPU replayed as one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vgglib import devices
+from vgglib.augment import Draws, net_input
+from vgglib.distributed import Division
+from vgglib.models import VGG
+
+WARM_UP = 3  # updates before the first capture, in which the libraries choose their algorithms and take their memory
+
+
+@dataclass
+class Updates:
+    """Updates of a net's weights, one after another (Sect. 3.1).
+
+    `labels` are those of all training images, (N,) int64 on the device of the net, `mean_rgb` is (3,), `batch` the
+    images of an update in all processes. `total` sums up the losses.
+
+    Small nets leave a GPU waiting for Python, so with `captures` one process with one pass a batch captures an update
+    as a CUDA graph and replays it: the same kernels on the same numbers, bit for bit. The learning rate is a constant
+    of the graph, which is captured anew when the optimiser has another.
+    """
+
+    model: VGG
+    optimiser: torch.optim.SGD
+    labels: Tensor
+    mean_rgb: Tensor
+    precision: str
+    division: Division
+    batch: int
+    captures: bool = True
+
+    def __post_init__(self):
+        self.device = self.labels.device
+        self.mean_rgb = self.mean_rgb.to(self.device)
+        self.net = self.division.parallel(self.model, self.device)
+        self.passes = self.division.passes(self.batch)
+        self.total = torch.zeros((), device=self.device)
+        self.captures &= self.device.type == "cuda" and self.division.count == len(self.passes) == 1
+        self.eager = 0  # updates so far that were no replay
+        self.graph: _Graph | None = None
+
+    def __call__(self, crops: Iterator[tuple[Draws, Tensor]], seed: int) -> list[Tensor]:
+        """One update from the next crops for every pass, dropout drawing from `seed`; the scores of every pass.
+
+        Scores (B, classes) may be overwritten by the next update.
+        """
+        if not self.captures:
+            self.optimiser.zero_grad(set_to_none=True)
+            scores = [self._pass(crops, seed, number) for number in range(len(self.passes))]
+            self.optimiser.step()
+            return scores
+        draws, pixels = next(crops)
+        inputs = pixels, draws.shift.to(self.device), self.labels[draws.index.to(self.device)]
+        torch.manual_seed(seed)
+        with torch.cuda.device(self.device):
+            if self.eager < WARM_UP:
+                self.eager += 1
+                return [_aside(lambda: self._update(*inputs))]
+            rates = [group["lr"] for group in self.optimiser.param_groups]
+            if self.graph is None or self.graph.constants != rates:
+                self.graph = None  # its memory serves the next
+                self.graph = _Graph(self._update, inputs, rates)
+            return [self.graph.replay(inputs)]
+
+    def _pass(self, crops: Iterator[tuple[Draws, Tensor]], seed: int, number: int) -> Tensor:
+        rows = self.passes[number]
+        draws, pixels = next(crops)
+        torch.manual_seed(seed)
+        self.model.dropout.rows = None if rows == (0, self.batch) else (*rows, self.batch)
+        labels = self.labels[draws.index.to(self.device)]
+        with self.division.adding_up(self.net, more_to_come=number < len(self.passes) - 1):
+            return self._gradients(pixels, draws.shift.to(self.device), labels)
+
+    def _update(self, pixels: Tensor, shift: Tensor, labels: Tensor) -> Tensor:
+        """One update from a whole batch."""
+        self.optimiser.zero_grad(set_to_none=True)
+        scores = self._gradients(pixels, shift, labels)
+        self.optimiser.step()
+        return scores
+
+    def _gradients(self, pixels: Tensor, shift: Tensor, labels: Tensor) -> Tensor:
+        """Add the gradients of one pass to those of the weights, and its loss to `total`; returns its scores."""
+        x = net_input(pixels, shift, self.mean_rgb)
+        with devices.autocast(self.precision, self.device):
+            scores = self.net(x).float()
+        # The processes' gradients are averaged: each pass counts by its share of the batch.
+        loss = F.cross_entropy(scores, labels) * (len(labels) * self.division.count / self.batch)
+        loss.backward()
+        self.total += loss.detach()
+        return scores.detach()
+
+
+class _Graph:
+    """Work on a GPU, captured once on `inputs` and replayed on others of the same shapes; `constants` are what else it
+    depends on.
+    """
+
+    def __init__(self, work: Callable[..., Tensor], inputs: tuple[Tensor, ...], constants: object):
+        self.constants = constants
+        # Pixels from a pack leave a gap after every colour: the graph reads them as the net likes them.
+        self.inputs = [torch.empty_like(each, memory_format=_format(each)) for each in inputs]
+        self.graph = torch.cuda.CUDAGraph()
+        # Threads that decode images may talk to the GPU meanwhile.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            self.result = work(*self.inputs)
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        for own, given in zip(self.inputs, inputs, strict=True):
+            own.copy_(given)
+        self.graph.replay()
+        return self.result
+
+
+def _format(tensor: Tensor) -> torch.memory_format:
+    return torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
+
+
+def _aside(work: Callable[[], Tensor]) -> Tensor:
+    """What `work` returns on a stream of its own, as what is captured later must have run before."""
+    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside):
+        result = work()
+    here.wait_stream(aside)
+    return result
