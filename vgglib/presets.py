@@ -50,7 +50,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "tiny-imagenet",
             {"name": "tiny-imagenet"},
-            {**SMALL_RECIPE},
+            {**SMALL_RECIPE, "epochs": 50},
             seeds=(0,),
             needs_folder=True,
             images=(90_000, 10_000),
