@@ -106,6 +106,29 @@ def test_the_share_of_the_peak_is_that_of_the_epochs_that_know_it(store):
     assert evidence.trainings(store, "demo")["Of the peak"].tolist() == ["20%", "-"]
 
 
+def times(first, last):
+    return {f"{name}_utc": f"2026-01-02T0{hour}:00:00+00:00" for name, hour in (("started", first), ("finished", last))}
+
+
+def test_trainings_at_one_time_are_counted_on_each_device(store):
+    # On the GPU: A from 1 to 4, B from 2 to 3, C from 3 to 5, D from 6 on; E on the CPU from 1 to 9.
+    hours = {"A": (1, 4), "B": (2, 3), "C": (3, 5), "D": (6, 7), "E": (1, 9)}
+    for run in planned(nets=list(hours), train_scales=["256"]):
+        net = run.experiment.net
+        gpu = {} if net == "E" else {"device": "cuda", "device_name": "a GPU"}
+        epochs = [{"epoch": 1, "images_per_second": 10.0, "peak_share": 0.2}]
+        record(store, run, history=epochs, environment={**times(*hours[net]), **gpu})
+    # A later test of D says nothing of its training.
+    record(store, planned(table="crops", nets=["D"])[0], environment={**times(1, 9), "device_name": "a GPU"})
+    table = evidence.trainings(store, "demo")
+    assert table["At once"].tolist() == ["2", "2", "2", "1", "1"]
+    assert table["On"].tolist() == ["GPU", "GPU", "GPU", "GPU", "CPU"]
+    assert table["Of the peak"].tolist() == ["-", "-", "-", "20%", "20%"]
+    # Speeds of a shared GPU are not for planning: D has the GPU's column to itself, E the CPU's.
+    devices = {line.split(",")[0] for line in evidence.minutes(store, "demo", "demo", 300).columns[1:]}
+    assert devices == {"a CPU", "a GPU"} and evidence.records(store, "demo")["at_once"].max() == 2
+
+
 def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
     record(store, planned()[0], environment={"precision": "bf16"})
     record(store, planned(precision="fp32")[0], environment={"precision": "fp32"})

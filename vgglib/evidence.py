@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from vgglib import arithmetic, experiments, planner, verdict_tables
@@ -48,8 +49,10 @@ def records(store: Store, preset: str) -> pd.DataFrame:
 
     Columns `experiment` (the training), `preset`, `run_id`, `status`, `by_hand` (not in the preset's own plan),
     `n_images`, `epochs` (that were done), `images_per_second` and `peak_share` (medians of the epochs; not a number
-    where the record does not say), `arithmetic` (the precision, and the units that computed it where those have
-    another) and the record's environment, of which `training_seconds` is the same in every record of one training.
+    where the record does not say, or the peak was measured on a GPU that others used, too), `at_once` (how many of the
+    preset's trainings went on at one time on that device, itself included, at most), `arithmetic` (the precision, and
+    the units that computed it where those have another) and the record's environment, of which `training_seconds` is
+    the same in every record of one training.
     Raises ValueError for a record that was altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
@@ -57,7 +60,23 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     found = [_line(record, planned) for record in trained_here]
     if not found:
         raise ValueError(f"preset {preset} has no records in {store.root}: run it first.")
-    return pd.DataFrame(found)
+    lines = pd.DataFrame(found)
+    lines["at_once"] = lines["experiment"].map(_at_once(lines))
+    lines["peak_share"] = lines["peak_share"].mask((lines["device"] == "cuda") & (lines["at_once"] > 1))
+    return lines
+
+
+def _at_once(lines: pd.DataFrame) -> dict[Experiment, int]:
+    """How many trainings went on at one time at most while each did, on devices of one name. A training lasts until its
+    first test is done.
+    """
+    first = lines.sort_values("finished_utc").drop_duplicates("experiment")
+    device, begun, done = (first[key].to_numpy(str) for key in ("device_name", "started_utc", "finished_utc"))
+    # Row i, column j: training j began while i went on.
+    during = (begun[:, None] <= begun) & (begun < done[:, None]) & (device[:, None] == device)
+    np.fill_diagonal(during, True)
+    counts = during.sum(0)  # that went on when j began
+    return dict(zip(first["experiment"], (during * counts).max(1), strict=True))
 
 
 def _line(record: dict, planned: set[str]) -> dict:
@@ -126,22 +145,23 @@ def machines(store: Store) -> pd.DataFrame:
 
 
 def trainings(store: Store, preset: str) -> pd.DataFrame:
-    """A preset's trainings, a line per net, S, start, arithmetic and settings made by hand, with their means over the
-    seeds, for display. Columns that would be empty on every line are left out.
+    """A preset's trainings, a line per net, S, start, kind of device, arithmetic and settings made by hand, with their
+    means over the seeds, for display. Columns that would be empty on every line are left out.
     """
     found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
+    each["On"] = found["device"].map({"cpu": "CPU", "cuda": "GPU"})
     each["Arithmetic"] = found["arithmetic"]
     each["By hand"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
     lines = []
     for key, group in found.join(each).groupby(list(each), sort=False):
-        epochs = group["epochs"]
         lines.append(
             {
                 **dict(zip(each, key, strict=True)),
                 "Trainings": len(group),
-                "Epochs": str(epochs.min()) if epochs.nunique() == 1 else f"{epochs.min()} to {epochs.max()}",
+                "Epochs": _span(group["epochs"]),
+                "At once": _span(group["at_once"]),
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
                 "Images a second": f"{group['images_per_second'].median():,.0f}",
                 "Of the peak": "-" if group["peak_share"].isna().all() else f"{group['peak_share'].median():.0%}",
@@ -153,11 +173,17 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
 
 
+def _span(values: pd.Series) -> str:
+    return str(values.min()) if values.nunique() == 1 else f"{values.min()} to {values.max()}"
+
+
 def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.DataFrame:
     """Minutes that Table 3's trainings of each net would take with `preset` and so many training images, for display: a
-    column per device and arithmetic of the records of preset `measured_on`, at the multiply-adds a second there.
+    column per device and arithmetic of the records of preset `measured_on`, at the multiply-adds a second there. A GPU
+    that several trainings used at once says nothing of one.
     """
     found = records(store, measured_on).drop_duplicates("experiment")
+    found = found[(found["device"] != "cuda") | (found["at_once"] == 1)].copy()
     crops = found["experiment"].map(planner.crop_macs)
     found["macs"] = TRAINING_PASSES * crops * found["images_per_second"]
     found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s), " + found["arithmetic"]
