@@ -13,8 +13,6 @@ from benchmarks import images
 from benchmarks.cases import OURS, Case, LeftOut, Settings
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from benchmarks.rivals import Work
     from vgglib.experiments import Experiment
 
@@ -230,22 +228,10 @@ def _step(given: Work, contender: str) -> dict:
     devices.prepare(given.threads)
     devices.exact(given.where)
     net = timing.net(given.net, given.width, given.crop, given.classes)
-    if contender == COMPILED:
-        _compile(net, given)
     precision = devices.precision("auto", given.where)
+    how = {"captures": contender != EAGER, "compiled": contender == COMPILED}
+    if how["compiled"] and not devices.compiles(given.where, precision):
+        raise LeftOut("torch.compile needs bf16 units, and a C++ compiler and Python's headers, or triton on a GPU.")
     for _ in range(2):  # memory settles during the first steps
-        found = timing.step_seconds(net, given.batch, given.where, precision, captures=contender != EAGER)
+        found = timing.step_seconds(net, given.batch, given.where, precision, **how)
     return {"value": given.batch / found["training"]}
-
-
-def _compile(net: nn.Module, given: Work) -> None:
-    """By torch.compile, in place; LeftOut where it cannot."""
-    from importlib.util import find_spec
-
-    from vgglib import devices
-
-    precision = devices.precision("auto", given.where)
-    able = devices.compiles(given.where, precision) if given.where.type == "cpu" else find_spec("triton")
-    if not able:
-        raise LeftOut("torch.compile needs bf16 units, a C++ compiler and Python's headers, or triton on a GPU.")
-    net.compile()

@@ -47,11 +47,13 @@ def test_a_net_of_which_one_seed_was_done_in_both_does_not_count(store):
     assert set(found["net"]) == {"A"} and arithmetic.finding(found).startswith("the same in both")
 
 
-def test_another_device_and_rounded_gradients_make_no_pair(store):
+def test_another_device_and_other_roundings_make_no_pair(store):
     trained(store, "bf16", {0: 10.0, 1: 11.0}, where={"device": "cuda"})
     trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32")
     trained(store, "bf16", {0: 10.0, 1: 11.0}, net="D", where={"bf16_gradients": True})
     trained(store, "fp32", {0: 10.0, 1: 11.0}, net="D", asked="fp32")
+    trained(store, "bf16", {0: 10.0, 1: 11.0}, net="E", where={"updates_compiled": True})
+    trained(store, "fp32", {0: 10.0, 1: 11.0}, net="E", asked="fp32")
     assert arithmetic.pairs(store, "demo").empty
 
 

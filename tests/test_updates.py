@@ -1,10 +1,15 @@
+from itertools import repeat
+
 import pytest
 import torch
 
 from vgglib import devices, train, updates
+from vgglib.augment import draw, generator
+from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Experiment
+from vgglib.models import VGG, initialise
 
-GPU = torch.device("cuda")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU, and there is none here.")
 
 
@@ -57,3 +62,57 @@ def test_a_training_resumed_on_a_gpu_ends_with_the_same_bits(two_colours, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         train.train(experiment(), two_colours, GPU, path, report=kill)
     assert all(map(torch.equal, weights(whole), weights(train.train(experiment(), two_colours, GPU, path))))
+
+
+@needs_gpu
+def test_compiled_updates_are_the_same_twice_and_drop_anew_each_time(two_colours):
+    devices.exact(GPU)
+    first, second = (train.train(experiment(), two_colours, GPU, compiled=True) for _ in range(2))
+    assert all(map(torch.equal, weights(first), weights(second)))
+    # Weights that hardly move, one batch again and again: what changes is what was dropped.
+    made = updates_of(two_colours, GPU, compiled=True, rate=1e-12)
+    batch = repeat(next(crops(two_colours.train.to(GPU), two_colours)))
+    scores = [made(batch, seed)[0].clone() for seed in (0, 1, 2, 3, 4, 5, 4)]
+    assert torch.equal(scores[4], scores[6]) and not torch.equal(scores[4], scores[5])
+
+
+@pytest.mark.skipif(not devices.compiles(CPU), reason="no C++ compiler or no headers of Python")
+def test_compiled_updates_differ_by_rounding(two_colours):
+    moved = []
+    for compiled in (False, True):
+        made = updates_of(two_colours, CPU, compiled, rate=0.02)
+        before = [weight.detach().clone() for weight in made.model.parameters()]
+        source = crops(two_colours.train, two_colours)
+        for seed in range(2):
+            made(source, seed)
+        moved.append([now.detach() - then for now, then in zip(made.model.parameters(), before, strict=True)])
+    for plain, fused in zip(*moved, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=1e-3, atol=1e-3 * plain.abs().max().item())
+
+
+def test_updates_that_cannot_be_compiled_are_refused(two_colours, monkeypatch):
+    with pytest.raises(ValueError, match="a batch in one pass: leave --compile out"):
+        updates_of(two_colours, CPU, compiled=True, division=Division(images_per_pass=8))
+    monkeypatch.setattr(devices, "compiles", lambda where, precision: False)
+    with pytest.raises(ValueError, match="updates in fp32 cannot be compiled on this cpu"):
+        updates_of(two_colours, CPU, compiled=True)
+
+
+def updates_of(images, where, compiled, rate=0.02, division=ALONE):
+    """Updates of a small net A without dropout on a CPU, and with it on a GPU, 16 images each."""
+    model = initialise(VGG("A", 2, 1 / 16, 32, 0.5 if where == GPU else 0.0), "he-fan-out", 0).to(where).train()
+    return updates.Updates(
+        model=model,
+        optimiser=torch.optim.SGD(model.parameters(), rate, 0.9, fused=True),
+        labels=images.train.labels.to(where),
+        mean_rgb=images.mean_rgb,
+        precision="fp32",
+        division=division,
+        batch=16,
+        compiled=compiled,
+    )
+
+
+def crops(split, images):
+    drawn = (draw(images, split, torch.arange(16), 32, generator(step)) for step in range(9))
+    return split.crops(drawn, 32)

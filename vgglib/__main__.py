@@ -140,6 +140,12 @@ def run(
     bf16_gradients: Annotated[
         bool, typer.Option("--bf16-gradients", help="Under torchrun: send gradients rounded to bf16.")
     ] = False,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Fuse the updates' kernels, which takes about half a minute for each net: for a GPU."
+        ),
+    ] = False,
 ) -> None:
     """Train and evaluate what a table needs and has not been run, then print the table."""
     for name, value in (("threads", threads), ("jobs", jobs), ("images-per-pass", images_per_pass)):
@@ -155,6 +161,7 @@ def run(
         entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, backend=backend, scheduler=scheduler,
         results=results, skip_bad_images=skip_bad_images, decoder=decoder, retry_failed=retry_failed,
         max_minutes=max_minutes, images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
+        compiled=compiled,
     )  # fmt: skip
     from vgglib import distributed
 

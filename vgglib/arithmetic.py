@@ -12,6 +12,7 @@ from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, equivalence_p, lower
 from vgglib.tables import mean_interval
 
 BOTH = ["bf16", "fp32"]
+OTHERWISE = ("bf16_gradients", "updates_compiled")  # trainings that round elsewhere, too
 ALL = "mean of the nets"
 
 
@@ -26,15 +27,17 @@ def pairs(store: Store, preset: str) -> pd.DataFrame:
     have the same digest of the images: earlier, pictures that were drawn on another processor differed in rounding.
 
     Whichever precision was asked for, the record says which it was. Trainings on several devices that rounded their
-    gradients, and nets of which a single seed was done in both, are left out. Raises ValueError for a record that was
-    altered.
+    gradients, those whose updates were compiled, and nets of which a single seed was done in both, are left out. Raises
+    ValueError for a record that was altered.
     """
     found: dict[tuple, dict[str, dict]] = {}
     seeds = store.seeds(preset)
     for asked in ("auto", *BOTH) if seeds else ():
         for run in runs(plan(preset, "3", seeds=seeds, train_scales=["256"], precision=asked)):
             record = store.read(run)
-            if record is None or record["status"] != "done" or record["environment"].get("bf16_gradients"):
+            if record is None or record["status"] != "done":
+                continue
+            if any(record["environment"].get(key) for key in OTHERWISE):
                 continue
             key = (run.experiment.net, run.experiment.seed, record["environment"]["device"])
             found.setdefault(key, {}).setdefault(record["environment"]["precision"], record)

@@ -15,6 +15,7 @@ DEVICES = {"cpu": "the processor", "cuda": "the GPU"}
 LRN = "*A-LRN*"  # the cases in which ours is A-LRN, and net A stands beside it
 NET_A = f"{OURS}, net A"
 STEP = "a step on a ready batch, "  # begins the names of cases without stored images
+COMPILED = "compiled"  # ours with `torch.compile`
 BEFORE = f"{OURS} at "  # begins the name of a contender that is this project at an earlier commit
 PART = " alone"  # ends the name of a contender that does only a part of the work
 EXTRAS = {  # further values of a measurement: the column they get, and what to multiply them with

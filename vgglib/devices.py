@@ -10,6 +10,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -93,13 +94,15 @@ def autocast(resolved: str, where: torch.device) -> Iterator[None]:
 
 
 def compiles(where: torch.device, resolved: str = "fp32") -> bool:
-    """Whether `torch.compile` can build code for this CPU: it takes a C++ compiler, Python's headers, and a precision
-    with `units` of its own, since compiled code leaves out the roundings to another.
+    """Whether `torch.compile` can build code for this device. It takes a precision with `units` of its own, since
+    compiled code leaves out the roundings to another, and triton for a GPU, or a C++ compiler and Python's headers.
     """
     if units(resolved, where) != resolved:
         return False
+    if where.type == "cuda":
+        return find_spec("triton") is not None
     compiler = any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++"))))
-    return where.type == "cpu" and compiler and Path(sysconfig.get_path("include"), "Python.h").exists()
+    return compiler and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def prepare(threads: int | None) -> None:

@@ -48,6 +48,7 @@ def run(
     max_minutes: float = math.inf,
     images_per_pass: int | None = None,
     bf16_gradients: bool = False,
+    compiled: bool = False,
     display: Silent | None = None,
 ) -> pd.DataFrame:
     """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it.
@@ -57,10 +58,10 @@ def run(
     takes them in turn. With the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at the
     address `scheduler` or one that is started on this host; `backends` says what its hosts must have in common.
     Processes that torchrun started train and test every net together; `images_per_pass` and `bf16_gradients` are as in
-    `distributed.Division`, `decoder` as in `data.load`. A failed run counts as an outcome and is not repeated unless
-    `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may share
-    a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training, for a
-    data or results folder, or a cluster, that will not do.
+    `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`. A failed run counts as an
+    outcome and is not repeated unless `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call
+    goes on. Several callers may share a results folder: what one is at, the others leave to it. Raises ValueError or
+    OSError, before any training, for a data or results folder, or a cluster, that will not do.
     """
     backends.check(backend, scheduler)
     if distributed.started() and backend != "loky":
@@ -91,7 +92,7 @@ def run(
                 _check_precision(records.values(), where)
                 threads = threads or (1 if pool else devices.cores())
                 at = device if scheduler else str(where)
-                worker = _Worker(images, at, threads, store, stop_at, retry_failed, division)
+                worker = _Worker(images, at, threads, store, stop_at, retry_failed, division, compiled)
                 with display or fitting() if division.first else Silent() as shown:
                     shown.plan({task.name: sum(_work(task, images)) for task in tasks})
                     _execute_all(tasks, worker, pool, shown)
@@ -228,6 +229,7 @@ class _Worker:
     stop_at: float
     retry_failed: bool
     division: Division = ALONE
+    compiled: bool = False
 
     def __call__(self, task: _Task, send: Callable[[Event], None], wait: bool) -> bool:
         """Do a task. True when another process is at it, or at one that comes before; with `wait` it is awaited."""
@@ -268,7 +270,7 @@ class _Worker:
             return
         send(Event(task.name, "started"))
         evaluated: list[float] = []
-        record = _Record(task.run, self.images, where, self.division)
+        record = _Record(task.run, self.images, where, self.division, self.compiled)
         work = _work(_Task(task.run, tuple(missing)), self.images)
 
         def report(progress: Progress) -> None:
@@ -309,6 +311,7 @@ class _Worker:
             report,
             self.stop_at,
             self.division,
+            self.compiled,
         )
 
     def _looked(self, name: str, run: Run, send: Callable[[Event], None], done: float, own: float):
@@ -333,7 +336,15 @@ class _Worker:
         record = self.store.read(donor)
         if not self.division.agree(path.exists() and not (record is not None and record["status"] == "failed")):
             raise _NoDonor
-        return train(donor.experiment, self.images, where, path, stop_at=self.stop_at, division=self.division).model
+        return train(
+            donor.experiment,
+            self.images,
+            where,
+            path,
+            stop_at=self.stop_at,
+            division=self.division,
+            compiled=self.compiled,
+        ).model
 
 
 class _NoDonor(Exception):
@@ -343,8 +354,9 @@ class _NoDonor(Exception):
 class _Record:
     """The contents of records of one training, apart from the digests that the store adds."""
 
-    def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division):
+    def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division, compiled: bool):
         self.images, self.where, self.division, self.experiment = images, where, division, run.experiment
+        self.updates_compiled = compiled
         self.precision = devices.precision(run.experiment.precision, where)
         self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), commit()
 
@@ -360,7 +372,8 @@ class _Record:
             split = split.subset(self.division.share(len(split)))
         split = split.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
         shapes = len(split.sizes.unique(dim=0)) if protocol.method == "dense" else 1
-        compiled = devices.compiles(self.where, self.precision) and work / shapes >= COMPILE_FROM
+        on_cpu = self.where.type == "cpu"
+        compiled = on_cpu and devices.compiles(self.where, self.precision) and work / shapes >= COMPILE_FROM
         try:
             own = posteriors(
                 trained.model,
@@ -422,6 +435,7 @@ class _Record:
                 "units": devices.units(self.precision, self.where),
                 "processes": self.division.count,
                 "images_per_pass": self.division.images_per_pass,
+                "updates_compiled": self.updates_compiled,
                 "bf16_gradients": self.division.bf16_gradients and self.division.count > 1,
                 **self.commit,
                 "data_sha256": self.images.digest,

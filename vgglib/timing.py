@@ -113,11 +113,11 @@ def layer_times(model: VGG, batch_size: int, where: torch.device, precision: str
 
 
 def step_seconds(
-    model: VGG, batch_size: int, where: torch.device, precision: str, captures: bool = True
+    model: VGG, batch_size: int, where: torch.device, precision: str, captures: bool = True, compiled: bool = False
 ) -> dict[str, float]:
     """Seconds of a step on a batch of random crops: "training" (forward, backward, update) and "testing" (forward).
 
-    The update is the one that trains (`updates.Updates`); `captures` as there.
+    The update is the one that trains (`updates.Updates`); `captures` and `compiled` as there.
     """
     model = model.to(where, memory_format=torch.channels_last).train()
     classes, size = model.head["fc8"].out_features, model.input_size
@@ -134,6 +134,7 @@ def step_seconds(
         division=ALONE,
         batch=batch_size,
         captures=captures,
+        compiled=compiled,
     )
     for _ in range(WARM_UP):
         updates(repeat((drawn, pixels)), seed=0)

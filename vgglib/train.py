@@ -91,9 +91,10 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
     stop_at: float = math.inf,
     division: Division = ALONE,
+    compiled: bool = False,
 ) -> Trained:
     """Train one net; the result depends on the experiment, the images, the kind of device, its units and the number of
-    threads alone, and on `division` only by rounding.
+    threads alone, and on `division` only by rounding. `compiled` is as in `updates.Updates`.
 
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
@@ -101,9 +102,10 @@ def train(
     epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. `report` is called
     about once a second. `stop_at` is a `time.time()` after which no step begins. Of several processes, which all call
     this, the first writes and reports.
-    Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images.
+    Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images, and where the updates
+    cannot be compiled.
     """
-    training = _Training(experiment, images, device, checkpoint, report, stop_at, division)
+    training = _Training(experiment, images, device, checkpoint, report, stop_at, division, compiled)
     training.begin(donor)
     while rate := training.next_learning_rate():
         training.epoch(rate)
@@ -128,6 +130,7 @@ class _Training:
     report: Callable[[Progress], None]
     stop_at: float
     division: Division
+    compiled: bool
     history: list[Epoch] = field(default_factory=list)
     signal: dict[str, float] = field(default_factory=dict)
     begun: _Begun = field(default_factory=_Begun)
@@ -236,6 +239,7 @@ class _Training:
             precision=self.precision,
             division=self.division,
             batch=self.batch,
+            compiled=self.compiled,
         )
         self.macs_per_image = TRAINING_PASSES * macs(self.model.config, plan.crop, len(self.images.class_names))
         self.peak = peak_once(self.device, self.precision, torch.get_num_threads())
@@ -337,7 +341,8 @@ class _Training:
     def _identity(self) -> dict:
         """What a checkpoint must have in common with the training that takes it up."""
         rounded = ", gradients in bf16" if self.division.bf16_gradients else ""
-        arithmetic = f"{self.precision} on {self.device.type}{rounded}"
+        compiled = ", compiled" if self.compiled else ""
+        arithmetic = f"{self.precision} on {self.device.type}{rounded}{compiled}"
         return {"experiment": as_dict(self.experiment), "data": self.images.digest, "arithmetic": arithmetic}
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -27,6 +27,9 @@ class Updates:
     Small nets leave a GPU waiting for Python, so with `captures` one process with one pass a batch captures an update
     as a CUDA graph and replays it: the same kernels on the same numbers, bit for bit. The learning rate is a constant
     of the graph, which is captured anew when the optimiser has another.
+
+    With `compiled` they are built by `torch.compile`, which fuses what surrounds the products: with other roundings,
+    and other masks of dropout. Raises ValueError where that cannot be done.
     """
 
     model: VGG
@@ -37,14 +40,16 @@ class Updates:
     division: Division
     batch: int
     captures: bool = True
+    compiled: bool = False
 
     def __post_init__(self):
         self.device = self.labels.device
         self.mean_rgb = self.mean_rgb.to(self.device)
-        self.net = self.division.parallel(self.model, self.device)
         self.passes = self.division.passes(self.batch)
+        alone = self.division.count == len(self.passes) == 1
+        self.net = self._compiled(alone) if self.compiled else self.division.parallel(self.model, self.device)
         self.total = torch.zeros((), device=self.device)
-        self.captures &= self.device.type == "cuda" and self.division.count == len(self.passes) == 1
+        self.captures &= self.device.type == "cuda" and alone
         self.eager = 0  # updates so far that were no replay
         self.graph: _Graph | None = None
 
@@ -70,6 +75,17 @@ class Updates:
                 self.graph = None  # its memory serves the next
                 self.graph = _Graph(self._update, inputs, rates)
             return [self.graph.replay(inputs)]
+
+    def _compiled(self, alone: bool) -> Callable[[Tensor], Tensor]:
+        if not alone:
+            raise ValueError("compiled updates take one process, and a batch in one pass: leave --compile out.")
+        if not devices.compiles(self.device, self.precision):
+            raise ValueError(
+                f"updates in {self.precision} cannot be compiled on this {self.device.type} (it takes units for them, "
+                "and triton on a GPU, or else a C++ compiler and Python's headers): leave --compile out."
+            )
+        torch._dynamo.reset()  # it compiles a function eight times at most, and every net before counts
+        return torch.compile(self.model, dynamic=False)
 
     def _pass(self, crops: Iterator[tuple[Draws, Tensor]], seed: int, number: int) -> Tensor:
         rows = self.passes[number]
