@@ -56,6 +56,32 @@ def test_measured_speeds_become_days():
     assert table.iloc[0].tolist() == ["A", "2.50", "8.00", f"{days:,.1f}"]
 
 
+def test_updates_timed_on_a_gpu_become_hours():
+    name = "a step on a ready batch, net D, 224 pixels, width 1"
+    rounds = [("this project", 3000.0), ("this project", 1000.0), ("compiled", 4000.0)]
+    case = {
+        "name": name,
+        "contenders": ["this project", "compiled"],
+        "environment": {"device_name": "a GPU"},
+        "measurements": [{"contender": way, "round": 0, "values": {"value": rate}} for way, rate in rounds],
+    }
+    other = {**case, "name": name.replace("224", "56")}
+    records = {"training": [{"device": "cpu", "cases": [case]}, {"device": "cuda", "cases": [other, case]}]}
+    table = full_size.on_gpus(records)
+    # 74 epochs of 1,281,167 images at a median of 2000 a second; 6 operations for each multiply-add of a test.
+    trillions = 6 * macs(config("D"), 224) * 2000 / 1e12
+    hours = 74 * 1_281_167 / 2000 / 3600
+    assert table.iloc[0].tolist() == [
+        "a GPU",
+        "replayed as a CUDA graph",
+        "2,000",
+        f"{trillions:,.0f}",
+        f"{hours:,.1f}",
+    ]
+    assert table.iloc[1].tolist()[1:3] == ["compiled", "4,000"] and len(table) == 2
+    assert full_size.on_gpus({"training": []}).empty
+
+
 def test_memory_holds_more_of_a_shallow_net():
     table = full_size.largest_batches().set_index("Net")
     found = table.apply(lambda column: column.str.replace(",", "").astype(int))

@@ -7,7 +7,7 @@ from statistics import median
 
 import pandas as pd
 
-from vgglib import cost, experiments, paper, planner
+from vgglib import bench, bench_page, cost, experiments, paper, planner
 from vgglib.configs import config
 from vgglib.experiments import Entry, Run
 from vgglib.metrics import interval_percent
@@ -16,7 +16,7 @@ from vgglib.speed import Speed
 
 PRESET = "imagenet"
 NETS = ("A", "B", "C", "D", "E")
-SUSTAINED = (10, 50, 200)  # trillions of operations a second, two for a multiply-add
+SUSTAINED = (10, 50, 200, 400)  # trillions of operations a second, two for a multiply-add
 # Devices as they are sold together: trillions of operations a second that one may sustain, and what its link to the
 # others carries, in gigabytes a second.
 MACHINES = {"slow cards, PCIe": (50, 16), "fast cards, NVLink": (200, 200)}
@@ -88,6 +88,29 @@ def on_this_device(speed: Speed) -> pd.DataFrame:
                 "Days for 74 epochs": f"{seconds / 86400:,.1f}",
             }
         )
+    return pd.DataFrame(lines)
+
+
+def on_gpus(records: bench_page.Records) -> pd.DataFrame:
+    """What `vgg bench training --device cuda` timed of net D's updates at full size, by device and way to compute them,
+    for display; empty where it has not.
+    """
+    run, lines = first_stage("D"), []
+    images = run.experiment.epochs * planner.ILSVRC[0]
+    operations = 2 * planner.training_macs(run, planner.ILSVRC[0]) / images
+    name = f"{bench_page.STEP}net D, {run.experiment.crop} pixels, width 1"
+    found = [(record, case) for record in records["training"] if record["device"] == "cuda" for case in record["cases"]]
+    for record, case in found:
+        for way in case["contenders"] if case["name"] == name else ():
+            rate = bench.values(record).query("case == @name and contender == @way")["value"].median()
+            line = {
+                "Device": case["environment"]["device_name"],
+                "Updates": "replayed as a CUDA graph" if way == bench.OURS else way,
+                "Images a second": f"{rate:,.0f}",
+                "Trillion operations a second": f"{operations * rate / 1e12:,.0f}",
+                f"Hours for {run.experiment.epochs} epochs": f"{images / rate / 3600:,.1f}",
+            }
+            lines.append(line)
     return pd.DataFrame(lines)
 
 
