@@ -122,7 +122,7 @@ def test_trainings_at_one_time_are_counted_on_each_device(store):
     record(store, planned(table="crops", nets=["D"])[0], environment={**times(1, 9), "device_name": "a GPU"})
     table = evidence.trainings(store, "demo")
     assert table["At once"].tolist() == ["2", "2", "2", "1", "1"]
-    assert table["On"].tolist() == ["GPU", "GPU", "GPU", "GPU", "CPU"]
+    assert table["Arithmetic"].tolist() == [*["bf16, GPU"] * 4, "bf16"]
     assert table["Of the peak"].tolist() == ["-", "-", "-", "20%", "20%"]
     # Speeds of a shared GPU are not for planning: D has the GPU's column to itself, E the CPU's.
     devices = {line.split(",")[0] for line in evidence.minutes(store, "demo", "demo", 300).columns[1:]}
@@ -146,7 +146,12 @@ def test_trainings_of_another_length_have_a_line_of_their_own(store):
 
 def test_columns_that_say_nothing_are_left_out(store):
     record(store, planned()[0])
-    assert not {"By hand", "Of the peak"} & set(evidence.trainings(store, "demo"))
+    empty = {"By hand", "Of the peak", "At once"}
+    assert not empty & set(evidence.trainings(store, "demo"))
+    record(store, planned(nets=["D"])[0])  # at the same time, on another core
+    assert not empty & set(evidence.trainings(store, "demo"))
+    record(store, planned("tiny-imagenet")[0], environment={"device": "cuda"})
+    assert not empty & set(evidence.trainings(store, "tiny-imagenet"))
 
 
 def test_tests_on_crops_have_a_command_of_their_own(store):

@@ -151,8 +151,7 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
     found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
-    each["On"] = found["device"].map({"cpu": "CPU", "cuda": "GPU"})
-    each["Arithmetic"] = found["arithmetic"]
+    each["Arithmetic"] = found["arithmetic"] + found["device"].map({"cpu": "", "cuda": ", GPU"})
     each["By hand"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
     lines = []
     for key, group in found.join(each).groupby(list(each), sort=False):
@@ -168,7 +167,10 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(lines)
-    table = table.drop(columns=[column for column in ("By hand", "Of the peak") if set(table[column]) == {"-"}])
+    says_nothing = {"By hand": {"-"}, "Of the peak": {"-"}, "At once": {"1"}}
+    if set(found["device"]) == {"cpu"}:  # each training had a core, or more, to itself
+        says_nothing["At once"] = set(table["At once"])
+    table = table.drop(columns=[column for column, values in says_nothing.items() if set(table[column]) == values])
     places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
 
