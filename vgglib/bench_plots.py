@@ -85,9 +85,12 @@ def _curve(axes: Axes, rows: pd.DataFrame, name: str) -> None:
 
 
 def _plain(axes: Axes, which: str, low: float, high: float) -> None:
-    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, in plain numbers."""
+    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, or at every digit of a short one, in plain
+    numbers.
+    """
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    digits = (1, 2, 5) if high >= WIDE * low else range(1, 10)
+    ticks = [round(digit * 10.0**power, 9) for power in powers for digit in digits]
     ticks = [tick for tick in ticks if low <= tick <= high]
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator(ticks))
