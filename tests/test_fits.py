@@ -38,6 +38,21 @@ def test_losses_and_errors_are_means_over_the_seeds(rows):
     assert fits.shown(fits.of(rows))["95 % interval over seeds"].tolist()[1:] == ["-", "70.0 to 70.0", "-"]
 
 
+def test_scales_are_compared_on_seeds_that_have_them_all():
+    def tested(net, seed, table, scales, error):
+        return row(net, seed, 1.0, error, table=table, test_scales=scales)
+
+    alone = [
+        tested("D", seed, "scales", q, error + seed)
+        for seed in (0, 2)
+        for q, error in zip(("224", "256", "288"), (10.0, 20.0, 30.0), strict=True)
+    ]
+    averaged = [tested("D", seed, "4", "224 256 288", 40.0 + seed) for seed in (0, 1, 2)]
+    lone = [tested("D", 1, "scales", "224", 99.0), tested("E", 0, "4", "224 256 288", 99.0)]
+    (line,) = fits.by_scale(pd.DataFrame([*alone, *averaged, *lone])).to_dict("records")
+    assert list(line.values()) == ["D", "256", 2, "11.0", "21.0", "31.0", "41.0"]
+
+
 def test_what_is_found_tells_fit_from_error(rows):
     assert fits.finding(fits.of(rows)) == (
         "Beside A: E err more and have a higher training loss; D err more, with no higher training loss; B err no more."

@@ -177,3 +177,19 @@ def test_a_page_says_what_is_missing(store, monkeypatch):
     assert "preset smoke" in nothing and "with multi-crop evaluation: fewer" in no_crops and "dense" not in no_crops
     assert summary[:2] == ["Evaluation", "Averaged"] and exchanges == ["Exchanged", "Difference", "dense"]
     assert "fewer than two of the seeds 0 have records" in one_seed
+
+
+def test_every_two_nets_of_the_first_stage_by_pencil(store):
+    for net, seed in (("D", 0), ("D", 1), ("E", 0), ("E", 1)):
+        posteriors = [[0.4, 0.6] if image in WRONG[net, seed] else [0.9, 0.1] for image in range(4)]
+        put(store, plan("smoke", "3", [net], [seed], ["256"]), posteriors)
+    put(store, plan("smoke", "3", ["A"], [2], ["256"]), [[0.9, 0.1]] * 4)  # no other net has its seed
+    (line,) = fusions.first_stage(store, "smoke").to_dict("records")
+    # Seed 0: the pair errs on image 0 as E does, 25 against 25; seed 1: on 1 as D does, 25 against 25.
+    assert line == {
+        "Averaged": "D and E",
+        "Seeds": 2,
+        "Top-1 error": "25.00",
+        "Less that of the better net": "+0.00 (+0.00 to +0.00)",
+    }
+    assert fusions.first_stage(Store(store.root / "none"), "smoke").empty

@@ -1,4 +1,4 @@
-"""Whether deep nets err more because they fit their training images less, or although they fit them: S = Q = 256."""
+"""Why nets err more or less than others: how well they fit their training images, and at which Q they are tested."""
 
 from __future__ import annotations
 
@@ -42,6 +42,27 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "95 % interval over seeds": interval,
         }
     )
+
+
+def by_scale(rows: pd.DataFrame) -> pd.DataFrame:
+    """For display, top-1 errors (%) at each of Table 4's test scales by itself and of their averaged posteriors, a line
+    per net and S: means over the seeds that have all four.
+    """
+    done = rows[rows["status"] == "done"]
+    alone = done[done["table"] == "scales"].groupby(["net", "train_scale", "seed"])
+    errors = {key: dict(zip(own["test_scales"], own["top1_error_percent"], strict=True)) for key, own in alone}
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for row in done[done["table"] == "4"].itertuples():
+        own = errors.get((row.net, row.train_scale, row.seed), {})
+        if set(row.test_scales.split()) == set(own):
+            each = [own[q] for q in sorted(own, key=int)]
+            found.setdefault((row.net, row.train_scale), []).append([*each, row.top1_error_percent])
+    lines = []
+    for (net, scale), values in found.items():
+        means = [f"{sum(column) / len(values):.1f}" for column in zip(*values, strict=True)]
+        names = ("Smallest Q", "Middle Q", "Largest Q", "All three")
+        lines.append({"Net": net, "S": scale, "Seeds": len(values), **dict(zip(names, means, strict=True))})
+    return pd.DataFrame(lines)
 
 
 def finding(found: pd.DataFrame) -> str:

@@ -131,6 +131,44 @@ def exchanges(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def first_stage(store: Store, preset: str) -> pd.DataFrame:
+    """For display, every two of Table 3's nets trained at S = 256 and tested densely at Q = 256, averaged seed by seed:
+    a line for each pair that has a seed in common, the least error first.
+
+    Raises ValueError as `rows`.
+    """
+    found: dict[str, dict[int, np.ndarray]] = {}
+    labels = []
+    for entry in plan(preset, "3", seeds=store.seeds(preset) or None, train_scales=["256"]):
+        if _done(store, entry):
+            posteriors, own = store.posteriors(entry.runs[0])
+            found.setdefault(entry.net, {})[entry.seed] = posteriors
+            labels.append(own)
+    lines = []
+    for pair in combinations(found, 2):
+        seeds = sorted(set(found[pair[0]]) & set(found[pair[1]]))
+        if seeds:
+            shared = shared_labels(labels, f"the nets of preset {preset}")
+            alone = [[error_percent(found[net][seed], shared) for net in pair] for seed in seeds]
+            both = [error_percent(mean_posteriors([found[net][seed] for net in pair]), shared) for seed in seeds]
+            lines.append((" and ".join(pair), np.array(both), np.min(alone, 1)))
+    return pd.DataFrame(
+        [
+            {
+                "Averaged": names,
+                "Seeds": len(both),
+                "Top-1 error": f"{both.mean():.2f}",
+                "Less that of the better net": _over_seeds(pd.Series(both - better)),
+            }
+            for names, both, better in sorted(lines, key=lambda line: line[1].mean())
+        ]
+    )
+
+
+def _over_seeds(values: pd.Series) -> str:
+    return f"{values.mean():+.2f}" if len(values) < 2 else _with_interval(values.mean(), values, "+.2f")
+
+
 def _with_interval(
     mean: float, values: pd.Series, form: str, limits: tuple[float, float] = (-math.inf, math.inf)
 ) -> str:

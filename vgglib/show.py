@@ -139,8 +139,9 @@ def _listed(values: pd.Series) -> str:
     return ", ".join(map(str, sorted(set(values))))
 
 
-def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
-    """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to.
+def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> None:
+    """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to. A page on
+    several presets says in the caption `whose` table it is, such as "preset demo".
 
     Lines of nets that no row is about are left out, since they may well have been run: they were not asked for.
     Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
@@ -151,7 +152,8 @@ def the_table(rows: pd.DataFrame, name: str | None = None) -> None:
             f"the table is {' or '.join(map(str, own))}: name one of {', '.join(tables.BY_NAME)} after the rows."
         )
     found = tables.BY_NAME[own[0]](rows)
-    caption = f"{tables.TITLES[own[0]]}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
+    title = ", ".join(filter(None, (tables.TITLES[own[0]], whose)))
+    caption = f"{title}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
     caption += "; difference: ours - the paper's." if "top1_difference" in found else "."
     text = tables.shown(found)
     net = next((column for column in ("net", "ensemble") if column in found), None)
