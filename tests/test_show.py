@@ -3,6 +3,7 @@ import io
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -167,6 +168,21 @@ def test_a_picture_stands_in_the_page_itself(capsys):
     show.explorer("<p>pick</p>")
     show.table(pd.DataFrame({"Net": ["<b>A</b>"]}), "Nets", escape=False)
     assert "<td><b>A</b></td>" in capsys.readouterr().out
+
+
+def test_a_plot_looks_the_same_in_fewer_bytes():
+    figure, axes = plt.subplots(figsize=(5, 3), dpi=110)
+    for curve in range(6):
+        axes.plot(np.sin(np.arange(200) / (9 + curve)) + curve, alpha=0.5)
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png")
+    plt.close(figure)
+    small = show._few_colours(whole)
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) for data in (whole.getvalue(), small)
+    )
+    assert len(small) < len(whole.getvalue()) / 2 and np.abs(before - after).max() < 32
+    assert (after[before.min(2) == 255] == 255).all()  # the dark mode turns white alone into its background
 
 
 def test_chance_depends_on_the_number_of_classes(shown):
