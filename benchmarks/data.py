@@ -150,9 +150,9 @@ def _ours(
     """
     from vgglib.augment import net_input
 
-    split = images.train.to(where)
+    split, mean = images.train.to(where), images.mean_rgb.to(where)
     epoch = _crops(images, split, size, scales, batch_size)
-    return lambda: (net_input(crops, draws.shift, images.mean_rgb) for draws, crops in epoch())
+    return lambda: (net_input(crops, draws.shift, mean) for draws, crops in epoch())
 
 
 def _crops(images: ImageSet, split, size: int, scales: tuple[int, int] | None, batch_size: int):

@@ -140,7 +140,7 @@ def ours(model: VGG, tested: Sequence[Run], images: Split, mean_rgb: Tensor, whe
     from vgglib import devices
     from vgglib.evaluate import posteriors
     from vgglib.planner import testing_macs
-    from vgglib.runner import COMPILE_FROM
+    from vgglib.runner import compiles_tests
 
     found = []
     for run in tested:
@@ -155,7 +155,7 @@ def ours(model: VGG, tested: Sequence[Run], images: Split, mean_rgb: Tensor, whe
             flip=protocol.flip,
             average=protocol.average,
             precision=precision,
-            compiled=devices.compiles(where, precision) and testing_macs(run, len(images)) / shapes >= COMPILE_FROM,
+            compiled=compiles_tests(where, precision, testing_macs(run, len(images)) / shapes),
         )
         found.append(own.astype(np.float16))
     return found

@@ -25,8 +25,8 @@ RIVALS = (
     "a tutorial's loop",
 )
 NET_A, TORCH_LRN = f"{OURS}, net A", "torch.nn.LocalResponseNorm"
-COMPILED, EAGER = "compiled", "update by update"
-STEP = "a step on a ready batch"
+COMPILED, EAGER = "compiled", "update by update"  # the first also in vgglib.bench_page, as the next
+STEP = "a step on a ready batch, "
 SIDES = {56: 64, 224: 256}  # of the stored images, for crops of so many pixels: S = 256 in the paper's units
 # Images a second: on two idle cores with AMX at width 1/4, on one H100 at full width.
 LIMITS = {("cpu", "A", 56): 3000.0, ("cpu", "D", 56): 1700.0, ("cuda", "D", 56): 45_000.0}
@@ -48,7 +48,7 @@ def cases(settings: Settings) -> list[Case]:
             Case(_name(settings, "net A-LRN beside net A", crop), (OURS, NET_A, TORCH_LRN), "images/s")
             for crop in _crops(settings)
         ),
-        *(Case(_name(settings, f"{STEP}, net {net}", crop), tuple(own), "images/s") for net, crop in places),
+        *(Case(_name(settings, f"{STEP}net {net}", crop), tuple(own), "images/s") for net, crop in places),
     ]
 
 
@@ -231,7 +231,7 @@ def _step(given: Work, contender: str) -> dict:
     precision = devices.precision("auto", given.where)
     how = {"captures": contender != EAGER, "compiled": contender == COMPILED}
     if how["compiled"] and not devices.compiles(given.where, precision):
-        raise LeftOut("torch.compile needs bf16 units, and a C++ compiler and Python's headers, or triton on a GPU.")
+        raise LeftOut("torch.compile needs bf16 units, a compiler, Python's headers, and on a GPU triton.")
     for _ in range(2):  # memory settles during the first steps
         found = timing.step_seconds(net, given.batch, given.where, precision, **how)
     return {"value": given.batch / found["training"]}

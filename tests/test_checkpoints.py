@@ -125,6 +125,10 @@ def other_arithmetic(path):
     altered(path, lambda tensors, state: state.update(arithmetic="bf16 on cuda"))
 
 
+def compiled_updates(path):
+    altered(path, lambda tensors, state: state.update(arithmetic=f"{state['arithmetic']}, compiled"))
+
+
 def other_history(path):
     altered(path, lambda tensors, state: state.update(history=[{"epoch": 1}]))
 
@@ -141,6 +145,7 @@ def other_history(path):
         (other_shape, r"has model.head.fc8.bias as torch.float32 of shape \(3,\) where the net has .* of \(2,\)"),
         (other_type, r"has model.head.fc8.bias as torch.float16 of shape \(2,\) where the net has torch.float32"),
         (other_images, r"c.safetensors belongs to another data \(ffffffffffff and now .*\): delete it, or keep"),
+        (compiled_updates, r"belongs to another arithmetic \(fp32 on cpu, compiled and now fp32 on cpu\)"),
         (other_arithmetic, r"belongs to another arithmetic \(bf16 on cuda and now fp32 on cpu\)"),
         (other_history, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
     ],

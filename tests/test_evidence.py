@@ -189,6 +189,19 @@ def test_a_command_for_all_of_a_plan_names_no_part(store):
     assert evidence.commands(store, "demo") == ["vgg run --preset demo --results again --seeds 0"]
 
 
+def test_compiled_trainings_have_a_line_and_a_command_of_their_own(store):
+    record(store, planned()[0])
+    record(store, planned(seeds=[1])[0], environment={"updates_compiled": True})
+    assert evidence.trainings(store, "demo")["Arithmetic"].tolist() == ["bf16", "bf16, compiled"]
+    plain, fused = evidence.commands(store, "demo")
+    assert "--compile" not in plain and "--compile --seeds 1 " in fused
+
+
+def test_a_commit_that_was_only_stated_is_shown_as_such(store):
+    record(store, planned()[0], environment={"dirty": None})
+    assert evidence.machines(store)["Commit"].tolist() == ["0123456, as stated"]
+
+
 def test_a_command_asks_by_name_for_what_auto_no_longer_means(store):
     record(store, planned(epochs=48)[0], environment={"precision": "fp32"})
     record(store, planned(epochs=48, seeds=[1])[0], environment={"precision": "fp32", "device": "cuda"})

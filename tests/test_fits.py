@@ -55,7 +55,7 @@ def test_scales_are_compared_on_seeds_that_have_them_all():
 
 def test_what_is_found_tells_fit_from_error(rows):
     assert fits.finding(fits.of(rows)) == (
-        "Beside A: E err more and have a higher training loss; D err more, with no higher training loss; B err no more."
+        "Beside A: E errs more, with a higher training loss; D errs more, with no higher training loss; B errs no more."
     )
     assert fits.finding(fits.of(rows[rows["net"] != "A"])) == "There is no net to compare with A."
     assert fits.of(rows.iloc[:0]).empty

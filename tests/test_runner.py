@@ -53,6 +53,15 @@ def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_
     assert store.checkpoint_path(runs[0]).exists()
 
 
+def test_updates_that_cannot_be_compiled_are_refused_before_any_training(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "compiles", lambda where, precision: False)
+    with pytest.raises(ValueError, match="cannot be compiled on this cpu"):
+        run(small(), results=tmp_path, compiled=True)
+    with pytest.raises(ValueError, match="a batch in one pass"):
+        run(small(), results=tmp_path, compiled=True, images_per_pass=8)
+    assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
+
+
 @pytest.mark.skipif(not devices.compiles(torch.device("cpu")), reason="no C++ compiler or no headers of Python")
 def test_a_long_test_is_compiled_and_says_so(images, tmp_path, monkeypatch):
     asked = []

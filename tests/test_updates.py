@@ -81,6 +81,7 @@ def test_compiled_updates_differ_by_rounding(two_colours):
     moved = []
     for compiled in (False, True):
         made = updates_of(two_colours, CPU, compiled, rate=0.02)
+        assert isinstance(made.net, torch._dynamo.OptimizedModule) == compiled
         before = [weight.detach().clone() for weight in made.model.parameters()]
         source = crops(two_colours.train, two_colours)
         for seed in range(2):

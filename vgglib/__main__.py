@@ -143,7 +143,9 @@ def run(
     compiled: Annotated[
         bool,
         typer.Option(
-            "--compile", help="Fuse the updates' kernels, which takes about half a minute for each net: for a GPU."
+            "--compile",
+            help="Fuse the updates' kernels, for some tens of seconds before the first: for long trainings on a GPU, in "
+            "one process, with batches in one pass.",
         ),
     ] = False,
 ) -> None:

@@ -12,13 +12,20 @@ from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, equivalence_p, lower
 from vgglib.tables import mean_interval
 
 BOTH = ["bf16", "fp32"]
-OTHERWISE = ("bf16_gradients", "updates_compiled")  # trainings that round elsewhere, too
+COMPILED = ", compiled"
+ROUNDED_ELSEWHERE = ("bf16_gradients", "updates_compiled")  # what a record says of trainings that round otherwise
 ALL = "mean of the nets"
 
 
 def name(precision: str, units: str | None = None) -> str:
     """A precision, and the units that computed it where those have another, for display."""
     return precision if units in (None, precision) else f"{precision} on {units} units"
+
+
+def of(environment: dict) -> str:
+    """The arithmetic of a record's training, for display."""
+    compiled = COMPILED if environment.get("updates_compiled") else ""
+    return name(environment["precision"], environment.get("units")) + compiled
 
 
 def pairs(store: Store, preset: str) -> pd.DataFrame:
@@ -37,7 +44,7 @@ def pairs(store: Store, preset: str) -> pd.DataFrame:
             record = store.read(run)
             if record is None or record["status"] != "done":
                 continue
-            if any(record["environment"].get(key) for key in OTHERWISE):
+            if any(record["environment"].get(key) for key in ROUNDED_ELSEWHERE):
                 continue
             key = (run.experiment.net, run.experiment.seed, record["environment"]["device"])
             found.setdefault(key, {}).setdefault(record["environment"]["precision"], record)

@@ -38,7 +38,7 @@ class Draws:
         return self._each(lambda tensor: tensor[first:last])
 
     def to(self, device: torch.device) -> Draws:
-        """Those of the CPU on `device`, without waiting for what a GPU is at."""
+        """Those of the CPU on `device`, without waiting for what a GPU is at; not for bringing them back."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _each(self, change) -> Draws:
@@ -67,7 +67,7 @@ def draw(
     scales[1], in pixels: scale jitter.
     Raises ValueError for an image smaller than the crop, and for scales that fall, or begin below the crop.
     """
-    sides, shrink = split.sizes_here[index], None
+    sides, shrink = split.cpu_sizes[index], None
     if scales is None:
         if split.smallest_side < size:
             raise ValueError(

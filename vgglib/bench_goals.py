@@ -39,6 +39,7 @@ GOALS = (
     Goal("training", "cpu", "net [AD], *", 1.7, "timm's script, best options"),
     Goal("training", "*", page.LRN, 1.35, page.NET_A, at_least=False),
     Goal("evaluation", "cpu", "dense against 150 crops, *", 8, "150 crops, this project"),
+    Goal("training", "cuda", "net D, 224 pixels, *", 0.55, value="peak_share"),
     *(
         Goal("training", "cuda", f"{page.STEP}net D, {size}, *", limit, value=value, contender=contender)
         for size, limit, value in (("224 pixels", 0.55, "peak_share"), ("56 pixels", 45_000, "value"))

@@ -95,14 +95,13 @@ def autocast(resolved: str, where: torch.device) -> Iterator[None]:
 
 def compiles(where: torch.device, resolved: str = "fp32") -> bool:
     """Whether `torch.compile` can build code for this device. It takes a precision with `units` of its own, since
-    compiled code leaves out the roundings to another, and triton for a GPU, or a C++ compiler and Python's headers.
+    compiled code leaves out the roundings to another; a compiler and Python's headers; and triton for a GPU.
     """
-    if units(resolved, where) != resolved:
+    if units(resolved, where) != resolved or not Path(sysconfig.get_path("include"), "Python.h").exists():
         return False
-    if where.type == "cuda":
-        return find_spec("triton") is not None
-    compiler = any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++"))))
-    return compiler and Path(sysconfig.get_path("include"), "Python.h").exists()
+    gpu = where.type == "cuda"
+    compilers = (os.environ.get("CC"), "gcc", "clang") if gpu else (os.environ.get("CXX"), "g++", "clang++")
+    return any(map(shutil.which, filter(None, compilers))) and (not gpu or find_spec("triton") is not None)
 
 
 def prepare(threads: int | None) -> None:

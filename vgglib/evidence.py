@@ -50,9 +50,9 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     Columns `experiment` (the training), `preset`, `run_id`, `status`, `by_hand` (not in the preset's own plan),
     `n_images`, `epochs` (that were done), `images_per_second` and `peak_share` (medians of the epochs; not a number
     where the record does not say, or the peak was measured on a GPU that others used, too), `at_once` (how many of the
-    preset's trainings went on at one time on that device, itself included, at most), `arithmetic` (the precision, and
-    the units that computed it where those have another) and the record's environment, of which `training_seconds` is
-    the same in every record of one training.
+    preset's trainings went on at one time on devices of that name, itself included, at most), `arithmetic` (the
+    precision, the units that computed it where those have another, and whether updates were compiled) and the record's
+    environment, of which `training_seconds` is the same in every record of one training.
     Raises ValueError for a record that was altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
@@ -89,7 +89,7 @@ def _line(record: dict, planned: set[str]) -> dict:
         **epochs.median(),
         "evaluation_seconds": math.nan,  # failed runs have none
         **record["environment"],
-        "arithmetic": arithmetic.name(record["environment"]["precision"], record["environment"].get("units")),
+        "arithmetic": arithmetic.of(record["environment"]),
     }
 
 
@@ -136,12 +136,18 @@ def machines(store: Store) -> pd.DataFrame:
                     "Threads": threads,
                     "Arithmetic": computed,
                     "PyTorch": torch,
-                    "Commit": (commit[:7] if isinstance(commit, str) else "unknown") + (", changed" * (dirty is True)),
+                    "Commit": _commit(commit, dirty),
                     "Images": images[:8],
                     "Tests": len(group),
                 }
             )
     return pd.DataFrame(lines)
+
+
+def _commit(commit: str | None, dirty: bool | None) -> str:
+    if not isinstance(commit, str):
+        return "unknown"
+    return commit[:7] + {True: ", changed", False: ""}.get(dirty, ", as stated")
 
 
 def trainings(store: Store, preset: str) -> pd.DataFrame:
@@ -211,12 +217,14 @@ def commands(store: Store, preset: str) -> list[str]:
     asked = found["experiment"].map(lambda experiment: experiment.precision)
     older = (asked == "auto") & (found["precision"] == "fp32") & (found["device"] == "cpu")
     settings = _settings(found) + older.map({True: (("precision", "fp32"),), False: ()})
-    for (own, table), group in found.groupby([settings, crops]):
+    compiled = found["arithmetic"].str.endswith(arithmetic.COMPILED)
+    for (own, table, fused), group in found.groupby([settings, crops, compiled]):
         made = set(group["experiment"])
         words = [f"vgg run --preset {preset} --results again"]
         words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
         words += [f"--table {table}"] * (table != "all")
         words += [_option(key, value) for key, value in own]
+        words += ["--compile"] * fused
         words.append("--seeds " + ",".join(map(str, sorted({one.seed for one in made}))))
         if planned - made:  # a part of the plan
             for option, name, order in (("nets", "net", list(TABLE_1)), ("train-scales", "scale_text", STAGES)):

@@ -74,9 +74,13 @@ def finding(found: pd.DataFrame) -> str:
     worse = others["error"] > by_net.loc[BASE, "error"]
     fits = others["loss"] <= by_net.loc[BASE, "loss"]
     parts = (
-        ("err more and have a higher training loss", worse & ~fits),
-        ("err more, with no higher training loss", worse & fits),
-        ("err no more", ~worse),
+        ("more, with a higher training loss", worse & ~fits),
+        ("more, with no higher training loss", worse & fits),
+        ("no more", ~worse),
     )
-    said = [f"{', '.join(others.index[which])} {text}" for text, which in parts if which.any()]
+    said = [
+        f"{', '.join(others.index[which])} {'errs' if which.sum() == 1 else 'err'} {text}"
+        for text, which in parts
+        if which.any()
+    ]
     return f"Beside {BASE}: {'; '.join(said)}."

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vgglib import backends, checkpoints, data, devices, distributed, presets, published, weights
+from vgglib import backends, checkpoints, data, devices, distributed, presets, published, updates, weights
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Entry, Run, as_dict, runs
@@ -61,7 +61,8 @@ def run(
     `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`. A failed run counts as an
     outcome and is not repeated unless `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call
     goes on. Several callers may share a results folder: what one is at, the others leave to it. Raises ValueError or
-    OSError, before any training, for a data or results folder, or a cluster, that will not do.
+    OSError, before any training, for a data or results folder, or a cluster, that will not do, and where updates cannot
+    be compiled.
     """
     backends.check(backend, scheduler)
     if distributed.started() and backend != "loky":
@@ -90,6 +91,9 @@ def run(
                 images = images or load_images(name, data_dir, skip_bad_images, decoder)
                 _check_images(records.values(), images)
                 _check_precision(records.values(), where)
+                for experiment in {task.run.experiment for task in tasks} if compiled else ():
+                    batch = min(experiment.batch_size, len(images.train))
+                    updates.check_compiles(where, devices.precision(experiment.precision, where), division, batch)
                 threads = threads or (1 if pool else devices.cores())
                 at = device if scheduler else str(where)
                 worker = _Worker(images, at, threads, store, stop_at, retry_failed, division, compiled)
@@ -351,12 +355,17 @@ class _NoDonor(Exception):
     """The weights to begin with are not there: their training failed, or is not finished."""
 
 
+def compiles_tests(where: torch.device, precision: str, macs: float) -> bool:
+    """Whether a test's passes go through `torch.compile`: on a CPU that can, where a shape of input has many `macs`."""
+    return where.type == "cpu" and macs >= COMPILE_FROM and devices.compiles(where, precision)
+
+
 class _Record:
     """The contents of records of one training, apart from the digests that the store adds."""
 
     def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division, compiled: bool):
         self.images, self.where, self.division, self.experiment = images, where, division, run.experiment
-        self.updates_compiled = compiled
+        self.updates_compiled = compiled and not run.experiment.weights
         self.precision = devices.precision(run.experiment.precision, where)
         self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), commit()
 
@@ -372,8 +381,7 @@ class _Record:
             split = split.subset(self.division.share(len(split)))
         split = split.rescaled(self.experiment.pixels(protocol.test_scale)).to(self.where)
         shapes = len(split.sizes.unique(dim=0)) if protocol.method == "dense" else 1
-        on_cpu = self.where.type == "cpu"
-        compiled = on_cpu and devices.compiles(self.where, self.precision) and work / shapes >= COMPILE_FROM
+        compiled = compiles_tests(self.where, self.precision, work / shapes)
         try:
             own = posteriors(
                 trained.model,

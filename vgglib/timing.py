@@ -117,14 +117,15 @@ def step_seconds(
 ) -> dict[str, float]:
     """Seconds of a step on a batch of random crops: "training" (forward, backward, update) and "testing" (forward).
 
-    The update is the one that trains (`updates.Updates`); `captures` and `compiled` as there.
+    The update is the one that trains (`updates.Updates`); `captures` and `compiled` as there. Tests round their weights
+    once, as those of a whole split do.
     """
     model = model.to(where, memory_format=torch.channels_last).train()
     classes, size = model.head["fc8"].out_features, model.input_size
     pixels = torch.randint(256, (batch_size, size, size, 3), dtype=torch.uint8, device=where).permute(0, 3, 1, 2)
     index = torch.arange(batch_size)
     # The crops are cut already: of how they were drawn, an update needs which images they are of, and the shift.
-    drawn = Draws(index, index, index, index, torch.zeros(batch_size, 3), None)
+    drawn = Draws(index, index, index, index, torch.zeros(batch_size, 3), None).to(where)
     updates = Updates(
         model=model,
         optimiser=torch.optim.SGD(model.parameters(), 1e-4, 0.9, weight_decay=5e-4, fused=True),
@@ -136,9 +137,10 @@ def step_seconds(
         captures=captures,
         compiled=compiled,
     )
-    for _ in range(WARM_UP):
-        updates(repeat((drawn, pixels)), seed=0)
-    training = seconds(lambda: updates(repeat((drawn, pixels)), seed=0), where)
+    with torch.random.fork_rng([where] if where.type == "cuda" else []):
+        for _ in range(WARM_UP):
+            updates(repeat((drawn, pixels)), seed=0)
+        training = seconds(lambda: updates(repeat((drawn, pixels)), seed=0), where)
     x = pixels - updates.mean_rgb[:, None, None]
     model.eval()
     with torch.inference_mode(), devices.autocast(precision, where):

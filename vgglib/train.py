@@ -109,6 +109,7 @@ def train(
     training.begin(donor)
     while rate := training.next_learning_rate():
         training.epoch(rate)
+    training.optimiser.zero_grad(set_to_none=True)  # on a GPU they would keep a graph's memory
     return Trained(training.model, tuple(training.history), training.signal, images.mean_rgb)
 
 
@@ -211,7 +212,7 @@ class _Training:
                 peak_share=images_per_second * self.macs_per_image / self.peak / self.division.count,
             )
         )
-        self.begun = _Begun()
+        self.begun, self.unsaved = _Begun(), True
         over = self.next_learning_rate() is None
         rested = time.perf_counter() - self.saved > LARGE_SECONDS
         large = sum(tensor.nbytes for tensor in self._tensors().values()) > LARGE_BYTES
@@ -374,7 +375,8 @@ class _Training:
         for key, value in self._identity.items():
             was = state.get(key)
             both = isinstance(was, dict) and isinstance(value, dict)
-            how = differences(was, value) if both else f"{str(was)[:12]} and now {str(value)[:12]}"
+            length = 12 if key == "data" else None  # of a digest the beginning will do
+            how = differences(was, value) if both else f"{str(was)[:length]} and now {str(value)[:length]}"
             if was != value and how:  # an older checkpoint lacks settings that are None now
                 raise ValueError(
                     f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results."

@@ -46,17 +46,17 @@ class Updates:
         self.device = self.labels.device
         self.mean_rgb = self.mean_rgb.to(self.device)
         self.passes = self.division.passes(self.batch)
-        alone = self.division.count == len(self.passes) == 1
-        self.net = self._compiled(alone) if self.compiled else self.division.parallel(self.model, self.device)
+        self.net = self._compiled() if self.compiled else self.division.parallel(self.model, self.device)
         self.total = torch.zeros((), device=self.device)
-        self.captures &= self.device.type == "cuda" and alone
+        self.captures &= self.device.type == "cuda" and self.division.count == len(self.passes) == 1
         self.eager = 0  # updates so far that were no replay
+        self.aside: torch.cuda.Stream | None = None
         self.graph: _Graph | None = None
 
     def __call__(self, crops: Iterator[tuple[Draws, Tensor]], seed: int) -> list[Tensor]:
         """One update from the next crops for every pass, dropout drawing from `seed`; the scores of every pass.
 
-        Scores (B, classes) may be overwritten by the next update.
+        crops: draws and pixels as `Split.crops` gives them. Scores (B, classes) may be overwritten by the next update.
         """
         if not self.captures:
             self.optimiser.zero_grad(set_to_none=True)
@@ -64,37 +64,40 @@ class Updates:
             self.optimiser.step()
             return scores
         draws, pixels = next(crops)
-        inputs = pixels, draws.shift.to(self.device), self.labels[draws.index.to(self.device)]
+        inputs = pixels, draws.shift, self.labels[draws.index]
         torch.manual_seed(seed)
         with torch.cuda.device(self.device):
             if self.eager < WARM_UP:
                 self.eager += 1
-                return [_aside(lambda: self._update(*inputs))]
+                return [self._aside(inputs)]
             rates = [group["lr"] for group in self.optimiser.param_groups]
             if self.graph is None or self.graph.constants != rates:
                 self.graph = None  # its memory serves the next
                 self.graph = _Graph(self._update, inputs, rates)
             return [self.graph.replay(inputs)]
 
-    def _compiled(self, alone: bool) -> Callable[[Tensor], Tensor]:
-        if not alone:
-            raise ValueError("compiled updates take one process, and a batch in one pass: leave --compile out.")
-        if not devices.compiles(self.device, self.precision):
-            raise ValueError(
-                f"updates in {self.precision} cannot be compiled on this {self.device.type} (it takes units for them, "
-                "and triton on a GPU, or else a C++ compiler and Python's headers): leave --compile out."
-            )
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        check_compiles(self.device, self.precision, self.division, self.batch)
         torch._dynamo.reset()  # it compiles a function eight times at most, and every net before counts
         return torch.compile(self.model, dynamic=False)
+
+    def _aside(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """An update on another stream, where what is captured later must have run before."""
+        here = torch.cuda.current_stream()
+        self.aside = self.aside or torch.cuda.Stream()
+        self.aside.wait_stream(here)
+        with torch.cuda.stream(self.aside):
+            scores = self._update(*inputs)
+        here.wait_stream(self.aside)
+        return scores
 
     def _pass(self, crops: Iterator[tuple[Draws, Tensor]], seed: int, number: int) -> Tensor:
         rows = self.passes[number]
         draws, pixels = next(crops)
         torch.manual_seed(seed)
         self.model.dropout.rows = None if rows == (0, self.batch) else (*rows, self.batch)
-        labels = self.labels[draws.index.to(self.device)]
         with self.division.adding_up(self.net, more_to_come=number < len(self.passes) - 1):
-            return self._gradients(pixels, draws.shift.to(self.device), labels)
+            return self._gradients(pixels, draws.shift, self.labels[draws.index])
 
     def _update(self, pixels: Tensor, shift: Tensor, labels: Tensor) -> Tensor:
         """One update from a whole batch."""
@@ -104,7 +107,10 @@ class Updates:
         return scores
 
     def _gradients(self, pixels: Tensor, shift: Tensor, labels: Tensor) -> Tensor:
-        """Add the gradients of one pass to those of the weights, and its loss to `total`; returns its scores."""
+        """Add the gradients of one pass to those of the weights, and its loss to `total`; returns its scores.
+
+        pixels: (B, 3, size, size) uint8; shift: (B, 3) float32; labels: (B,) int64.
+        """
         x = net_input(pixels, shift, self.mean_rgb)
         with devices.autocast(self.precision, self.device):
             scores = self.net(x).float()
@@ -113,6 +119,17 @@ class Updates:
         loss.backward()
         self.total += loss.detach()
         return scores.detach()
+
+
+def check_compiles(where: torch.device, precision: str, division: Division, batch: int) -> None:
+    """ValueError where updates in a precision, on batches of so many images, cannot be compiled."""
+    if division.count > 1 or len(division.passes(batch)) > 1:
+        raise ValueError("compiled updates take one process, and a batch in one pass: leave --compile out.")
+    if not devices.compiles(where, precision):
+        raise ValueError(
+            f"updates in {precision} cannot be compiled on this {where.type} (it takes units for them, a compiler, "
+            "Python's headers, and on a GPU triton): leave --compile out."
+        )
 
 
 class _Graph:
@@ -125,8 +142,8 @@ class _Graph:
         # Pixels from a pack leave a gap after every colour: the graph reads them as the net likes them.
         self.inputs = [torch.empty_like(each, memory_format=_format(each)) for each in inputs]
         self.graph = torch.cuda.CUDAGraph()
-        # Threads that decode images may talk to the GPU meanwhile.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        # On a stream of the present device, and threads that decode images may talk to the GPU meanwhile.
+        with torch.cuda.graph(self.graph, stream=torch.cuda.Stream(), capture_error_mode="thread_local"):
             self.result = work(*self.inputs)
 
     def replay(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -138,13 +155,3 @@ class _Graph:
 
 def _format(tensor: Tensor) -> torch.memory_format:
     return torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-
-
-def _aside(work: Callable[[], Tensor]) -> Tensor:
-    """What `work` returns on a stream of its own, as what is captured later must have run before."""
-    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-    aside.wait_stream(here)
-    with torch.cuda.stream(aside):
-        result = work()
-    here.wait_stream(aside)
-    return result

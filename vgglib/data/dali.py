@@ -54,7 +54,7 @@ def crops(split: PackedSplit, steps: Iterable[Draws], size: int, threads: int) -
             for draws in waiting:
                 split.check(draws.index)
             raise ValueError(f"DALI could not make a batch ({error}): pass --decoder pillow.") from error
-        yield waiting.popleft(), _tensor(found)
+        yield waiting.popleft().to(split.device), _tensor(found)
 
 
 def _inputs(split: PackedSplit, draws: Draws, size: int) -> tuple[list, ...]:

@@ -30,7 +30,7 @@ class Sized:
     sizes: Tensor
 
     @cached_property
-    def sizes_here(self) -> Tensor:
+    def cpu_sizes(self) -> Tensor:
         """`sizes` on the CPU: looking a few up there need not wait for a GPU."""
         return self.sizes.cpu()
 
@@ -148,7 +148,8 @@ class Split(Sized):
             yield index, Split(self.pixels[rows], self.sizes[whose], self.labels[whose])
 
     def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
-        """For every step what was drawn and its crops, (B, 3, size, size) uint8 in channels_last memory.
+        """For every step what was drawn and its crops, (B, 3, size, size) uint8 in channels_last memory; both on the
+        split's device.
 
         To rounding, a crop is a window of the image as `rescaled` makes it, but only its own pixels are computed.
         """

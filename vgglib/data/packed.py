@@ -125,7 +125,8 @@ class PackedSplit(Sized):
             yield index.to(self.device), Split(pixels, self.sizes[index].to(self.device), labels)
 
     def crops(self, steps: Iterable[Draws], size: int) -> Iterator[tuple[Draws, Tensor]]:
-        """For every step what was drawn and its crops, (B, 3, size, size) uint8, colours innermost in memory.
+        """For every step what was drawn and its crops, (B, 3, size, size) uint8, colours innermost in memory; both on
+        the split's device.
 
         To rounding, a crop is a window of the image as `rescaled` makes it. The memory of a batch is used again once
         the next is asked for.
@@ -144,7 +145,7 @@ class PackedSplit(Sized):
                 yield (draws, room), self._pieces(self._fill_crop, room, rows)
 
         for (draws, room), _ in self._ahead(jobs()):
-            yield draws, rooms.brought(room)
+            yield draws.to(self.device), rooms.brought(room)
 
     def image(self, i: int) -> Tensor:
         """Image i: (H, W, 3) uint8."""
