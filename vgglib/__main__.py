@@ -144,7 +144,7 @@ def run(
         bool,
         typer.Option(
             "--compile",
-            help="Fuse the updates' kernels, for some tens of seconds before the first: for long trainings on a GPU, in "
+            help="Fuse the updates' kernels, for some tens of seconds before the first: for long trainings on a GPU in "
             "one process, with batches in one pass.",
         ),
     ] = False,
