@@ -62,8 +62,14 @@ def test_updates_timed_on_a_gpu_become_hours():
     case = {
         "name": name,
         "contenders": ["this project", "compiled"],
+        "unit": "images/s",
+        "points": False,
+        "more_is_better": True,
         "environment": {"device_name": "a GPU"},
-        "measurements": [{"contender": way, "round": 0, "values": {"value": rate}} for way, rate in rounds],
+        "measurements": [
+            {"contender": way, "round": number, "values": {"value": rate, "seconds_to_first_step": 9.0}}
+            for number, (way, rate) in enumerate(rounds)
+        ],
     }
     other = {**case, "name": name.replace("224", "56")}
     records = {"training": [{"device": "cpu", "cases": [case]}, {"device": "cuda", "cases": [other, case]}]}
@@ -77,6 +83,7 @@ def test_updates_timed_on_a_gpu_become_hours():
         "2,000",
         f"{trillions:,.0f}",
         f"{hours:,.1f}",
+        "9",
     ]
     assert table.iloc[1].tolist()[1:3] == ["compiled", "4,000"] and len(table) == 2
     assert full_size.on_gpus({"training": []}).empty

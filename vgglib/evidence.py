@@ -166,7 +166,8 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
                 **dict(zip(each, key, strict=True)),
                 "Trainings": len(group),
                 "Epochs": _span(group["epochs"]),
-                "At once": _span(group["at_once"]),
+                # Trainings on a CPU have a core, or more, each to itself.
+                "At once": _span(group["at_once"]) if (found["device"] == "cuda").any() else "1",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
                 "Images a second": f"{group['images_per_second'].median():,.0f}",
                 "Of the peak": "-" if group["peak_share"].isna().all() else f"{group['peak_share'].median():.0%}",
@@ -174,8 +175,6 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
         )
     table = pd.DataFrame(lines)
     says_nothing = {"By hand": {"-"}, "Of the peak": {"-"}, "At once": {"1"}}
-    if set(found["device"]) == {"cpu"}:  # each training had a core, or more, to itself
-        says_nothing["At once"] = set(table["At once"])
     table = table.drop(columns=[column for column, values in says_nothing.items() if set(table[column]) == values])
     places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)

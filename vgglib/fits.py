@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib.configs import TABLE_1
-from vgglib.tables import mean_interval
+from vgglib import tables
 
 BASE = "A"  # the net that the others are compared with
 
@@ -13,33 +12,26 @@ BASE = "A"  # the net that the others are compared with
 def of(rows: pd.DataFrame) -> pd.DataFrame:
     """From rows as `Store.rows` gives them, one line per net of Table 3 that was trained at S = 256.
 
-    Columns `net`, `seeds` (how many), `loss` (training, mean over the last epoch, then over the seeds), `error` (top-1
-    in percent, dense at Q = S, likewise), `low` and `high` (95 % interval over the seeds, not a number from one).
+    Columns `net`, `seeds` (how many), `loss` (training, mean over the last epoch, then over the seeds), and of the
+    top-1 error in percent, dense at Q = S, `top1`, `top1_low` and `top1_high` as `tables.summary` has them.
     """
     own = rows[(rows["table"] == "3") & (rows["train_scale"] == "256") & (rows["status"] == "done")]
-    lines = []
-    for net in [net for net in TABLE_1 if net in set(own["net"])]:
-        group = own[own["net"] == net].drop_duplicates("seed")
-        errors = group["top1_error_percent"].astype(float)
-        low, high = mean_interval(errors) if len(group) > 1 else (float("nan"), float("nan"))
-        loss = group["history"].map(lambda history: history[-1]["train_loss"]).mean()
-        lines.append({"net": net, "seeds": len(group), "loss": loss, "error": errors.mean(), "low": low, "high": high})
-    return pd.DataFrame(lines, columns=["net", "seeds", "loss", "error", "low", "high"])
+    losses = own["history"].map(lambda history: history[-1]["train_loss"]).groupby(own["net"]).mean()
+    found = tables.summary(own)
+    found["loss"] = found["net"].map(losses)
+    return found[["net", "seeds", "loss", "top1", "top1_low", "top1_high"]]
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
     """The same for display."""
-    interval = [
-        "-" if pd.isna(low) else f"{low:.1f} to {high:.1f}"
-        for low, high in zip(found["low"], found["high"], strict=True)
-    ]
+    ends = zip(found["top1_low"], found["top1_high"], strict=True)
     return pd.DataFrame(
         {
             "Net": found["net"],
             "Seeds": found["seeds"],
             "Training loss": found["loss"].map("{:.2f}".format),
-            "Top-1 error": found["error"].map("{:.1f}".format),
-            "95 % interval over seeds": interval,
+            "Top-1 error": found["top1"].map("{:.1f}".format),
+            "95 % interval": [f"{low:.1f} to {high:.1f}" for low, high in ends],
         }
     )
 
@@ -71,7 +63,7 @@ def finding(found: pd.DataFrame) -> str:
     if BASE not in by_net.index or len(by_net) < 2:
         return f"There is no net to compare with {BASE}."
     others = by_net.drop(BASE)
-    worse = others["error"] > by_net.loc[BASE, "error"]
+    worse = others["top1"] > by_net.loc[BASE, "top1"]
     fits = others["loss"] <= by_net.loc[BASE, "loss"]
     parts = (
         ("more, with a higher training loss", worse & ~fits),
