@@ -84,7 +84,7 @@ def test_summary_by_pencil():
     found = pd.DataFrame([pair("A", seed, 10.0 * (seed + 1), 9.0 * (seed + 1)) for seed in range(3)])
     (line,) = arithmetic.summary(found).to_dict("records")
     # Differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t = 4.303 with 2 degrees of freedom.
-    assert [line[key] for key in ("Seeds", "bf16 - fp32", "from", "to")] == ["3", "+2.00", "-0.48", "+4.48"]
+    assert [line[key] for key in ("Seeds", "bf16 - fp32", "95 % interval")] == ["3", "+2.00", "-0.48 to +4.48"]
     assert (line["Error in bf16"], line["Error in fp32"]) == ("20.00", "18.00")
     # Variances 100 and 81, root of their mean 9.51; root of (1 + 4 + 9) / 3 / 2.
     assert (line["Between seeds"], line["Within pairs"]) == ("9.51", "1.53")

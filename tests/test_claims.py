@@ -84,7 +84,7 @@ def test_several_scales_meet_the_best_of_their_own():
             rows.append(row(Arm("4", net, s, three), seed, 38.0))
             alone = dict(zip(three.split(), (39.0, 36.0 + seed, 50.0), strict=True))
             rows += [row(Arm("scales", net, s, q), seed, error) for q, error in alone.items()]
-    best, smallest = BY_NAME["multi-scale"].more
+    best, smallest = BY_NAME["multi-scale"].again
     assert best.label.startswith("three Q - the best") and smallest.label.startswith("three Q - the smallest")
     found = [Evidence.of(checked(pd.DataFrame(rows)), pool.comparisons, ERROR) for pool in (best, smallest)]
     assert [own.differences.tolist() for own in found] == [[2, 1, 0], [-1, -1, -1]]
@@ -111,7 +111,7 @@ def test_equality_and_a_loss_reproduce_what_is_no_better(name):
     assert one(filled(name, 0.1), name).why.startswith("equivalent within 0.5 points")
     assert [one(filled(name, gain), name).verdict for gain in (0.1, -3.0, 3.0)] == [
         "reproduced",
-        "reproduced",
+        "reproduced, by a loss",
         "opposite",
     ]
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_tested_is_listed_with_its_reason():
 def test_without_rows_everything_is_not_run():
     found = {verdict.name: verdict for verdict in judge(EMPTY)}
     assert tuple(found) == NAMES and len(set(NAMES)) == len(NAMES)
-    assert found["lrn"].why == "no seed is complete: 2 of 2 not run" and found["lrn"].verdict == "undecided"
+    assert found["lrn"].why == "no seed is complete: 2 of 2 not run" and found["lrn"].verdict == "not run"
     assert found["multi-scale"].why.startswith("no seed is complete: 20 of 20 not run")
     assert (details(EMPTY, "depth")["Status"] == "2 of 2 not run").all()
     assert not frame(list(found.values())).isna().any().any()

@@ -219,31 +219,6 @@ def test_settings_made_by_hand_have_a_command_of_their_own(store):
     assert by_hand.endswith("demo --results again --no-from-a --width 0.5 --seeds 0 --nets E --train-scales 256")
 
 
-def curve_rows(**nets):
-    """Rows with a history, from the S of each net."""
-    history = [{"epoch": 1, "minival_top1_error_percent": 90.0}, {"epoch": 2, "minival_top1_error_percent": 50.0}]
-    return pd.DataFrame(
-        [
-            row(Arm("3", net.replace("_", "-"), scale), 0, 40.0) | {"history": history}
-            for net, scales in nets.items()
-            for scale in scales
-        ]
-    )
-
-
-def test_every_net_has_a_panel_with_its_stages(house_style):
-    figure = evidence.curves(curve_rows(A_LRN=["256"], E=["256-512", "384", "256"]))
-    shown = [axes for axes in figure.axes if axes.has_data()]
-    assert [axes.get_title() for axes in shown] == ["net A-LRN", "net E"]
-    assert [text.get_text() for text in shown[1].get_legend().get_texts()] == ["256", "384", "256-512"]
-    assert [line.get_xdata().tolist() for line in shown[1].lines] == [[1, 2], [3, 4], [5, 6]]
-
-
-def test_no_curve_without_a_training(house_style):
-    with pytest.raises(ValueError, match="none of these rows has been trained"):
-        evidence.curves(pd.DataFrame([row(A, 0, 40.0) | {"history": []}]))
-
-
 def compared(*gains, treatment=E, baseline=A):
     """Rows of two arms whose differences, treatment - baseline, are `gains`."""
     pairs = [(row(treatment, seed, 40.0 + gain), row(baseline, seed, 40.0)) for seed, gain in enumerate(gains)]
@@ -254,15 +229,17 @@ def test_the_overview_has_a_column_per_preset():
     found = {"demo": judge(compared(-9.0, -9.1, -8.9)), "folder": judge(pd.DataFrame())}
     table = evidence.overview(found).set_index("Claim")
     depth = next(claim.statement for claim in CLAIMS if claim.name == "depth")
-    assert table.loc[depth].tolist() == ["4.1", "reproduced, 3 seeds", "undecided, not run"]
+    assert table.loc[depth].tolist() == ["4.1", "reproduced, 3 seeds", "not run"]
     assert len(table) == len(CLAIMS) and table.iloc[-1, 1] == "not tested"
 
 
-def test_answers_have_a_line_per_claim_and_preset():
-    found = dict.fromkeys(("demo", "folder"), judge(pd.DataFrame()))
-    table = evidence.answers(found, "depth", "lrn")
-    assert table["Evidence"].tolist() == ["demo", "folder"] * 2
-    assert table["Comparison"].tolist() == ["E - A"] * 2 + ["A-LRN - A"] * 2
+def test_answers_have_a_line_per_claim_and_preset_that_ran_it():
+    depth, nothing = judge(compared(-9.0, -9.1, -8.9)), judge(pd.DataFrame())
+    table = evidence.answers({"demo": depth, "folder": nothing, "imagenet": depth}, "depth", "lrn")
+    assert table["Comparison"].tolist() == ["E - A"] * 2 + ["A-LRN - A"] * 3
+    # Nobody has run the second, which is said rather than left out.
+    assert table["Evidence"].tolist() == ["demo", "imagenet", "demo", "folder", "imagenet"]
+    assert table["Verdict"].tolist() == ["reproduced"] * 2 + ["not run"] * 3
 
 
 def test_what_is_asked_of_a_claim():
@@ -280,8 +257,10 @@ def test_what_is_asked_of_a_claim():
         (E, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the claim's side"),
         (E, (2.0, 3.0, 4.0), "undecided, with the whole interval on the other side"),
         (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
-        (E, (-1.0,), "undecided, since runs are missing or failed"),
+        (E, (-1.0,), "undecided, without a test: a run failed, or one seed is complete"),
         # Of an equality a loss is on the claim's side and a gain is not.
+        (LRN, (9.0, 9.1, 8.9), "reproduced, by a loss"),
+        (LRN, (-0.01, 0.0, 0.01), "reproduced"),
         (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the claim's side"),
         (LRN, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the other side"),
     ],
@@ -297,6 +276,6 @@ def test_claims_are_grouped_by_verdict_and_interval(treatment, gains, group):
 
 def test_an_interval_within_the_margin_is_on_the_side_of_equality():
     verdict = next(found for found in judge(pd.DataFrame()) if found.name == "lrn")
-    for low, high, group in ((-0.4, 0.4, 1), (-0.6, 0.4, 2), (0.1, 0.6, 1), (-0.6, -0.1, 3)):
-        found = replace(verdict, low=low, high=high, p_value=0.5)
+    for low, high, group in ((-0.4, 0.4, 2), (-0.6, 0.4, 3), (0.1, 0.6, 2), (-0.6, -0.1, 4)):
+        found = replace(verdict, low=low, high=high, p_value=0.5, verdict="undecided")
         assert f"**{evidence.GROUPS[group]}** (1 of 1)" in evidence.tally("demo", [found])

@@ -50,6 +50,7 @@ FIGURES = {
     "methods": plots.methods,
     "ensembles": plots.members_and_ensembles,
     "curves": plots.training_curves,
+    "curves by net": plots.curves_by_net,
     "effects": lambda rows: plots.effects(rows, ["depth", "jitter-control"]),
 }
 
@@ -173,6 +174,15 @@ def test_starts_have_a_line_each():
     assert axes.get_legend().get_title().get_text() == "start" and len(axes.lines) == 2
 
 
+def test_every_net_has_a_panel_with_its_stages():
+    stages = [("A-LRN", "256"), ("E", "256-512"), ("E", "384"), ("E", "256")]
+    figure = plots.curves_by_net(pd.DataFrame([curve([90, 50], net=net, train_scale=scale) for net, scale in stages]))
+    shown = [axes for axes in figure.axes if axes.has_data()]
+    assert [axes.get_title() for axes in shown] == ["net A-LRN", "net E"]
+    assert [text.get_text() for text in shown[1].get_legend().get_texts()] == ["256", "384", "256-512"]
+    assert [line.get_xdata().tolist() for line in shown[1].lines] == [[1, 2], [3, 4], [5, 6]]
+
+
 def test_state_of_the_art_holds_the_published_test_errors():
     axes = plots.state_of_the_art()
     places = {place: error for line in axes.lines for error, place in zip(*line.get_data(), strict=True)}
@@ -181,6 +191,10 @@ def test_state_of_the_art_holds_the_published_test_errors():
     assert places[labels.index("GoogLeNet (1 net)")] == 7.9
     assert places[labels.index("VGG (1 net, multi-crop & dense)")] == 7.0
     assert "OverFeat (1 net)" not in labels  # the paper has no test error of it
+    single = next(line for line in axes.lines if line.get_label() == "others, one net")
+    assert {labels[place] for place in single.get_ydata()} == {
+        f"{whose} (1 net)" for whose in ("GoogLeNet", "MSRA", "Clarifai", "Zeiler & Fergus")
+    }
 
 
 def test_figures_can_be_told_apart_without_colour():

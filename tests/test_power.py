@@ -32,12 +32,12 @@ def test_what_would_decide_an_undecided_claim():
     sd = np.std([-1, 1, 2], ddof=1)  # 1.53
     assert (depth["Seeds so far"], depth["Spread between seeds, points"]) == (3, "1.53")
     assert (depth["Size claimed"], depth["Size seen here"]) == ("-2.3", "+0.67")
-    # Two claims are tested, so the smallest p value must be below 0.05 / 2, two-sided.
-    assert depth["Seeds for that"] == str(power.seeds_needed(2.3, sd, 0.0125))
-    assert depth["Seeds for this"] == str(power.seeds_needed(2 / 3, sd, 0.0125))
+    # Fifteen claims can be tested, so the smallest p value must be below 0.05 / 15, two-sided.
+    assert depth["Seeds for that"] == str(power.seeds_needed(2.3, sd, 0.05 / 30))
+    assert depth["Seeds for this"] == str(power.seeds_needed(2 / 3, sd, 0.05 / 30))
     small = np.std([-0.2, 0.3, 0.1], ddof=1)
     assert lrn["Size claimed"] == "within 0.5"
-    assert lrn["Seeds for that"] == str(power.seeds_needed(0.5, small, 0.025, 0.9))
+    assert lrn["Seeds for that"] == str(power.seeds_needed(0.5, small, 0.05 / 15, 0.9))
 
 
 def test_decided_and_untested_claims_need_no_seeds():

@@ -97,8 +97,7 @@ def _line(name: str, found: pd.DataFrame, between: str = "", within: str = "") -
         "Seeds": str(len(over_seeds)),
         **{f"Error in {each}": f"{found[each].mean():.2f}" for each in BOTH},
         "bf16 - fp32": f"{over_seeds.mean():+.2f}",
-        "from": f"{low:+.2f}",
-        "to": f"{high:+.2f}",
+        "95 % interval": f"{low:+.2f} to {high:+.2f}",
         "Between seeds": between,
         "Within pairs": within,
     }

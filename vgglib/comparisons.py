@@ -122,7 +122,7 @@ class Evidence:
         if self.failed:
             return Decision("undecided", None, f"{self.failed} failed run(s) have no error to compare")
         if not self.seeds:
-            return Decision("undecided", None, f"no seed is complete: {self.status}")
+            return Decision("not run", None, f"no seed is complete: {self.status}")
         if len(self.seeds) == 1:
             return Decision("undecided", None, _ONE_SEED)
         return None

@@ -13,13 +13,12 @@ from vgglib import arithmetic, experiments, planner, verdict_tables
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.configs import TABLE_1
 from vgglib.cost import TRAINING_PASSES
-from vgglib.experiments import Experiment
+from vgglib.experiments import STAGES, Experiment
 from vgglib.presets import PRESETS
 from vgglib.results import Store
-from vgglib.statistics import EQUIVALENCE_POINTS
+from vgglib.statistics import EQUIVALENCE_POINTS, LOSS
 from vgglib.verdicts import Verdict, judge
 
-STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
 # How a kind of claim is put to the test.
 TESTS = {
     "lower error": "paired t test over seeds",
@@ -246,39 +245,6 @@ def _option(key: str, value: str) -> str:
     return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"
 
 
-def curves(rows: pd.DataFrame):
-    """The figure with every training's curve, a panel per net; trainings that compare starts have a panel of their own.
-
-    rows: as `rows` gives them. Raises ValueError where none of them has been trained.
-    """
-    import matplotlib.pyplot as plt
-
-    from vgglib import plots
-
-    trained = rows[rows["history"].map(len) > 0]
-    if trained.empty:
-        raise ValueError("none of these rows has been trained: there is no curve to draw.")
-    stages = trained[trained["table"] != "starts"]
-    panels = {f"net {net}": stages[stages["net"] == net] for net in TABLE_1 if net in set(stages["net"])}
-    looks = dict.fromkeys(panels, "train_scale")
-    starts = trained[trained["table"] == "starts"]
-    if starts["start"].nunique() > 1:
-        panels["net E, starts"], looks["net E, starts"] = starts, "start"
-    lines = math.ceil(len(panels) / 2)
-    size = (9, 0.4 + 2.5 * lines)
-    figure, places = plt.subplots(lines, 2, figsize=size, sharey=True, squeeze=False, layout="constrained")
-    for place in places.flat[len(panels) :]:
-        place.set_axis_off()
-    for place, (title, own) in zip(places.flat, panels.items(), strict=False):
-        own = own.sort_values("train_scale", key=lambda scales: scales.map(STAGES.index), kind="stable")
-        plots.training_curves(own, by=looks[title], axes=place)
-        place.set_title(title)
-        place.set_ylabel("top-1 error (%)")
-        title = "S" if looks[title] == "train_scale" else "start"
-        place.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
 def verdicts(store: Store) -> dict[str, list[Verdict]]:
     """Every claim on the records of every preset that has some, by preset."""
     return {preset: judge(rows(store, preset)) for preset in presets(store)}
@@ -293,9 +259,9 @@ def overview(found: dict[str, list[Verdict]]) -> pd.DataFrame:
 
 
 def _seeds(verdict: Verdict) -> str:
-    if KINDS[verdict.kind] is None:
+    if KINDS[verdict.kind] is None or not verdict.seeds:
         return ""
-    return ", not run" if not verdict.seeds else f", {verdict.seeds} seed{'s' * (verdict.seeds > 1)}"
+    return f", {verdict.seeds} seed{'s' * (verdict.seeds > 1)}"
 
 
 def asked(*names: str) -> str:
@@ -309,12 +275,15 @@ def asked(*names: str) -> str:
 
 
 def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
-    """The claims called `names` on every preset's records, for display; reasons are left to the experiments' pages."""
+    """The claims called `names` on the records of every preset that has run them, for display; reasons are left to the
+    experiments' pages.
+    """
     lines = []
     for name in names:
-        for preset, own in found.items():
-            asked = [verdict for verdict in own if verdict.name == name]
-            shown = verdict_tables.frame(asked).drop(columns=["Claim", "Why"])
+        asked = {preset: verdict for preset, own in found.items() for verdict in own if verdict.name == name}
+        run = {preset: verdict for preset, verdict in asked.items() if verdict.verdict != "not run"}
+        for preset, verdict in (run or asked).items():
+            shown = verdict_tables.frame([verdict]).drop(columns=["Claim", "Why"])
             shown.insert(1, "Evidence", preset)
             lines.append(shown)
     return pd.concat(lines, ignore_index=True)
@@ -332,11 +301,13 @@ def tally(preset: str, found: Sequence[Verdict]) -> str:
 
 GROUPS = (
     "reproduced",
+    LOSS,
     "undecided, with the whole interval on the claim's side",
     "undecided, with an interval that reaches to both sides",
     "undecided, with the whole interval on the other side",
     "opposite",
-    "undecided, since runs are missing or failed",
+    "undecided, without a test: a run failed, or one seed is complete",
+    "not run",
     "not tested",
 )
 
@@ -345,10 +316,10 @@ def _group(verdict: Verdict) -> str:
     if verdict.verdict != "undecided":
         return verdict.verdict
     if verdict.p_value is None:
-        return GROUPS[5]
+        return GROUPS[6]
     none = 1 if verdict.kind == "cheaper" else 0
     below, above = verdict.high < none, verdict.low > none
     if verdict.kind == "no better":
         equal = max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS
         below, above = above or equal, below
-    return GROUPS[1] if below else GROUPS[3] if above else GROUPS[2]
+    return GROUPS[2] if below else GROUPS[4] if above else GROUPS[3]

@@ -16,6 +16,7 @@ METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, se
 # Nets of which others published weights that they trained on ImageNet: torchvision, and the authors for Caffe.
 PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
+STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 
 

@@ -4,6 +4,7 @@ style. Ours and the paper's errors have a panel and a scale each: the tasks diff
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -18,7 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from vgglib import paper, tables
 from vgglib.claims import KINDS
 from vgglib.comparisons import ERROR
-from vgglib.configs import config
+from vgglib.configs import TABLE_1, config
+from vgglib.experiments import STAGES
 from vgglib.verdicts import judge
 
 LINE_STYLES = ("-", "--", "-.", ":")
@@ -236,7 +238,7 @@ def state_of_the_art(axes: Axes | None = None) -> Axes:
     numbers = paper.numbers("state_of_the_art").dropna(subset="top5_test").reset_index(drop=True)
     axes = axes or plt.subplots(figsize=(7, 5))[1]
     blue, grey = (sns.color_palette("colorblind")[number] for number in (0, 7))
-    single, vgg = numbers["method"].str.contains("1 net"), numbers["method"].str.startswith("VGG")
+    single, vgg = numbers["method"].str.contains("(1 net", regex=False), numbers["method"].str.startswith("VGG")
     for whose, mine, colour in (("VGG", vgg, blue), ("others", ~vgg, grey)):
         for marker, what, kind in (("o", "one net", single), ("D", "ensemble", ~single)):
             own = numbers[mine & kind]
@@ -281,6 +283,35 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
     else:
         not_run(axes)
     return axes
+
+
+def curves_by_net(rows: pd.DataFrame) -> Figure:
+    """Every training's curve, a panel per net; trainings that compare starts have a panel of their own.
+
+    rows: as `results.Store.rows` gives them, of one preset. Where none of them was trained the panel says "not run".
+    """
+    trained = rows[rows["history"].map(len) > 0] if len(rows) else pd.DataFrame(columns=["table", "net", "start"])
+    stages = trained[trained["table"] != "starts"]
+    panels = {f"net {net}": stages[stages["net"] == net] for net in TABLE_1 if net in set(stages["net"])}
+    looks = dict.fromkeys(panels, "train_scale")
+    starts = trained[trained["table"] == "starts"]
+    if starts["start"].nunique() > 1:
+        panels["net E, starts"], looks["net E, starts"] = starts, "start"
+    lines = max(1, math.ceil(len(panels) / 2))
+    size = (9, 0.4 + 2.5 * lines)
+    figure, places = plt.subplots(lines, 2, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for place in places.flat[len(panels) :]:
+        place.set_axis_off()
+    if not panels:
+        not_run(places.flat[0])
+    for place, (title, own) in zip(places.flat, panels.items(), strict=False):
+        own = own.sort_values("train_scale", key=lambda scales: scales.map(STAGES.index), kind="stable")
+        training_curves(own, by=looks[title], axes=place)
+        place.set_title(title)
+        place.set_ylabel("top-1 error (%)")
+        title = "S" if looks[title] == "train_scale" else "start"
+        place.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
 
 
 def _epochs_before(trainings: dict, own: list, scale: str) -> int:

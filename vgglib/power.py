@@ -33,12 +33,13 @@ def seeds_needed(effect: float, sd: float, level: float, power: float = POWER) -
 def to_decide(rows: pd.DataFrame) -> pd.DataFrame:
     """How many seeds would decide each undecided claim about errors, if seeds differ as much as so far; for display.
 
-    At the level that the smallest p value of the family has to reach with Holm's correction, the strictest. The claim's
+    At the level that the smallest p value has to reach with Holm's correction once all claims are tested, the
+    strictest. The claim's
     own size is the paper's effect, and of "does not help" a true difference of 0 that must be shown to be within the
     margin. Claims without two complete seeds, or with failed runs, are left out.
     """
     found, rows = judge(rows), checked(rows)
-    level = LEVEL / max(1, sum(verdict.p_value is not None for verdict in found))
+    level = LEVEL / sum(KINDS[claim.kind] is not None for claim in CLAIMS)
     lines = []
     for claim, verdict in zip(CLAIMS, found, strict=True):
         if verdict.verdict != "undecided" or verdict.p_value is None or KINDS[claim.kind][0] != ERROR:

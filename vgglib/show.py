@@ -10,7 +10,18 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from vgglib import arithmetic, evidence, experiments, fusions, lengths, presets, results, tables, verdict_tables
+from vgglib import (
+    arithmetic,
+    evidence,
+    experiments,
+    fusions,
+    lengths,
+    presets,
+    results,
+    second_looks,
+    tables,
+    verdict_tables,
+)
 from vgglib.claims import claim_called
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
@@ -163,8 +174,7 @@ def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> N
         )
     found = tables.BY_NAME[own[0]](rows)
     title = ", ".join(filter(None, (tables.TITLES[own[0]], whose)))
-    caption = f"{title}. Errors in percent; 'from' and 'to' are the 95 % interval of our top-1 error"
-    caption += "; difference: ours - the paper's." if "top1_difference" in found else "."
+    caption = f"{title}. Errors in percent; the interval is that of our top-1 error."
     text = tables.shown(found)
     net = next((column for column in ("net", "ensemble") if column in found), None)
     table(text[found[net].isin(rows["net"])] if net and len(rows) else text, caption)
@@ -193,6 +203,14 @@ def scoreboard(preset: str = "demo") -> None:
     """Every claim on the evidence of a preset's records, in short."""
     caption = f"The paper's claims on the evidence of preset {preset}. {EFFECTS}"
     table(verdict_tables.short(judge(_evidence(preset, "all"))), caption)
+
+
+def second_looks_of(preset: str = "demo") -> None:
+    """Claims that were asked a second time in another way, from a preset's records; nothing where none was."""
+    found = second_looks.table(results.Store(results.default_root()), preset)
+    if len(found):
+        caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
+        table(found, caption + "Not corrected for their number; they decide nothing.")
 
 
 def starts_of(preset: str = "demo") -> None:
@@ -274,8 +292,9 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
         "Seeds": cost["seeds"].astype(str),
         "On": cost["on"].fillna("not run"),
     }
-    caption = "Time of evaluation for each image, three test scales with mirror images: mean over the seeds of which "
-    caption += "both are done. Crops share no computation; dense evaluation looks at every part of the image once."
+    caption = "Time of evaluation for each image, three test scales with mirror images: medians over the seeds with "
+    caption += "both, and the geometric mean of their ratios. Crops share no computation; dense evaluation looks at "
+    caption += "every part of the image once. Other work on the machine is in these times."
     table(pd.DataFrame(text), caption)
     square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))
     sentence(

@@ -1,4 +1,4 @@
-"""The tests behind the verdicts, on plain arrays: from differences to reproduced, opposite or undecided."""
+"""The tests behind the verdicts, on plain arrays: from differences to a decision."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 
 RESAMPLES = 2000
 
 
+LOSS = "reproduced, by a loss"  # of a claim that something brings no gain
+
+
 class Decision(NamedTuple):
     """What one test says alone, before any correction. `p_value` is that of the test the verdict rests on."""
 
-    verdict: str  # reproduced, opposite or undecided
+    verdict: str  # reproduced, or LOSS; opposite; undecided; not run
     p_value: float | None
     why: str
 
@@ -43,7 +46,7 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     """Whether paired differences of errors in points, one per seed, show no gain: equivalence, or a loss.
 
     Two one-sided paired t tests against +-`margin`. Where they do not show equivalence, the two-sided t test may show a
-    difference: a loss reproduces the claim as well, a gain is its opposite.
+    difference: a loss reproduces the claim as well, and is called `LOSS`; a gain is its opposite.
     """
     if not _spread(differences):
         return Decision("undecided", None, "all seeds differ by exactly the same")
@@ -55,7 +58,7 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
         return Decision(verdict, p_value, f"the interval neither excludes 0 nor stays within {margin} points of it")
     if verdict == "reproduced":
         return Decision("opposite", p_difference, why)
-    return Decision("reproduced", p_difference, f"{why}: a loss, which counts as no gain")
+    return Decision(LOSS, p_difference, f"{why}: a loss, which counts as no gain")
 
 
 def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:

@@ -14,6 +14,7 @@ from vgglib.metrics import interval_percent
 
 KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
 OURS = ["top1", "top1_low", "top1_high", "top5"]
+THEIRS = ["top1_val", "top5_val", "top5_test"]
 # What identifies a line of a table; shown where it differs between lines.
 LABELS = {
     "system": "Net or ensemble",
@@ -27,9 +28,7 @@ LABELS = {
 NUMBERS = {
     "top1_val": "Top-1, paper",
     "top1": "Top-1, ours",
-    "top1_low": "from",
-    "top1_high": "to",
-    "top1_difference": "Difference",
+    "interval": "95 % interval",
     "top5_val": "Top-5, paper",
     "top5_test": "Top-5 on test, paper",
     "top5": "Top-5, ours",
@@ -121,8 +120,8 @@ def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
 def table3(rows: pd.DataFrame) -> pd.DataFrame:
     """Table 3, a single test scale: every line of the paper in its order, with ours beside it.
 
-    As in all tables here, `top1_difference` is ours - the paper's in points, and lines that were not planned or not
-    run say "not run". rows: as `results.Store.rows` gives them, of any tables, or none.
+    As in all tables here, lines that were not planned or not run say "not run". rows: as `results.Store.rows` gives
+    them, of any tables, or none.
     """
     return _beside_paper("3", rows)
 
@@ -151,7 +150,7 @@ def table7(rows: pd.DataFrame) -> pd.DataFrame:
     others = ~joined["system"].isin(OURS_IN_TABLE_7)
     joined.loc[others, "status"] = "the paper's number"
     joined.loc[others, "seeds"] = pd.NA
-    return joined[["system", *(column for column in NUMBERS if column in joined)]]
+    return joined[["system", *_numbers(joined)]]
 
 
 def small_filters(rows: pd.DataFrame) -> pd.DataFrame:
@@ -199,10 +198,12 @@ def _beside_paper(name: str, rows: pd.DataFrame) -> pd.DataFrame:
     if theirs is not None:
         lines = lines.merge(theirs, how="left")
     joined = _complete(lines.merge(summary(rows), how="left"))
-    if theirs is not None:
-        joined["top1_difference"] = joined["top1"] - joined["top1_val"]
     labels = [column for column in KEY if column in lines and column != "table"]
-    return joined[[*labels, *(column for column in NUMBERS if column in joined)]]
+    return joined[[*labels, *_numbers(joined)]]
+
+
+def _numbers(table: pd.DataFrame) -> list[str]:
+    return [column for column in [*THEIRS, *OURS, "seeds", "status"] if column in table]
 
 
 def _lines(name: str) -> pd.DataFrame:
@@ -231,8 +232,9 @@ def _complete(joined: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
-    """Measured seconds per image over three test scales, mirror images included, mean over the seeds with both: dense
-    evaluation, multi-crop (150 crops), their `ratio`, the number of `seeds`, and the devices they ran `on`.
+    """Measured seconds per image over three test scales, mirror images included, medians over the seeds with both:
+    dense evaluation and multi-crop (150 crops); the geometric mean of the seeds' `ratio`, the number of `seeds`, and
+    the devices they ran `on`.
 
     rows: as `results.Store.rows` gives them, of any tables, or none; one line for each net of Table 5.
     """
@@ -253,8 +255,8 @@ def _cost(group: pd.DataFrame) -> dict:
     if both.shape[1] < 2 or both.empty:
         return {}
     devices = sorted({environment["device_name"] for environment in group["environment"]})
-    dense, crops = both["dense"].mean(), both["multi-crop"].mean()
-    return {"dense": dense, "multi-crop": crops, "ratio": crops / dense, "seeds": len(both), "on": ", ".join(devices)}
+    ratio = float(stats.gmean(both["multi-crop"] / both["dense"]))
+    return {**both.median(), "ratio": ratio, "seeds": len(both), "on": ", ".join(devices)}
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -263,6 +265,8 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     What is the same on every line, such as the method in Table 3, is left to the title.
     """
     labels = [column for column in LABELS if column in table and table[column].nunique() > 1]
+    ends = zip(table["top1_low"], table["top1_high"], strict=True)
+    table = table.assign(interval=[None if pd.isna(low) else f"{low:.1f} to {high:.1f}" for low, high in ends])
     columns = [*labels, *(column for column in NUMBERS if column in table)]
     text = {column: [_text(column, value) for value in table[column]] for column in columns}
     return pd.DataFrame(text, index=table.index).rename(columns=LABELS | NUMBERS)
@@ -271,6 +275,4 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 def _text(column: str, value) -> str:
     if pd.isna(value):
         return "-"
-    if column == "top1_difference":
-        return f"{value:+.1f}"
     return f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -55,7 +55,7 @@ def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     claim, rows = claim_called(name), checked(rows)
     own = claim.comparisons
     pooled = [Pool(f"mean of all {len(own)}", own)] if len(own) > 1 else []
-    lines = [_line(claim, rows, shown) for shown in (*pooled, *own, *claim.more)]
+    lines = [_line(claim, rows, shown) for shown in (*pooled, *own, *claim.more, *claim.again)]
     return pd.DataFrame(lines, columns=DETAILS)
 
 

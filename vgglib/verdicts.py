@@ -30,7 +30,7 @@ class Verdict:
     high: float | None
     p_value: float | None
     seeds: int
-    verdict: str  # reproduced, opposite, undecided or not tested
+    verdict: str  # that of a `statistics.Decision`, or "not tested"
     why: str
 
 

@@ -1,0 +1,56 @@
+import pandas as pd
+from test_comparisons import row
+from test_lengths import SHORT, of
+
+from vgglib import evidence, lengths, second_looks, show
+from vgglib.claims import CLAIMS
+from vgglib.comparisons import Arm
+
+LONG = "48 epochs, fp32"
+
+
+def looked(monkeypatch, rows=(), longer=()):
+    """The table of a preset with these rows and these longer trainings."""
+    monkeypatch.setattr(evidence, "rows", lambda store, preset: pd.DataFrame(rows))
+    empty = pd.DataFrame(columns=["epochs", "recipe", "table"])
+    monkeypatch.setattr(lengths, "rows", lambda store, preset: pd.DataFrame(longer) if len(longer) else empty)
+    return second_looks.table(None, "demo")
+
+
+def test_another_way_stands_beside_the_verdict(monkeypatch):
+    rows = []
+    for net, dense, crops in (
+        ("D", (20.0, 20.0, 20.0), (9.0, 9.0, 9.0)),
+        ("E", (40.0, 40.1, 40.2), (10.0, 11.0, 12.0)),
+    ):
+        for seed in range(3):
+            rows.append(row(Arm("3", net, "256-512", "384"), seed, dense[seed]))
+            rows.append(row(Arm("5", net, "256-512", "256 384 512", "multi-crop"), seed, crops[seed]))
+    (line,) = looked(monkeypatch, rows).to_dict("records")
+    assert line["Claim"] == "The error no longer falls from 16 layers to 19"
+    assert line["Verdict"] == "reproduced, by a loss"
+    assert line["Asked otherwise"] == "E - D, S = [256; 512], on 150 crops"
+    # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
+    assert (line["Ours"], line["95 % interval"], line["Seeds"]) == ("+2.00", "-0.48 to +4.48", "3")
+
+
+def test_depth_is_asked_of_crops_and_longer_trainings(monkeypatch):
+    longer = of(SHORT, A=[10, 10], E=[11, 13]) + of(SHORT, "multi-crop", A=[10, 10], E=[9, 7])
+    longer += of(LONG, A=[5, 5], E=[4, 5]) + of("48 epochs, bf16", A=[5], E=[4])
+    found = looked(monkeypatch, [row(Arm("3", "A"), 0, 10.0)], longer)
+    # The preset's own length, dense, is the claim itself.
+    assert found["Asked otherwise"].tolist() == [f"E - A, {SHORT}, multi-crop", f"E - A, {LONG}, dense"]
+    assert found["Ours"].tolist() == ["-2.00", "-0.50"]
+
+
+def test_one_seed_has_no_line_and_nothing_is_shown(monkeypatch, capsys):
+    assert looked(monkeypatch, [row(Arm("3", "A"), 0, 10.0)]).empty
+    monkeypatch.setattr(show.results, "default_root", lambda: None)
+    monkeypatch.setattr(show.results, "Store", lambda root: None)
+    show.second_looks_of("demo")
+    assert not capsys.readouterr().out
+
+
+def test_other_ways_are_about_errors_and_have_names():
+    looks = [pool for claim in CLAIMS for pool in claim.again]
+    assert len({pool.label for pool in looks}) == len(looks) and all(pool.comparisons for pool in looks)

@@ -1,0 +1,55 @@
+"""What claims come to when the same is asked in another way: of longer trainings, on crops, against other baselines."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from vgglib import evidence, lengths
+from vgglib.claims import CLAIMS, KINDS
+from vgglib.comparisons import Evidence, checked
+from vgglib.experiments import plan
+from vgglib.results import Store
+from vgglib.tables import mean_interval
+from vgglib.verdicts import judge
+
+
+def table(store: Store, preset: str) -> pd.DataFrame:
+    """For display, a line for each other way to ask of which there are two seeds: the claim's verdict, the way, and the
+    effect in points with its 95 % interval, which no correction touches and which decides nothing.
+    """
+    rows = evidence.rows(store, preset)
+    compared = checked(rows)
+    lines = []
+    for claim, verdict in zip(CLAIMS, judge(rows), strict=True):
+        looks = _of_depth(store, preset) if claim.name == "depth" else {}
+        for pool in claim.again:
+            looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0]).differences
+        lines += [
+            {"Claim": claim.statement, "Verdict": verdict.verdict, "Asked otherwise": label, **_effect(points)}
+            for label, points in looks.items()
+            if len(points) > 1
+        ]
+    return pd.DataFrame(lines)
+
+
+def _of_depth(store: Store, preset: str) -> dict[str, pd.Series]:
+    """E - A of every length of training and way to test, but for the claim's own; where a length was trained in two
+    arithmetics, of the one with more seeds.
+    """
+    found = lengths.rows(store, preset)
+    (own,) = plan(preset, "3", [lengths.ENDS[0]], [0], ["256"])
+    looks = {}
+    for epochs in sorted(found["epochs"].unique()):
+        recipes = found.loc[found["epochs"] == epochs, "recipe"].unique()
+        for method in lengths.TESTS:
+            if (epochs, method) == (own.runs[0].experiment.epochs, own.method):
+                continue
+            seeds = {recipe: lengths.differences(found, recipe, method, lengths.ENDS) for recipe in recipes}
+            recipe = max(seeds, key=lambda one: len(seeds[one]))
+            looks[f"E - A, {recipe}, {method}"] = seeds[recipe]
+    return looks
+
+
+def _effect(points) -> dict[str, str]:
+    low, high = mean_interval(points)
+    return {"Ours": f"{points.mean():+.2f}", "95 % interval": f"{low:+.2f} to {high:+.2f}", "Seeds": str(len(points))}
