@@ -58,3 +58,15 @@ def test_what_is_found_tells_fit_from_error(rows):
     )
     assert fits.finding(fits.of(rows[rows["net"] != "A"])) == "There is no net to compare with A."
     assert fits.of(rows.iloc[:0]).empty
+
+
+def test_a_training_that_ended_early_is_named_with_the_others_of_its_net(rows):
+    assert not fits.ended_early(rows)
+    lone = row("E", 0, 2.5, 80.0, history=[{"train_loss": 2.5}])
+    short = row("D", 2, 3.5, 90.0, history=[{"train_loss": 3.5}])
+    rows = pd.DataFrame([*rows[rows["net"] != "E"].to_dict("records"), lone, short])
+    assert fits.ended_early(rows) == (
+        "The training of E, seed 0, ended after 1 epochs, of 2 at most: training loss 2.50, top-1 error 80.0 %. "
+        "The training of D, seed 2, ended after 1 epochs, of 2 at most: training loss 3.50, top-1 error 90.0 %. "
+        "The other seeds of D have 2.00 and 70.0 % on average."
+    )

@@ -51,6 +51,7 @@ FIGURES = {
     "ensembles": plots.members_and_ensembles,
     "curves": plots.training_curves,
     "curves by net": plots.curves_by_net,
+    "loss and error": plots.loss_and_error,
     "effects": lambda rows: plots.effects(rows, ["depth", "jitter-control"]),
 }
 
@@ -172,6 +173,14 @@ def test_starts_have_a_line_each():
     rows = [curve([90.0 - number], net="E", start=start) for number, start in enumerate(("A", "glorot"))]
     axes = plots.training_curves(pd.DataFrame(rows), by="start")
     assert axes.get_legend().get_title().get_text() == "start" and len(axes.lines) == 2
+
+
+def test_the_loss_stands_beside_the_error():
+    one = curve([90, 50])
+    one["history"] = [epoch | {"train_loss": loss} for epoch, loss in zip(one["history"], (3.0, 1.0), strict=True)]
+    loss, error = plots.loss_and_error(pd.DataFrame([one])).axes
+    assert loss.lines[0].get_ydata().tolist() == [3, 1] and error.lines[0].get_ydata().tolist() == [90, 50]
+    assert "loss" in loss.get_ylabel() and "minival" in error.get_ylabel()
 
 
 def test_every_net_has_a_panel_with_its_stages():

@@ -15,11 +15,42 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
     Columns `net`, `seeds` (how many), `loss` (training, mean over the last epoch, then over the seeds), and of the
     top-1 error in percent, dense at Q = S, `top1`, `top1_low` and `top1_high` as `tables.summary` has them.
     """
-    own = rows[(rows["table"] == "3") & (rows["train_scale"] == "256") & (rows["status"] == "done")]
-    losses = own["history"].map(lambda history: history[-1]["train_loss"]).groupby(own["net"]).mean()
+    own = _first_stage(rows)
+    losses = own["history"].map(_last_loss).groupby(own["net"]).mean()
     found = tables.summary(own)
     found["loss"] = found["net"].map(losses)
     return found[["net", "seeds", "loss", "top1", "top1_low", "top1_high"]]
+
+
+EARLY = 3 / 4  # of the epochs of the longest training
+
+
+def ended_early(rows: pd.DataFrame) -> str:
+    """Which of Table 3's trainings at S = 256 ended before three quarters of the longest one's epochs, and what the
+    other seeds of the same net say without them, as sentences; empty where there is none.
+    """
+    own = _first_stage(rows)
+    own = own.assign(epochs=own["history"].map(len), loss=own["history"].map(_last_loss))
+    early = own["epochs"] < EARLY * own["epochs"].max()
+    said = []
+    for row in own[early].itertuples():
+        said.append(
+            f"The training of {row.net}, seed {row.seed}, ended after {row.epochs} epochs, of {own['epochs'].max()} at "
+            f"most: training loss {row.loss:.2f}, top-1 error {row.top1_error_percent:.1f} %."
+        )
+        others = own[(own["net"] == row.net) & ~early]
+        if len(others):
+            loss, error = others["loss"].mean(), others["top1_error_percent"].mean()
+            said.append(f"The other seeds of {row.net} have {loss:.2f} and {error:.1f} % on average.")
+    return " ".join(said)
+
+
+def _first_stage(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["table"] == "3") & (rows["train_scale"] == "256") & (rows["status"] == "done")]
+
+
+def _last_loss(history: list[dict]) -> float:
+    return history[-1]["train_loss"]
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

@@ -250,8 +250,13 @@ def state_of_the_art(axes: Axes | None = None) -> Axes:
     return axes
 
 
-def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = None) -> Axes:
-    """Minival top-1 error after every epoch, a line per training and a look per value of the column `by`.
+MINIVAL, LOSS = "minival_top1_error_percent", "train_loss"  # columns of a history
+OF_HISTORY = {MINIVAL: "top-1 error on minival (%)", LOSS: "training loss, with dropout"}
+
+
+def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = None, of_history: str = MINIVAL) -> Axes:
+    """Minival top-1 error after every epoch, or another of `OF_HISTORY`, a line per training and a look per value of
+    the column `by`.
 
     A later stage begins where the rows' earlier one of the same net and seed ended. A failed run's line ends where it
     failed.
@@ -267,7 +272,7 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
         history, group = pd.DataFrame(row.history), getattr(row, by)
         axes.plot(
             history["epoch"] + _epochs_before(trainings, own, scale),
-            history["minival_top1_error_percent"],
+            history[of_history],
             **look(groups.index(group)),
             markersize=4,
             markevery=max(1, len(history) // 6),
@@ -275,7 +280,7 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
         )
         labelled.add(group)
     axes.set_xlabel("epoch")
-    axes.set_ylabel("top-1 error on minival (%)")
+    axes.set_ylabel(OF_HISTORY[of_history])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if labelled:
         title = {"train_scale": "S"}.get(by, by)
@@ -283,6 +288,18 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
     else:
         not_run(axes)
     return axes
+
+
+def loss_and_error(rows: pd.DataFrame) -> Figure:
+    """Training loss beside minival error after every epoch, a line per training: whether a net that errs has learned
+    its training images.
+    """
+    figure, places = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for place, of_history in zip(places, (LOSS, MINIVAL), strict=True):
+        training_curves(rows, axes=place, of_history=of_history)
+    if places[0].get_legend():
+        places[0].get_legend().remove()
+    return figure
 
 
 def curves_by_net(rows: pd.DataFrame) -> Figure:
