@@ -1,8 +1,25 @@
+import multiprocessing
 import os
+import subprocess
+import sys
 
 import numpy as np
+import psutil
+import pytest
 
 from vgglib.parallel import loky, shared
+
+# Works in a process of its own, whose start method is the only one of a process; says who its manager is.
+PARENT = """
+import multiprocessing, sys, time
+from vgglib.parallel import loky
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    with loky(2) as pool:
+        (manager,) = (child for child in multiprocessing.active_children() if child.name.startswith("SyncManager"))
+        print(sum(pool.map(abs, [(-1,), (-2,)])), manager.pid, flush=True)
+        time.sleep(60)
+"""
 
 
 def test_processes_of_this_host_take_calls_share_memory_and_tell_what_they_do():
@@ -18,3 +35,16 @@ def test_processes_of_this_host_take_calls_share_memory_and_tell_what_they_do():
             assert pool.map(call, [(path, number, send) for number in (3, 1, 2)]) == [(9, True), (1, True), (4, True)]
         assert sorted(number for number, _ in heard) == [1, 2, 3] and os.getpid() not in dict(heard).values()
     assert not pool.folder.exists()
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_the_manager_lives_as_long_as_its_parent_however_processes_start(method, tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, script, method], stdout=subprocess.PIPE, text=True)
+    total, manager = map(int, parent.stdout.readline().split())
+    manager = psutil.Process(manager)
+    with parent:
+        parent.kill()
+    manager.wait(timeout=30)  # of a manager that stays this raises an error
+    assert total == 3

@@ -51,7 +51,14 @@ def test_all_records_of_a_preset_are_read_and_checked(store):
 def test_a_run_without_a_record_is_none(store):
     assert store.read(RUN) is None
     assert store.rows([ENTRY])["status"].tolist() == ["not run"]
-    with pytest.raises(ValueError, match="no posteriors of A_S256_seed0_dense_Q256"):
+    with pytest.raises(ValueError, match="no record of A_S256_seed0_dense_Q256"):
+        store.posteriors(RUN)
+
+
+def test_posteriors_that_are_gone_name_the_record_to_delete(store):
+    store.write(RUN, record(), POSTERIORS, LABELS)
+    store.posteriors_path(RUN).unlink()
+    with pytest.raises(ValueError, match=f"delete the record {store.record_path(RUN)}"):
         store.posteriors(RUN)
 
 

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,12 +71,12 @@ def one_by_one(jobs: int, backend: Any, **settings: Any):
 def _end_with_parent() -> None:
     """Called in a manager's process, which would stay for ever if its parent was killed."""
 
-    def watch(parent: int) -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+    def watch() -> None:
+        # Not by os.getppid(), which is that of a server where processes are forked by one.
+        multiprocessing.parent_process().join()
         os._exit(1)
 
-    threading.Thread(target=watch, args=(multiprocessing.parent_process().pid,), daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

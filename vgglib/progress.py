@@ -46,6 +46,7 @@ class State:
 
     work: dict[str, float] = field(default_factory=dict)  # relative cost of each run
     share: dict[str, float] = field(default_factory=dict)  # 0..1 done of each
+    before: dict[str, float] = field(default_factory=dict)  # of it, done by the first look: in earlier calls, mostly
     running: dict[str, str] = field(default_factory=dict)  # what each is doing, in words
     started: float = field(default_factory=time.monotonic)
 
@@ -57,17 +58,23 @@ class State:
             return
         self.running[event.run_id] = describe(event)
         if event.share is not None:
+            self.before.setdefault(event.run_id, event.share)
             self.share[event.run_id] = event.share
 
     @property
     def done(self) -> float:
         """Share of the whole plan, weighted by cost."""
-        total = sum(self.work.values())
-        return sum(self.work[run] * share for run, share in self.share.items()) / total if total else 1.0
+        return self._weighted(self.share) if self.work else 1.0
+
+    def _weighted(self, share: dict[str, float]) -> float:
+        return sum(self.work[run] * part for run, part in share.items()) / sum(self.work.values())
 
     def remaining_seconds(self) -> float | None:
-        elapsed, done = time.monotonic() - self.started, self.done
-        return elapsed * (1 - done) / done if done > 0.01 else None
+        """At the speed so far, in which work of earlier calls does not count; None before 1 % was done."""
+        if not self.work:
+            return None
+        now = self.done - self._weighted(self.before)
+        return (time.monotonic() - self.started) * (1 - self.done) / now if now > 0.01 else None
 
     def line(self) -> str:
         """The plan in one line."""

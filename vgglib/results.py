@@ -140,8 +140,12 @@ class Store:
         """
         path = self.posteriors_path(run)
         record = self.read(run)
-        if record is None or not path.exists():
-            raise ValueError(f"there are no posteriors of {run.run_id} in {self.root}: run it first.")
+        if record is None:
+            raise ValueError(f"there is no record of {run.run_id} in {self.root}: run it first.")
+        if not path.exists():
+            raise ValueError(
+                f"the posteriors {path} are missing: delete the record {self.record_path(run)} and run it again."
+            )
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 posteriors, labels = file["posteriors"], file["labels"]
@@ -247,11 +251,13 @@ def _read(path: Path) -> dict:
 
 
 def _check(record: dict, path: Path) -> None:
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        found = record.get("schema") if isinstance(record, dict) else None
-        raise ValueError(f"the record {path} has schema {found} where this version reads {SCHEMA}: run it again.")
-    odd = sorted(set(record) ^ set(FIELDS))
-    if odd:
-        raise ValueError(f"the record {path} has missing or foreign fields ({', '.join(odd)}): run it again.")
-    if record["digest"] != digest(record):
-        raise ValueError(f"the record {path} was changed after it was written (its digest differs): run it again.")
+    found = record.get("schema") if isinstance(record, dict) else None
+    if found != SCHEMA:
+        wrong = f"has schema {found} where this version reads {SCHEMA}"
+    elif odd := sorted(set(record) ^ set(FIELDS)):
+        wrong = f"has missing or foreign fields ({', '.join(odd)})"
+    elif record["digest"] != digest(record):
+        wrong = "was changed after it was written (its digest differs)"
+    else:
+        return
+    raise ValueError(f"the record {path} {wrong}: delete it and run again.")
