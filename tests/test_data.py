@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,6 @@ from vgglib import data
 from vgglib.data.files import decode
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tiny-imagenet-200"
-
-
-@pytest.fixture(autouse=True)
-def no_cache():
-    data.load.cache_clear()
 
 
 def encoded(colour, size=(64, 64), mode="RGB", format="JPEG", **options):
@@ -67,7 +63,7 @@ def tiny_imagenet(root, layout):
 def test_shapes_is_the_same_every_time_and_val_differs_from_train():
     arguments = {"name": "shapes", "train_images": 48, "val_images": 24, "smallest_side": 64}
     first = data.load(**arguments)
-    data.load.cache_clear()
+    data._read.cache_clear()
     assert data.load(**arguments).digest == first.digest
     assert len(first.class_names) >= 20
     assert (len(first.train), len(first.minival), len(first.val)) == (24, 24, 24)
@@ -143,10 +139,140 @@ def test_more_broken_copies_of_tiny_imagenet_are_named(tmp_path):
     shard = root / "train-00000-of-00001.parquet"
     shard.rename(root / "train-00000-of-00001-1a2b3c.parquet")  # as hubs name them
     assert len(data.load("tiny-imagenet", root).val) == 6
-    data.load.cache_clear()
     (root / "val-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(ValueError, match=r"val-00000-of-00001\.parquet is no whole Parquet file"):
         data.load("tiny-imagenet", root)
+
+
+def composite(colour, alpha):
+    """By hand: the colour where it covers, white behind."""
+    return [round((value * alpha + 255 * (255 - alpha)) / 255) for value in colour]
+
+
+@pytest.mark.parametrize("alpha", [0, 51, 128, 255])
+def test_white_is_behind_what_is_transparent(alpha):
+    for mode, colour, rgb in (("RGBA", (200, 40, 7, alpha), (200, 40, 7)), ("LA", (90, alpha), (90, 90, 90))):
+        for format in ("PNG", "WEBP", "TIFF") if mode == "RGBA" else ("PNG", "TIFF"):
+            options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+            pixels = decode(encoded(colour, mode=mode, format=format, **options))
+            assert pixels.shape == (64, 64, 3) and pixels[3, 5].tolist() == composite(rgb, alpha)
+
+
+@pytest.mark.parametrize("transparency, expected", [(1, [255] * 3), (bytes([255, 51]), composite((10, 20, 30), 51))])
+def test_a_palette_may_have_transparent_colours(transparency, expected):
+    image = Image.new("P", (2, 1))
+    image.putpalette([250, 0, 0, 10, 20, 30])
+    image.putpixel((1, 0), 1)
+    for format in ("PNG", "GIF") if transparency == 1 else ("PNG",):
+        buffer = io.BytesIO()
+        image.save(buffer, format, transparency=transparency)
+        assert decode(buffer.getvalue()).tolist() == [[[250, 0, 0], expected]]
+
+
+def test_one_colour_may_be_declared_transparent():
+    for mode, colour, other in (("RGB", (9, 8, 7), (9, 8, 6)), ("L", 100, 99)):
+        assert (decode(encoded(colour, mode=mode, format="PNG", transparency=colour)) == 255).all()
+        hidden_elsewhere = decode(encoded(colour, mode=mode, format="PNG", transparency=other))
+        assert np.array_equal(hidden_elsewhere, decode(encoded(colour, mode=mode, format="PNG")))
+
+
+def test_opaque_images_keep_every_bit():
+    pixels = np.arange(256 * 3, dtype=np.int64).reshape(16, 16, 3).astype(np.uint8)
+    for alpha in ([], [np.full((16, 16, 1), 255, np.uint8)]):
+        buffer = io.BytesIO()
+        Image.fromarray(np.concatenate([pixels, *alpha], 2)).save(buffer, "PNG")
+        assert np.array_equal(decode(buffer.getvalue()), pixels)
+
+
+def count(images):
+    return len(images.train) + len(images.minival) + len(images.val)
+
+
+def test_a_folder_that_has_changed_is_read_again(tmp_path):
+    root = write_tree(tmp_path / "x")
+    first = data.load("folder", root)
+    assert data.load("folder", str(root)) is first and count(first) == 8
+    (root / "cat" / "4.png").write_bytes(encoded((1, 2, 3), format="PNG"))
+    assert count(data.load("folder", root)) == 9
+    (root / "cat" / "4.png").unlink()
+    again = data.load("folder", root)
+    assert count(again) == 8 and again.digest == first.digest
+    digests = set()
+    for time in (1, 2):  # of as many bytes
+        (root / "dog" / "0.png").write_bytes(encoded((time, 0, 0), format="BMP"))
+        os.utime(root / "dog" / "0.png", ns=(time, time))
+        digests.add(data.load("folder", root).digest)
+    assert len(digests) == 2
+
+
+def test_links_are_followed_to_what_has_changed_and_never_in_circles(tmp_path):
+    write_tree(tmp_path / "pool")
+    (tmp_path / "x" / "val").mkdir(parents=True)
+    (tmp_path / "x" / "train").symlink_to(tmp_path / "pool")
+    for name in ("cat", "dog"):
+        (tmp_path / "x" / "val" / name).symlink_to(tmp_path / "pool" / name)
+    (tmp_path / "pool" / "cat" / "up").symlink_to(tmp_path / "pool")
+    (tmp_path / "pool" / "cat" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    first = data.load("folder", tmp_path / "x")
+    assert data.load("folder", tmp_path / "x") is first and count(first) == 16
+    (tmp_path / "pool" / "dog" / "3.png").unlink()
+    assert count(data.load("folder", tmp_path / "x")) == 14
+
+
+def test_files_that_are_not_read_are_counted_by_their_suffix(tmp_path):
+    root = write_tree(tmp_path / "x", count=5)
+    assert data.load("folder", root).unread == ()
+    for name in ("cat/a.txt", "cat/deep/b.TXT", "dog/c.mov", "loose.png", "dog/README", "Thumbs.db", "cat/.DS_Store"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"")
+    images = data.load("folder", root)
+    assert count(images) == 10 and images.skipped == ()
+    assert images.unread[0] == (".txt", 2)
+    assert sorted(images.unread[1:]) == [(".db", 1), (".mov", 1), (".png", 1), ("no suffix", 1)]
+
+
+@pytest.mark.parametrize(
+    "suffix, format", [(".jfif", "JPEG"), (".JPE", "JPEG"), (".avif", "AVIF"), (".jp2", "JPEG2000"), (".pgm", "PPM")]
+)
+def test_less_usual_formats_are_read(tmp_path, suffix, format):
+    if format not in Image.SAVE:
+        pytest.skip(f"Pillow was built without {format}")
+    root = write_tree(tmp_path / "x")
+    (root / "cat" / f"photo{suffix}").write_bytes(encoded((9, 9, 9), format=format))
+    images = data.load("folder", root)
+    assert count(images) == 9 and images.unread == ()
+
+
+def test_photographs_that_pillow_cannot_open_are_refused_and_not_passed_over(tmp_path):
+    root = write_tree(tmp_path / "x")
+    (root / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(ValueError, match=r"1 of \d+ images .* cat/IMG_1\.HEIC \(it is no image that Pillow.*convert"):
+        data.load("folder", root)
+    images = data.load("folder", root, skip_bad_images=True)
+    assert images.skipped == ("cat/IMG_1.HEIC",) and images.unread == ()
+
+
+@pytest.mark.parametrize(
+    "folders", [("Train", "Valid"), ("training", "validation"), ("test", "val"), ("TESTING", "cat", "dog"), ("Train",)]
+)
+def test_folders_of_splits_are_no_classes(tmp_path, folders):
+    for name in folders:
+        write_tree(tmp_path / "x" / name)
+    with pytest.raises(ValueError, match=rf"x holds '{folders[0]}', .*rename .*'train'") as caught:
+        data.load("folder", tmp_path / "x")
+    assert "\n" not in str(caught.value)
+
+
+def test_classes_below_train_and_val_may_be_called_test(tmp_path):
+    for which in ("train", "val"):
+        write_tree(tmp_path / "x" / which, classes=("cat", "test"))
+    assert data.load("folder", tmp_path / "x").class_names == ("cat", "test")
+
+
+def test_a_set_that_is_drawn_takes_no_folder(tmp_path):
+    for folder in (tmp_path, "nowhere"):
+        with pytest.raises(ValueError, match=r"the data set shapes is drawn .*: .*--preset folder .*--data-dir"):
+            data.load("shapes", folder, train_images=48, val_images=24, smallest_side=64)
 
 
 def test_hidden_copies_are_not_images(tmp_path):

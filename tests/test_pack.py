@@ -113,7 +113,7 @@ def test_batches_are_small_and_nothing_is_lost_between_them(tmp_path, monkeypatc
     summary = pack(
         tmp_path / "source", tmp_path / "pack", skip_bad_images=True, report=lambda *count: told.append(count)
     )
-    assert summary.skipped == ((f"{WNIDS[0]}/000.JPEG", "it is no image"),) and summary.images == 599
+    assert summary.skipped == ((f"{WNIDS[0]}/000.JPEG", "it is no image that Pillow opens"),) and summary.images == 599
     for split, counts, first in (("train", [128, 128, 43], 1), ("val", [128, 128, 44], 0)):
         with shards.opened(tmp_path / "pack" / f"{split}-00000-of-00001.arrow") as reader:
             assert [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)] == counts
@@ -312,10 +312,10 @@ def test_on_the_command_line(tmp_path):
     arguments = ["data", "pack", str(source), str(tmp_path / "pack"), "--jobs", "1"]
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, ValueError) and not done.stdout
-    assert str(done.exception).startswith(f"{WNIDS[0]}/x.JPEG does not decode (it is no image)")
+    assert str(done.exception).startswith(f"{WNIDS[0]}/x.JPEG does not decode (it is no image that Pillow opens)")
     done = CliRunner().invoke(app, [*arguments, "--skip-bad-images"])
     lines = done.stdout.splitlines()
     assert done.exit_code == 0 and lines[0].startswith("images   30 in 5 shards, 0.00 GB")
-    assert lines[1:3] == ["skipped  1", f"         {WNIDS[0]}/x.JPEG: it is no image"]
+    assert lines[1:3] == ["skipped  1", f"         {WNIDS[0]}/x.JPEG: it is no image that Pillow opens"]
     assert lines[3].startswith("packed   31 images in")
     assert done.stderr.splitlines()[-1].startswith("31 of 31 images")

@@ -87,6 +87,12 @@ def test_a_pack_is_read_with_all_it_holds(images):
     assert bright > dark + 50
 
 
+def test_a_pack_that_was_made_anew_is_opened_anew(tmp_path):
+    first = data.load("imagenet", write_pack(tmp_path))
+    assert data.load("imagenet", tmp_path) is first
+    assert len(data.load("imagenet", write_pack(tmp_path, val=14)).val) == 14
+
+
 def test_mean_and_covariance_come_from_the_stored_sums(images):
     held = in_memory(images.train)
     torch.testing.assert_close(images.mean_rgb, held.mean_rgb)
@@ -265,7 +271,8 @@ def test_an_image_that_went_bad_is_named(tmp_path, way):
     packed._descriptor.cache_clear()
     images = ImageSet("x", ("n0", "n1"), split, split, split)
     sentence = (
-        r"val-00000-of-00001/3.JPEG in .*val-00000-of-00001.arrow does not decode \(it is no image\): delete that"
+        r"val-00000-of-00001/3.JPEG in .*val-00000-of-00001.arrow "
+        r"does not decode \(it is no image that Pillow opens\): delete that"
     )
     with pytest.raises(ValueError, match=sentence):
         list(split.crops([draw(images, split, torch.arange(12), 56, generator(0))], 56))

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vgglib.data.imageset import ImageSet, Split
+from vgglib.data.tree import listing
 
 __all__ = ["DATASETS", "DECODERS", "ImageSet", "Split", "load"]
 
@@ -13,7 +14,6 @@ DATASETS = ("shapes", "tiny-imagenet", "imagenet", "folder")
 DECODERS = ("auto", "dali", "pillow")  # of packed images
 
 
-@lru_cache(maxsize=1)
 def load(
     name: str,
     data_dir: str | Path | None = None,
@@ -24,7 +24,7 @@ def load(
     skip_bad_images: bool = False,
     decoder: str = "auto",
 ) -> ImageSet:
-    """The data set called `name`.
+    """The data set called `name`; that of the last call again, unless the arguments or the files have changed.
 
     shapes: drawn on the fly, `train_images` and `val_images` of `smallest_side` pixels; needs no folder.
     tiny-imagenet: `data_dir` holds the Parquet copy or the unpacked zip; `classes` keeps the first so many.
@@ -32,14 +32,19 @@ def load(
     not decode were left out, or refused, when they were packed. `decoder` is "pillow", "dali" (NVIDIA's), or
     "auto" for DALI on a GPU where it is installed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
-    Raises ValueError for an unknown name, a missing folder, or what the loader refuses.
+    Raises ValueError for an unknown name, a missing folder or one that is not asked for, or what the loader refuses.
     """
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(DATASETS)}.")
     if name == "shapes":
-        return _shapes(train_images, val_images, smallest_side)
+        if data_dir is not None:
+            raise ValueError(
+                f"the data set {name} is drawn and would not read {data_dir}: choose --preset folder for images of "
+                "your own, or leave out --data-dir (data_dir in a notebook)."
+            )
+        return _read(name, None, 0, classes, train_images, val_images, smallest_side, skip_bad_images, decoder)
     if data_dir is None:
         raise ValueError(
             f"the data set {name} is read from a folder: say which with --data-dir (data_dir in a notebook)."
@@ -47,6 +52,25 @@ def load(
     folder = Path(data_dir).expanduser().absolute()  # workers on other hosts may be in other folders
     if not folder.is_dir():
         raise ValueError(f"the data folder {data_dir} does not exist: check --data-dir.")
+    state = hash(frozenset(listing(folder, below=name != "imagenet").items()))  # the files of a pack lie at the top
+    return _read(name, folder, state, classes, train_images, val_images, smallest_side, skip_bad_images, decoder)
+
+
+@lru_cache(maxsize=1)
+def _read(
+    name: str,
+    folder: Path | None,
+    state: int,
+    classes: int | None,
+    train_images: int | None,
+    val_images: int | None,
+    smallest_side: int | None,
+    skip_bad_images: bool,
+    decoder: str,
+) -> ImageSet:
+    """`load` once its arguments are checked; `state` changes with the files of `folder`, so that they are read anew."""
+    if name == "shapes":
+        return _shapes(train_images, val_images, smallest_side)
     if name == "tiny-imagenet":
         from vgglib.data import tiny_imagenet
 

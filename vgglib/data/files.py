@@ -10,11 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
+# What Pillow opens and photographs come in; not all it knows, which includes camera previews, icons and plots.
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".avif", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi"),
+}
+FOREIGN = {".heic", ".heif", ".jxl"}  # photographs, too, that Pillow cannot open: refused, rather than passed over
+PHOTOGRAPHS = SUFFIXES | FOREIGN
+BEHIND = "white"  # what shows through transparent pixels, whose own colour nobody has seen
 
 
 def opened_image(data: bytes, upright: bool = False) -> Image.Image:
-    """Encoded image -> RGB image, upright and decoded; grey and CMYK become RGB.
+    """Encoded image -> RGB image, upright and decoded; grey and CMYK become RGB, transparent pixels white.
 
     `upright` says that the image is known to be, which saves looking. Raises ValueError when the data is no image or is
     cut short.
@@ -25,9 +32,12 @@ def opened_image(data: bytes, upright: bool = False) -> Image.Image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"mode {image.mode} has no fixed range of grey levels, save it with 8 bits a channel")
         image = image if upright else ImageOps.exif_transpose(image)
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, BEHIND), image)
         return image if image.mode == "RGB" else image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise ValueError("it is no image") from error
+        raise ValueError("it is no image that Pillow opens") from error
     except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
@@ -68,7 +78,7 @@ def decode_all(
     if bad and not skip_bad_images:
         raise ValueError(
             f"{len(bad)} of {len(names)} images do not decode, the first is {names[bad[0]]} ({outcomes[bad[0]]}): "
-            "repair them, or pass --skip-bad-images to leave them out."
+            "repair or convert them, or pass --skip-bad-images to leave them out."
         )
     good = np.setdiff1d(np.arange(len(names)), bad)
     return [outcomes[i] for i in good], good, [names[i] for i in bad]

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from vgglib.data.files import decode_all
 from vgglib.data.imageset import ImageSet, Split
-from vgglib.data.tree import tree, trees
+from vgglib.data.tree import class_folders, listing, tree, trees
 
 VAL_SHARE = 0.2  # of a tree that has no val folder of its own
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # names that no class goes by
 
 
 def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: int | None = None) -> ImageSet:
     """`data_dir/train/<class>/*` and `data_dir/val/<class>/*`, or `data_dir/<class>/*`, of which a fifth becomes val.
 
     Classes are sorted by name. Raises ValueError for a class folder without images, a class of val unknown to train,
-    or (unless `skip_bad_images`) an image that does not decode.
+    a class folder named as a split is, or (unless `skip_bad_images`) an image that does not decode.
     """
     if (data_dir / "train").is_dir():
         if not (data_dir / "val").is_dir():
             raise ValueError(
-                f"{data_dir} has a folder 'train' and no folder 'val': add one, or put the class folders directly "
-                "into it."
+                f"{data_dir} has a folder 'train' and no folder 'val': add one or rename yours to it, or put "
+                f"the class folders directly into {data_dir}."
             )
         train_files, val_files = trees(data_dir)
         roots = (data_dir / "train", data_dir / "val")
     else:
+        _check_no_splits(data_dir)
         train_files, val_files = {}, {}
         roots = (data_dir, data_dir)
         rng = np.random.default_rng(0)
@@ -41,11 +45,13 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
             train_files[name] = [file for i, file in enumerate(files) if i not in held_out]
             val_files[name] = [file for i, file in enumerate(files) if i in held_out]
     skipped: list[str] = []
+    unread = set(listing(data_dir))
 
     def split(root: Path, classes: dict[str, list[str]]) -> Split:
         files = [root / name / file for name, files in classes.items() for file in files]
         labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
         names = [str(file.relative_to(data_dir)) for file in files]
+        unread.difference_update(map(str, files))
         images, kept, bad = decode_all(names, lambda i: files[i].read_bytes(), skip_bad_images, longest_smallest_side)
         skipped.extend(bad)
         lost = set(labels) - set(labels[kept])
@@ -54,4 +60,14 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
             raise ValueError(f"no image of class {name!r} in {data_dir} decodes: replace its files.")
         return Split.of(images, labels[kept])
 
-    return ImageSet.of("folder", tuple(train_files), *map(split, roots, (train_files, val_files)), skipped)
+    train, val = map(split, roots, (train_files, val_files))
+    kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in sorted(unread))
+    return ImageSet.of("folder", tuple(train_files), train, val, skipped, unread=kinds.most_common())
+
+
+def _check_no_splits(data_dir: Path) -> None:
+    if odd := [name for name in class_folders(data_dir) if name.lower() in SPLITS]:
+        raise ValueError(
+            f"{data_dir} holds {', '.join(map(repr, odd))}, as splits are called and not classes: rename the folder of "
+            "the training images to 'train' and that of the others to 'val', or a class of such a name to another."
+        )

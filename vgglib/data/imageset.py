@@ -188,8 +188,8 @@ class Split(Sized):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set: its splits, its class names in label order, and the names of images left out because they do not
-    decode.
+    """A data set: its splits, its class names in label order, the names of images left out because they do not decode,
+    and of other files in its folder the suffixes and how many there are of each.
     """
 
     name: str
@@ -198,6 +198,7 @@ class ImageSet:
     minival: Split
     val: Split
     skipped: tuple[str, ...] = ()
+    unread: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(
@@ -208,6 +209,7 @@ class ImageSet:
         val: Split,
         skipped: Sequence[str] = (),
         minival_share: float = MINIVAL_SHARE,
+        unread: Sequence[tuple[str, int]] = (),
     ) -> ImageSet:
         """Cut minival from `train`: `minival_share` of each class, at least one image, always the same ones."""
         order = np.random.default_rng(0).permutation(len(train))
@@ -228,6 +230,7 @@ class ImageSet:
             train.subset(np.flatnonzero(held_out)),
             val,
             tuple(skipped),
+            tuple(unread),
         )
 
     @cached_property

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vgglib.data.files import SUFFIXES
+from vgglib.data.files import PHOTOGRAPHS, SUFFIXES
+
+
+def class_folders(root: Path) -> list[str]:
+    """Names of the folders in `root`, sorted, hidden ones left out."""
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def tree(root: Path) -> dict[str, list[str]]:
@@ -13,8 +19,7 @@ def tree(root: Path) -> dict[str, list[str]]:
 
     Raises ValueError for fewer than two class folders, or one without images.
     """
-    with os.scandir(root) as entries:
-        classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    classes = class_folders(root)
     if len(classes) < 2:
         raise ValueError(
             f"{root} holds {len(classes)} class folder(s): put the images of each class into a folder of their own, "
@@ -48,6 +53,28 @@ def images(folder: Path | str, prefix: str = "") -> list[str]:
                 continue
             if entry.is_dir(follow_symlinks=False):  # a link may lead back up
                 found += images(entry.path, f"{prefix}{entry.name}/")
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            elif os.path.splitext(entry.name)[1].lower() in PHOTOGRAPHS:
                 found.append(prefix + entry.name)
+    return found
+
+
+def listing(folder: Path, below: bool = True) -> dict[str, tuple[int, int]]:
+    """Every file in `folder`, and `below` it: its path -> bytes, and ns since the epoch of its last change.
+
+    Hidden ones are left out; links are followed, so that a change of what they lead to shows.
+    """
+    found, seen = {}, set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = os.stat(place)
+        again = (here.st_dev, here.st_ino) in seen  # by a link that leads back up
+        seen.add((here.st_dev, here.st_ino))
+        folders[:] = [name for name in folders if below and not again and not name.startswith(".")]
+        for name in files:
+            if not again and not name.startswith("."):
+                path = os.path.join(place, name)
+                try:
+                    state = os.stat(path)
+                    found[path] = state.st_size, state.st_mtime_ns
+                except OSError:  # a link that leads nowhere
+                    found[path] = 0, 0
     return found
