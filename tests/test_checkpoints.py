@@ -37,8 +37,26 @@ def test_the_checkpoint_before_is_kept(tmp_path):
     assert sorted(found.name for found in tmp_path.iterdir()) == ["c.previous.safetensors", "c.safetensors"]
     path.unlink()
     assert checkpoints.latest(path) == checkpoints.previous(path)
-    checkpoints.remove(path)
-    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_set_aside_are_kept_and_not_taken_up(tmp_path):
+    path = tmp_path / "c=0.5.safetensors"
+    for value in range(2):
+        checkpoints.write(path, numbers(value), {"value": value}, keep_previous=True)
+    checkpoints.set_aside(path)
+    assert checkpoints.latest(path) is None
+    names = "c=0.5.diverged.safetensors", "c=0.5.previous.diverged.safetensors"
+    assert [checkpoints.read(tmp_path / name)[1]["value"] for name in names] == [1, 0]
+    checkpoints.write(path, numbers(2), {"value": 2}, keep_previous=True)
+    checkpoints.set_aside(path)  # once more: there is no previous one now
+    assert [checkpoints.read(tmp_path / name)[1]["value"] for name in names] == [2, 0]
+
+
+def test_another_writer_may_have_moved_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    monkeypatch.setattr(type(path), "exists", lambda self: True)  # it was there a moment ago
+    checkpoints.write(path, numbers(1), {"value": 1}, keep_previous=True)
+    assert checkpoints.read(path)[1] == {"value": 1} and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
@@ -122,11 +140,15 @@ def other_images(path):
 
 
 def other_arithmetic(path):
-    altered(path, lambda tensors, state: state.update(arithmetic="bf16 on cuda"))
+    altered(path, lambda tensors, state: state.update(arithmetic="bf16 on cuda", history=[]))
 
 
 def compiled_updates(path):
-    altered(path, lambda tensors, state: state.update(arithmetic=f"{state['arithmetic']}, compiled"))
+    altered(path, lambda tensors, state: state.update(arithmetic=f"{state['arithmetic']}, compiled", history=[]))
+
+
+def no_arithmetic(path):
+    altered(path, lambda tensors, state: state.pop("arithmetic"))
 
 
 def other_history(path):
@@ -145,8 +167,12 @@ def other_history(path):
         (other_shape, r"has model.head.fc8.bias as torch.float32 of shape \(3,\) where the net has .* of \(2,\)"),
         (other_type, r"has model.head.fc8.bias as torch.float16 of shape \(2,\) where the net has torch.float32"),
         (other_images, r"c.safetensors belongs to another data \(ffffffffffff and now .*\): delete it, or keep"),
-        (compiled_updates, r"belongs to another arithmetic \(fp32 on cpu, compiled and now fp32 on cpu\)"),
-        (other_arithmetic, r"belongs to another arithmetic \(bf16 on cuda and now fp32 on cpu\)"),
+        (compiled_updates, r"was trained in fp32 on cpu, compiled, and would go on in fp32 on cpu: repeat --compile"),
+        (
+            other_arithmetic,
+            r"was trained in bf16 on cuda, and would go on in fp32 on cpu: .* same kind of device",
+        ),
+        (no_arithmetic, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
         (other_history, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
     ],
 )

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 
 def vgg(*arguments):
@@ -49,3 +50,19 @@ def test_plan_and_table_read_records_without_running(tmp_path):
 def test_data_says_what_it_loaded():
     done = vgg("data", "--preset", "smoke")
     assert done.returncode == 0 and "classes  24" in done.stdout and "sha256" in done.stdout
+    assert "not read" not in done.stdout
+
+
+def test_data_says_what_it_did_not_read(tmp_path):
+    for name, shade in (("cat", 10), ("dog", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("RGB", (64, 64), (shade, number, 0)).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "cat" / "film.mov").touch()
+    assert "not read 1 .mov" in vgg("data", "--preset", "folder", "--data-dir", str(tmp_path)).stdout
+
+
+@pytest.mark.parametrize("command", [["data"], ["run", "--table", "3"]])
+def test_a_folder_that_would_not_be_read_is_refused(command, tmp_path):
+    done = vgg(*command, "--preset", "smoke", "--data-dir", str(tmp_path))
+    assert done.returncode == 2 and "choose --preset folder" in " ".join(done.stderr.split())

@@ -13,10 +13,12 @@ import torch
 from filelock import FileLock
 
 from vgglib import checkpoints, devices, evaluate, runner
+from vgglib.distributed import Division
 from vgglib.experiments import Protocol, plan
 from vgglib.metrics import error_percent
 from vgglib.progress import Log, Progress, Silent, Terminal, minutes
 from vgglib.results import Store
+from vgglib.train import _Training, train
 
 
 @pytest.fixture
@@ -103,6 +105,40 @@ def test_a_diverged_run_is_recorded_shown_and_repeated_only_if_asked(images, tmp
     assert Store(tmp_path).read(failed)["environment"]["started_utc"] != started
 
 
+def test_a_diverged_training_is_set_aside_and_a_retry_begins_anew(images, tmp_path, monkeypatch):
+    (entry,) = small()
+    path = Store(tmp_path / "own").checkpoint_path(entry.runs[0])
+    steps = _Training._steps
+
+    def diverging(self):
+        steps(self)
+        if self.history:
+            self.updates.total.fill_(np.nan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Training, "_steps", diverging)
+        assert run([entry], results=tmp_path / "own")["error"].tolist() == [
+            f"{entry.runs[0].experiment.name}: the training loss is nan in epoch 2"
+        ]
+    (kept,) = path.parent.glob("*.safetensors")
+    assert kept.name.endswith(".diverged.safetensors") and len(checkpoints.read(kept)[1]["history"]) == 1
+    assert run([entry], results=tmp_path / "own", retry_failed=True)["status"].tolist() == ["done"]
+    run([entry], results=tmp_path / "whole")
+    records = [Store(tmp_path / name).read(entry.runs[0]) for name in ("own", "whole")]
+    assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
+
+
+def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.06 GiB. GPU 0 has\nmore to say.")
+
+    monkeypatch.setattr(_Training, "_steps", full)
+    with pytest.raises(ValueError, match=r"A_S256_seed0_\S+ takes more memory than its GPU has free: .*") as caught:
+        run(small(), results=tmp_path)
+    said = str(caught.value)
+    assert "--images-per-pass" in said and "a batch of 16" in said and "--batch-size" in said and "\n" not in said
+
+
 def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path, monkeypatch):
     assert run(small(), results=tmp_path, max_minutes=0)["status"].tolist() == ["not run"]
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -117,14 +153,21 @@ def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path,
 def test_scores_that_are_no_numbers_fail_their_own_protocol_only(images, tmp_path, monkeypatch):
     def posteriors(model, split, *arguments, **settings):
         found = evaluate.posteriors(model, split, *arguments, **settings)
-        return found * np.nan if split.smallest_side == round(288 / 7) else found
+        return found * np.nan if split.smallest_side == round(256 / 7) else found
 
-    monkeypatch.setattr(runner, "posteriors", posteriors)
     (entry,) = small(("B",), "4")
-    assert run([entry], results=tmp_path)["status"].tolist() == ["failed"]
+    checkpoint = Store(tmp_path).checkpoint_path(entry.runs[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "posteriors", posteriors)
+        assert run([entry], results=tmp_path)["status"].tolist() == ["failed"]
     records = [Store(tmp_path).read(single) for single in entry.runs]
-    assert [record["status"] for record in records] == ["done", "done", "failed"]
-    assert records[2]["error"] == "B_S256_seed0: the scores of the trained net are not numbers"
+    assert [record["status"] for record in records] == ["done", "failed", "done"]
+    assert records[1]["error"] == "B_S256_seed0: the scores of the trained net are not numbers"
+    # The trained net stays, and a retry repeats the test alone.
+    trained = checkpoint.read_bytes()
+    monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
+    assert run([entry], results=tmp_path, retry_failed=True)["status"].tolist() == ["done"]
+    assert checkpoint.read_bytes() == trained and Store(tmp_path).read(entry.runs[0]) == records[0]
 
 
 def test_a_time_budget_stops_an_evaluation_too(images, tmp_path, monkeypatch):
@@ -170,9 +213,71 @@ def test_a_net_that_starts_from_a_trains_a_first_and_keeps_its_record(images, tm
     assert store.read(donor) == first and store.checkpoint_path(donor).exists()
 
 
-def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path):
-    rows = run(small(("A", "E"), from_a=True, learning_rate=1e6), results=tmp_path)
-    assert dict(zip(rows["net"], rows["status"], strict=True)) == {"A": "failed", "E": "not run"}
+def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path, monkeypatch, capsys):
+    entries = small(("A", "E"), train_scales=("256", "384"), from_a=True, learning_rate=1e6)
+    names = {(entry.net, entry.train_scale): entry.runs[0].experiment_id for entry in entries}
+    failed = names["A", "256"]
+    expected = [
+        f"{name} was not run because {failed}, whose weights it needs, failed: repeat that with --retry-failed."
+        for name in names.values()
+        if name != failed
+    ]
+    for _ in range(2):
+        rows = run(entries, results=tmp_path)
+        assert rows["status"].tolist() == ["failed" if name == failed else "not run" for name in names.values()]
+        assert capsys.readouterr().err.splitlines() == expected
+        monkeypatch.setattr(runner, "_execute_all", None)  # would fail if called: there is nothing to do
+    tasks = runner._tasks([entry.runs[0] for entry in entries], Store(tmp_path), retry_failed=True)
+    assert {task.name for task in tasks} == set(names.values())
+
+
+def interrupted(run_, images, path):
+    """Leave a checkpoint of a run's training after the first of its two epochs."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress):
+        if progress.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(run_.experiment, images, torch.device("cpu"), path, report=kill)
+
+
+def test_a_donor_that_another_process_trains_is_left_to_it(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    donor = entry.runs[0].donor
+    path = Store(tmp_path).checkpoint_path(donor)
+    interrupted(donor, images, path)
+    before = path.read_bytes()
+    with FileLock(f"{path}.lock"):
+        assert run([entry], results=tmp_path, max_minutes=0.05)["status"].tolist() == ["not run"]
+        assert path.read_bytes() == before
+    assert run([entry], results=tmp_path)["status"].tolist() == ["done"]
+    assert Store(tmp_path).read(donor)["status"] == "done"
+
+
+def test_a_donor_that_another_process_tests_may_be_read(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    store, donor = Store(tmp_path), entry.runs[0].donor
+    run(small(("A",)), results=tmp_path)
+    with FileLock(f"{store.checkpoint_path(donor)}.lock"):
+        assert run([entry], results=tmp_path)["status"].tolist() == ["done"]
+
+
+def test_a_donor_whose_training_was_interrupted_is_a_task_of_its_own(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    store, donor = Store(tmp_path), entry.runs[0].donor
+    run(small(("A",)), results=tmp_path)
+    assert [task.name for task in runner._tasks(entry.runs, store, False)] == [entry.runs[0].experiment_id]
+    # Its weights are lost, and training it anew was interrupted.
+    checkpoints.set_aside(store.checkpoint_path(donor))
+    interrupted(donor, images, store.checkpoint_path(donor))
+    tasks = {task.name: task.missing for task in runner._tasks(entry.runs, store, False)}
+    assert tasks == {entry.runs[0].experiment_id: entry.runs, donor.experiment_id: ()}
+    assert run([entry], results=tmp_path)["status"].tolist() == ["done"]
+    assert len(checkpoints.read(store.checkpoint_path(donor))[1]["history"]) == 2
 
 
 def test_stages_follow_each_other_and_every_protocol_is_evaluated_once(images, tmp_path):
@@ -194,9 +299,44 @@ def test_a_further_protocol_needs_no_training(images, tmp_path, monkeypatch):
     run(small(), results=tmp_path)
     (entry,) = small()
     other = replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288, average="posteriors")),))
-    monkeypatch.setattr("vgglib.train._Training.epoch", None)  # would fail if called
+    monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
     assert run([other], results=tmp_path)["status"].tolist() == ["done"]
     assert Store(tmp_path).record_path(other.runs[0]).stem.endswith("_dense_Q288_posteriors")
+
+
+def test_a_finished_net_is_tested_in_another_arithmetic_and_its_record_says_how_it_was_trained(
+    images, tmp_path, monkeypatch
+):
+    run(small(), results=tmp_path)
+    (tested,), store = small()[0].runs, Store(tmp_path)
+    store.record_path(tested).unlink()
+    tensors, state = checkpoints.read(store.checkpoint_path(tested))
+    state["arithmetic"] = "bf16 on cuda, gradients in bf16, compiled"
+    checkpoints.write(store.checkpoint_path(tested), tensors, state)
+    monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
+    assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
+    environment = store.read(tested)["environment"]
+    assert environment["updates_compiled"] and environment["bf16_gradients"]
+    assert environment["device"] == "cpu" and environment["precision"] == "fp32"
+
+
+def test_processes_that_wait_for_a_lock_hear_of_each_other_meanwhile(images, tmp_path, monkeypatch):
+    (entry,) = small()
+    path = f"{Store(tmp_path).checkpoint_path(entry.runs[0])}.lock"
+    Path(path).parent.mkdir(parents=True)
+    other, answers = FileLock(path), []
+
+    def agree(self, value):
+        answers.append(value)
+        if answers.count((False, False)) == 3:
+            other.release()
+        return value
+
+    monkeypatch.setattr(Division, "agree", agree)
+    monkeypatch.setattr(runner, "LOCK_SECONDS", 0.01)
+    other.acquire()
+    assert run([entry], results=tmp_path, max_minutes=1)["status"].tolist() == ["done"]
+    assert answers.count((False, False)) == 3 and (True, False) in answers
 
 
 def test_a_training_that_another_process_is_at_is_left_to_it_and_awaited(images, tmp_path):
@@ -215,6 +355,24 @@ def test_a_training_that_another_process_is_at_is_left_to_it_and_awaited(images,
     other.acquire()
     assert run([entry], results=tmp_path, display=Heard())["status"].tolist() == ["done"]
     assert heard[:2] == ["waiting", "started"] and heard[-1] == "done"
+
+
+def test_a_failure_that_another_process_recorded_is_not_repeated(images, tmp_path, monkeypatch):
+    (entry,) = small(learning_rate=1e6)
+    record, here = (Store(tmp_path / name).record_path(entry.runs[0]) for name in ("there", "here"))
+    run([entry], results=tmp_path / "there")
+    other = FileLock(f"{Store(tmp_path / 'here').checkpoint_path(entry.runs[0])}.lock")
+    Path(other.lock_file).parent.mkdir(parents=True)
+
+    class Failing(Silent):
+        def show(self, event):
+            if event.kind == "waiting":
+                here.write_bytes(record.read_bytes())
+                other.release()
+
+    other.acquire()
+    monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
+    assert run([entry], results=tmp_path / "here", display=Failing())["status"].tolist() == ["failed"]
 
 
 def test_two_runners_share_a_folder(tmp_path):

@@ -1,6 +1,7 @@
 import math
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,8 +9,10 @@ from vgglib import checkpoints
 from vgglib.augment import draw
 from vgglib.configs import config
 from vgglib.cost import macs
+from vgglib.distributed import Division
 from vgglib.experiments import Experiment
-from vgglib.train import Diverged, OutOfTime, train
+from vgglib.train import Diverged, OutOfTime, chance, finished, train
+from vgglib.updates import Updates
 
 CPU = torch.device("cpu")
 
@@ -85,6 +88,64 @@ def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
     assert not heard and all(map(torch.equal, weights(first), weights(second)))
 
 
+def test_chance_is_to_name_the_largest_class():
+    assert chance(np.array([0, 1, 2, 3])) == 75
+    assert chance(np.array([1, 1, 1, 0])) == 25
+
+
+def test_a_training_is_finished_when_its_checkpoint_says_so(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    assert not finished(experiment(), path)
+    train(experiment(epochs=2), two_colours, CPU, path)
+    assert finished(experiment(epochs=2), path) and not finished(experiment(), path)
+    # On a plateau at chance, 50 % for two classes, the rule sleeps; below it, it ends the training.
+    stale = {"epochs": 9, "patience": 1, "drops": 0}
+    tensors, state = checkpoints.read(path)
+    for error, ended in ((50.0, False), (40.0, True)):
+        for epoch in state["history"]:
+            epoch["minival_top1_error_percent"] = error
+        checkpoints.write(path, tensors, state)
+        assert finished(experiment(**stale), path) is ended
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not finished(experiment(epochs=2), path)  # whoever goes on with it is told why not
+
+
+def interrupted(plan, images, path):
+    """Leave a checkpoint after the first epoch."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress):
+        if progress.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(plan, images, CPU, path, report=kill)
+
+
+def test_a_finished_net_is_taken_up_whatever_arithmetic_trained_it(two_colours, tmp_path):
+    path = tmp_path / "c.safetensors"
+    first = train(experiment(), two_colours, CPU, path)
+    assert first.arithmetic == "fp32 on cpu"
+    tensors, state = checkpoints.read(path)
+    checkpoints.write(path, tensors, state | {"arithmetic": "bf16 on cuda, compiled"})
+    second = train(experiment(), two_colours, CPU, path, division=Division(bf16_gradients=True))
+    assert second.arithmetic == "bf16 on cuda, compiled" and all(map(torch.equal, weights(first), weights(second)))
+
+
+def test_gradients_count_as_rounded_only_where_they_travel(two_colours, tmp_path):
+    path, rounded = tmp_path / "c.safetensors", "fp32 on cpu, gradients in bf16"
+    interrupted(experiment(), two_colours, path)
+    tensors, state = checkpoints.read(path)
+    with pytest.raises(ValueError, match=f"trained in fp32 on cpu, and would go on in {rounded}: "):
+        train(experiment(), two_colours, CPU, path, division=Division(0, 2, bf16_gradients=True))
+    alone = train(experiment(), two_colours, CPU, path, division=Division(bf16_gradients=True))
+    assert alone.arithmetic == checkpoints.read(path)[1]["arithmetic"] == "fp32 on cpu"
+    checkpoints.write(path, tensors, state | {"arithmetic": rounded})  # by several processes, and one goes on
+    assert train(experiment(), two_colours, CPU, path).arithmetic == checkpoints.read(path)[1]["arithmetic"] == rounded
+
+
 def test_a_large_checkpoint_is_not_written_after_every_short_epoch(two_colours, tmp_path, monkeypatch):
     path, written = tmp_path / "c.safetensors", []
     write = checkpoints.write
@@ -131,6 +192,50 @@ def test_a_checkpoint_of_other_settings_or_images_is_refused(two_colours, tmp_pa
 def test_a_loss_that_is_no_number_stops_the_training(two_colours):
     with pytest.raises(Diverged, match="the training loss is nan in epoch 1"):
         train(experiment(learning_rate=1e6), two_colours, CPU)
+
+
+def spoilt_after(updates, monkeypatch):
+    """Make one weight no number in that update; a list that counts the updates."""
+    made, update = [], Updates.__call__
+
+    def spoiling(self, *given):
+        scores = update(self, *given)
+        made.append(True)
+        if len(made) == updates:
+            with torch.no_grad():
+                next(self.model.parameters())[0, 0, 0, 0] = math.nan
+        return scores
+
+    monkeypatch.setattr(Updates, "__call__", spoiling)
+    return made
+
+
+def test_a_loss_that_is_no_number_is_noticed_within_an_epoch(two_colours, monkeypatch):
+    monkeypatch.setattr("vgglib.train.REPORT_SECONDS", -1)
+    made = spoilt_after(3, monkeypatch)
+    with pytest.raises(Diverged, match="A_S256_seed0: the training loss is nan in epoch 2") as caught:
+        train(experiment(batch_size=36), two_colours, CPU)  # two updates an epoch
+    assert len(made) == 4 and len(caught.value.history) == 1
+    made = spoilt_after(3, monkeypatch)
+    with pytest.raises(Diverged, match="loss is nan in epoch 1"):
+        train(experiment(batch_size=4), two_colours, CPU)
+    assert len(made) == 4  # of 18
+
+
+def test_weights_that_are_no_numbers_are_never_written(two_colours, tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    monkeypatch.setattr("vgglib.train.SAVE_SECONDS", -1)  # save before every step
+    spoilt_after(6, monkeypatch)  # whose own loss is a number
+    with pytest.raises(Diverged, match=r"A_S256_seed0: the weights are not numbers after 1.50 epochs") as caught:
+        train(experiment(), two_colours, CPU, path)
+    assert len(caught.value.history) == 1
+    tensors, state = checkpoints.read(path)
+    assert state["begun"]["steps"] == 1 and all(tensor.isfinite().all() for tensor in tensors.values())
+    monkeypatch.undo()
+    spoilt_after(4, monkeypatch)  # the last update of an epoch
+    with pytest.raises(Diverged, match=r"the weights are not numbers after 1.00 epochs"):
+        train(experiment(), two_colours, CPU, tmp_path / "d.safetensors")
+    assert not (tmp_path / "d.safetensors").exists()
 
 
 def test_no_step_begins_after_the_budget_and_none_is_lost(two_colours, tmp_path, monkeypatch):

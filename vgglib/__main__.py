@@ -322,6 +322,8 @@ def data(
     typer.echo(f"classes  {len(images.class_names)}: {', '.join(images.class_names[:6])}{more}")
     typer.echo(f"mean RGB {', '.join(f'{value:.2f}' for value in images.mean_rgb.tolist())}")
     typer.echo(f"skipped  {len(images.skipped)}" + (f", the first is {images.skipped[0]}" if images.skipped else ""))
+    if images.unread:
+        typer.echo(f"not read {', '.join(f'{count} {suffix}' for suffix, count in images.unread)}")
     typer.echo(f"sha256   {images.digest}")
 
 

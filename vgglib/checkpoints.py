@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -34,8 +36,9 @@ def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bo
             save_file(plain, temporary, {"state": json.dumps(state)})
         except SafetensorError as error:  # what the system said reaches us as text alone
             raise OSError(errno.EIO, str(error)) from error
-        if keep_previous and path.exists():
-            os.replace(path, previous(path))
+        if keep_previous:
+            with suppress(FileNotFoundError):  # there is none yet
+                os.replace(path, previous(path))
 
 
 def previous(path: Path) -> Path:
@@ -50,19 +53,34 @@ def latest(path: Path) -> Path | None:
     return next((found for found in (path, previous(path)) if found.exists()), None)
 
 
-def remove(path: Path) -> None:
-    """Remove the checkpoint at `path` and the one before it."""
+def set_aside(path: Path) -> None:
+    """Rename the checkpoint at `path` and the one before it, so that a training begins anew and nothing is lost; those
+    that were set aside earlier are replaced.
+    """
     for found in (path, previous(path)):
-        found.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.replace(found, found.with_suffix(f".diverged{found.suffix}"))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
     """Tensors (on the CPU) and state; nothing in the file is executed. ValueError when it is no checkpoint or cut
     short.
     """
+    with _opened(path) as (file, state):
+        return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+
+
+def read_state(path: Path) -> dict:
+    """The state alone, without reading the tensors; ValueError as `read`."""
+    with _opened(path) as (_, found):
+        return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[safe_open, dict]]:
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["state"])  # noqa: SIM118
+            yield file, json.loads(file.metadata()["state"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise damaged(path, error) from error
 

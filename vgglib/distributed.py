@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# One process may wait long for another's lock or evaluation; torchrun ends all of them when one fails.
+# One process may wait long for another's evaluation; torchrun ends all of them when one fails.
 TIMEOUT = timedelta(days=1)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,14 @@ from vgglib.planner import testing_macs, training_macs
 from vgglib.progress import Event, Silent, fitting
 from vgglib.provenance import commit
 from vgglib.results import SCHEMA, Store, default_root
-from vgglib.train import Diverged, OutOfTime, Progress, Trained, train
+from vgglib.train import COMPILED, ROUNDED, Diverged, OutOfTime, Progress, Trained, finished, train
 
 # Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
 # of two cores, of which compiled passes save a tenth (AVX-512) to a half (AMX).
 COMPILE_FROM = 2e13
+# The first of several processes waits no longer for a lock before it tells the others, who give up after
+# `distributed.TIMEOUT`.
+LOCK_SECONDS = 60
 
 
 def run(
@@ -59,10 +62,11 @@ def run(
     address `scheduler` or one that is started on this host; `backends` says what its hosts must have in common.
     Processes that torchrun started train and test every net together; `images_per_pass` and `bf16_gradients` are as in
     `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`. A failed run counts as an
-    outcome and is not repeated unless `retry_failed`. Trainings and evaluations stop after `max_minutes`; the next call
-    goes on. Several callers may share a results folder: what one is at, the others leave to it. Raises ValueError or
-    OSError, before any training, for a data or results folder, or a cluster, that will not do, and where updates cannot
-    be compiled.
+    outcome and is not repeated unless `retry_failed`; nets that need its weights are not run, which stderr says.
+    Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may share a results
+    folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training, for a data or
+    results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too, for a net
+    that a GPU has no memory for.
     """
     backends.check(backend, scheduler)
     if distributed.started() and backend != "loky":
@@ -76,7 +80,7 @@ def run(
     planned = runs(plan)
     records = {run: store.read(run) for run in planned}
     images = None
-    if data_dir and presets.named(name).needs_folder:
+    if data_dir:
         images = load_images(name, data_dir, skip_bad_images, decoder)
         _check_images(records.values(), images)
     with distributed.joined(
@@ -100,6 +104,9 @@ def run(
                 with display or fitting() if division.first else Silent() as shown:
                     shown.plan({task.name: sum(_work(task, images)) for task in tasks})
                     _execute_all(tasks, worker, pool, shown)
+        if division.first:
+            for sentence in _not_run(planned, store):
+                print(sentence, file=sys.stderr)
         division.agree(None)  # when all has been written
     return store.rows(plan)
 
@@ -125,7 +132,9 @@ class _Task:
 
 
 def _tasks(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[_Task]:
-    """The trainings behind what is missing, with those whose weights they begin with and which records do not hold."""
+    """The trainings behind what is missing and can be made, with those whose weights they begin with and which are not
+    there.
+    """
     missing: dict[str, list[Run]] = {}
     anyone: dict[str, Run] = {}
 
@@ -137,18 +146,40 @@ def _tasks(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[_Ta
         donor = run.donor
         if donor and donor.experiment_id not in anyone:
             lacking = _lacks_record(donor, store, retry_failed)
-            if lacking or not store.checkpoint_path(donor).exists():
+            if lacking or not (_failed(donor, store) or finished(donor.experiment, store.checkpoint_path(donor))):
                 want(donor, lacking)
 
     for run in planned:
-        if _lacks_record(run, store, retry_failed):
+        if _lacks_record(run, store, retry_failed) and (retry_failed or not _missed(run, store)):
             want(run, True)
     return [_Task(run, tuple(missing[name])) for name, run in anyone.items()]
 
 
 def _lacks_record(run: Run, store: Store, retry_failed: bool) -> bool:
+    return store.read(run) is None or (retry_failed and _failed(run, store))
+
+
+def _failed(run: Run, store: Store) -> bool:
     record = store.read(run)
-    return record is None or (retry_failed and record["status"] == "failed")
+    return record is not None and record["status"] == "failed"
+
+
+def _missed(run: Run, store: Store) -> Run | None:
+    """The failed run whose weights a training lacks, directly or for another that it starts from; None where it has
+    begun already, or can.
+    """
+    donor = run.donor
+    if donor is None or checkpoints.latest(store.checkpoint_path(run)):
+        return None
+    return donor if _failed(donor, store) else _missed(donor, store)
+
+
+def _not_run(planned: Iterable[Run], store: Store) -> Iterator[str]:
+    """A sentence for each training that a failed one prevents."""
+    for run in {run.experiment_id: run for run in planned if _lacks_record(run, store, False)}.values():
+        if donor := _missed(run, store):
+            why = f"{donor.experiment_id}, whose weights it needs, failed: repeat that with --retry-failed."
+            yield f"{run.experiment_id} was not run because {why}"
 
 
 def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
@@ -189,7 +220,7 @@ def load_images(
     chosen = presets.named(preset_name)
     if chosen.needs_folder:
         return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
-    return data.load(**chosen.data | drawn, decoder=decoder)
+    return data.load(**chosen.data | drawn, data_dir=data_dir, decoder=decoder)
 
 
 def _work(task: _Task, images: data.ImageSet) -> tuple[float, ...]:
@@ -237,26 +268,41 @@ class _Worker:
 
     def __call__(self, task: _Task, send: Callable[[Event], None], wait: bool) -> bool:
         """Do a task. True when another process is at it, or at one that comes before; with `wait` it is awaited."""
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
-        left = max(0.0, min(self.stop_at - time.time(), threading.TIMEOUT_MAX))
-        lock = FileLock(f"{self.store.checkpoint_path(task.run)}.lock", timeout=left if wait else 0)
+        lock = FileLock(f"{self.store.checkpoint_path(task.run)}.lock")
         try:
-            if self.division.first:
-                lock.acquire()
-            free = True
-        except Timeout:
-            free = False
-        try:
-            if self.division.agree(free):
+            if self._locked(lock, wait):
                 self._execute(task, send)
                 return False
         except _NoDonor:
             pass
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"{task.name} takes more memory than its GPU has free: pass --images-per-pass, to take a batch of "
+                f"{task.run.experiment.batch_size} in parts, or a smaller --batch-size; a net that is trained can be "
+                "tested with --device cpu."
+            ) from error
         finally:
             lock.release()
         send(Event(task.name, "stopped" if wait else "waiting"))
         return not wait
+
+    def _locked(self, lock, wait: bool) -> bool:
+        """Whether the first process has taken a lock, for all of them; with `wait`, before the time is up."""
+        from filelock import Timeout
+
+        while True:
+            left = max(0.0, self.stop_at - time.time()) if wait else 0.0
+            free = True
+            try:
+                if self.division.first:
+                    lock.acquire(timeout=min(left, LOCK_SECONDS))
+            except Timeout:
+                free = False
+            free, over = self.division.agree((free, left <= LOCK_SECONDS))
+            if free or over:
+                return free
 
     def _execute(self, task: _Task, send: Callable[[Event], None]) -> None:
         devices.prepare(self.threads)
@@ -265,16 +311,17 @@ class _Worker:
         checkpoint = self.store.checkpoint_path(task.run)
         # Others may have made some meanwhile.
         missing = [run for run in task.missing if _lacks_record(run, self.store, self.retry_failed)]
-        missing, trained, late = self.division.agree((missing, checkpoint.exists(), time.time() >= self.stop_at))
-        if not missing and trained:
+        over = not missing and (bool(task.missing) or finished(task.run.experiment, checkpoint))
+        missing, over, late = self.division.agree((missing, over, time.time() >= self.stop_at))
+        if over:
             send(Event(task.name, "done"))
             return
         if late:
             send(Event(task.name, "stopped"))
             return
         send(Event(task.name, "started"))
-        evaluated: list[float] = []
-        record = _Record(task.run, self.images, where, self.division, self.compiled)
+        evaluated: list[float | None] = []
+        record = _Record(task.run, self.images, where, self.division)
         work = _work(_Task(task.run, tuple(missing)), self.images)
 
         def report(progress: Progress) -> None:
@@ -290,13 +337,16 @@ class _Worker:
                 if self.division.first:
                     self.store.write(run, *content)
                 evaluated.append(content[0]["top1_error_percent"])
-            send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
+            if None in evaluated:
+                send(Event(task.name, "failed"))
+            else:
+                send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
         except OutOfTime:
             send(Event(task.name, "stopped"))  # it stays "not run"
         except Diverged as failure:
             if self.division.first:
-                checkpoints.remove(checkpoint)  # a retry begins anew
-                for run in missing[len(evaluated) :]:
+                checkpoints.set_aside(checkpoint)  # a retry begins anew
+                for run in missing:
                     self.store.write(run, record.failed(run, failure))
             send(Event(task.name, "failed"))
 
@@ -334,21 +384,15 @@ class _Worker:
         return looked
 
     def _donor(self, run: Run, where: torch.device) -> VGG:
-        """The net whose weights a training begins with, from its checkpoint; _NoDonor where there is none."""
+        """The net whose weights a training begins with, from its checkpoint; _NoDonor where that is not finished.
+
+        A finished checkpoint is not written any more, so that it may be read without its lock.
+        """
         donor = run.donor
         path = self.store.checkpoint_path(donor)
-        record = self.store.read(donor)
-        if not self.division.agree(path.exists() and not (record is not None and record["status"] == "failed")):
+        if not self.division.agree(finished(donor.experiment, path) and not _failed(donor, self.store)):
             raise _NoDonor
-        return train(
-            donor.experiment,
-            self.images,
-            where,
-            path,
-            stop_at=self.stop_at,
-            division=self.division,
-            compiled=self.compiled,
-        ).model
+        return train(donor.experiment, self.images, where, path, division=self.division).model
 
 
 class _NoDonor(Exception):
@@ -363,17 +407,16 @@ def compiles_tests(where: torch.device, precision: str, macs: float) -> bool:
 class _Record:
     """The contents of records of one training, apart from the digests that the store adds."""
 
-    def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division, compiled: bool):
+    def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division):
         self.images, self.where, self.division, self.experiment = images, where, division, run.experiment
-        self.updates_compiled = compiled and not run.experiment.weights
         self.precision = devices.precision(run.experiment.precision, where)
         self.started, self.clock, self.commit = datetime.now(UTC), time.perf_counter(), commit()
 
-    def evaluated(self, run: Run, trained: Trained, report, work: float) -> tuple[dict, np.ndarray, np.ndarray]:
+    def evaluated(self, run: Run, trained: Trained, report, work: float) -> tuple[dict, *tuple[np.ndarray, ...]]:
         """(record, posteriors (N, classes) float16, labels (N,) int16) of a trained net under the run's protocol, which
-        takes `work` multiply-adds.
+        takes `work` multiply-adds; the record of a failure alone when the posteriors are not numbers.
 
-        Raises Diverged when the posteriors are not numbers, OutOfTime when time is up for any process.
+        Raises OutOfTime when time is up for any process.
         """
         begun = time.perf_counter()
         protocol, split = run.protocol, self.images.val
@@ -400,11 +443,12 @@ class _Record:
         if found is None:
             raise OutOfTime
         if not np.isfinite(found).all():
-            raise Diverged(f"{self.experiment.name}: the scores of the trained net are not numbers", trained.history)
+            what = f"{self.experiment.name}: the scores of the trained net are not numbers"
+            return (self.failed(run, Diverged(what, trained.history, trained.arithmetic)),)
         # Rounded before anything is computed from them, so that the record and the stored posteriors agree to the last
         # count.
         found, labels = found.astype(np.float16), self.images.val.labels.numpy().astype(np.int16)
-        record = self._base(run, trained.history) | {
+        record = self._base(run, trained) | {
             "status": "done",
             "error": None,
             "top1_error_percent": error_percent(found, labels, 1),
@@ -416,7 +460,7 @@ class _Record:
         return record, found, labels
 
     def failed(self, run: Run, failure: Diverged) -> dict:
-        return self._base(run, failure.history) | {
+        return self._base(run, failure) | {
             "status": "failed",
             "error": str(failure),
             "top1_error_percent": None,
@@ -425,7 +469,7 @@ class _Record:
             "weights_sha256": None,
         }
 
-    def _base(self, run: Run, history) -> dict:
+    def _base(self, run: Run, training: Trained | Diverged) -> dict:
         return {
             "schema": SCHEMA,
             "run_id": run.run_id,
@@ -436,15 +480,15 @@ class _Record:
             "seed": run.experiment.seed,
             "n_images": len(self.images.val),
             "n_classes": len(self.images.class_names),
-            "history": [asdict(epoch) for epoch in history],
+            "history": [asdict(epoch) for epoch in training.history],
             "environment": {
                 **devices.describe(self.where),
                 "precision": self.precision,
                 "units": devices.units(self.precision, self.where),
                 "processes": self.division.count,
                 "images_per_pass": self.division.images_per_pass,
-                "updates_compiled": self.updates_compiled,
-                "bf16_gradients": self.division.bf16_gradients and self.division.count > 1,
+                "updates_compiled": COMPILED in training.arithmetic,
+                "bf16_gradients": ROUNDED in training.arithmetic,
                 **self.commit,
                 "data_sha256": self.images.digest,
                 "images_skipped": len(self.images.skipped),
@@ -452,7 +496,7 @@ class _Record:
                 "decoder": getattr(self.images.train, "decoder_on", lambda device: None)(self.where),
                 "started_utc": self.started.isoformat(timespec="seconds"),
                 "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-                "training_seconds": sum(epoch.seconds for epoch in history),
+                "training_seconds": sum(epoch.seconds for epoch in training.history),
                 "seconds": time.perf_counter() - self.clock,
             },
         }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
 LARGE_BYTES, LARGE_SECONDS = 1 << 26, 60  # of a checkpoint that takes its time, and how much may be lost instead
 STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree on what it says
+ROUNDED, COMPILED = ", gradients in bf16", ", compiled"  # how a checkpoint names updates that round otherwise
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,25 @@ class Progress:
 @dataclass(frozen=True)
 class Trained:
     """A trained net with its history; `initial_signal` holds the first batch's logit sd and gradient norm of conv1_1,
-    `mean_rgb` (3,) is what the net's input is without, in grey levels 0-255.
+    `mean_rgb` (3,) is what the net's input is without, in grey levels 0-255; `arithmetic` is that of the updates, empty
+    for a net that was not trained here.
     """
 
     model: VGG
     history: tuple[Epoch, ...]
     initial_signal: dict[str, float]
     mean_rgb: Tensor
+    arithmetic: str = ""
 
 
 class Diverged(Exception):
-    """The loss stopped being a number; `history` holds the epochs before."""
+    """The loss, weights or scores stopped being numbers; `history` holds the epochs before, `arithmetic` is that of the
+    updates.
+    """
 
-    def __init__(self, message: str, history: Sequence[Epoch]):
+    def __init__(self, message: str, history: Sequence[Epoch], arithmetic: str):
         super().__init__(message)
-        self.history = tuple(history)
+        self.history, self.arithmetic = tuple(history), arithmetic
 
 
 class OutOfTime(Exception):
@@ -99,18 +105,35 @@ def train(
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
     `checkpoint` is written after every epoch, a large one once a minute at most, and about every ten minutes of a long
-    epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. `report` is called
-    about once a second. `stop_at` is a `time.time()` after which no step begins. Of several processes, which all call
-    this, the first writes and reports.
-    Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images, and where the updates
-    cannot be compiled.
+    epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. A finished net is
+    returned whatever arithmetic trained it. `report` is called about once a second. `stop_at` is a `time.time()` after
+    which no step begins. Of several processes, which all call this, the first writes and reports.
+    Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images, one to go on with in
+    another arithmetic, and where the updates cannot be compiled.
     """
     training = _Training(experiment, images, device, checkpoint, report, stop_at, division, compiled)
     training.begin(donor)
     while rate := training.next_learning_rate():
         training.epoch(rate)
     training.optimiser.zero_grad(set_to_none=True)  # on a GPU they would keep a graph's memory
-    return Trained(training.model, tuple(training.history), training.signal, images.mean_rgb)
+    return Trained(training.model, tuple(training.history), training.signal, images.mean_rgb, training.arithmetic)
+
+
+def finished(experiment: Experiment, checkpoint: Path) -> bool:
+    """Whether a training has ended; a checkpoint that is missing or damaged says no, and `train` why."""
+    try:
+        state = checkpoints.read_state(checkpoint)
+        errors = [epoch["minival_top1_error_percent"] for epoch in state["history"]]
+        return next_learning_rate(experiment, errors, state["chance"]) is None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def chance(labels: np.ndarray) -> float:
+    """Top-1 error in percent on images with these labels, (N,), of a net that has learned nothing but which class is
+    the largest.
+    """
+    return 100 * (1 - np.bincount(labels).max() / len(labels))
 
 
 @dataclass
@@ -135,6 +158,7 @@ class _Training:
     history: list[Epoch] = field(default_factory=list)
     signal: dict[str, float] = field(default_factory=dict)
     begun: _Begun = field(default_factory=_Begun)
+    loss: float = 0.0  # the mean of an epoch so far, when it was last reported
     saved: float = 0.0  # when, by this process's clock
     unsaved: bool = False  # whether something was done since
 
@@ -155,6 +179,10 @@ class _Training:
             fused=True,
         )
         self.precision = devices.precision(plan.precision, self.device)
+        rounded = ROUNDED if self.division.bf16_gradients and self.division.count > 1 else ""
+        self.arithmetic = f"{self.precision} on {self.device.type}{rounded}{COMPILED if self.compiled else ''}"
+        self.minival_labels = self.images.minival.labels.cpu().numpy()
+        self.chance = chance(self.minival_labels)
         if taken_up:
             self._take_up(taken_up)
         stands = self.division.gather((bool(taken_up), len(self.history), self.begun))
@@ -165,7 +193,6 @@ class _Training:
             )
         self.batch = min(plan.batch_size, len(self.images.train))
         self.steps = len(self.images.train) // self.batch  # the remainder waits for another epoch's order
-        self.chance = 100 * (1 - 1 / len(self.images.class_names))
         self.updates = self.train_split = self.minival = None
 
     def _first_weights(self, donor: Callable[[], VGG] | None) -> None:
@@ -195,10 +222,7 @@ class _Training:
             group["lr"] = rate
         self._steps()
         loss = self.division.mean(self.updates.total).item() / self.steps
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"{self.experiment.name}: the training loss is {loss} in epoch {len(self.history) + 1}", self.history
-            )
+        self._check(loss)
         images_per_second = self.steps * self.batch / self._seconds()
         error = self._minival_error()
         self.history.append(
@@ -228,7 +252,6 @@ class _Training:
         fixed = None if plan.jittered else plan.pixels(plan.train_scale)
         self.train_split = (self.images.train.rescaled(fixed) if fixed else self.images.train).to(self.device)
         minival = self.images.minival
-        self.minival_labels = minival.labels.cpu().numpy()
         if self.division.count > 1:
             minival = minival.subset(self.division.share(len(minival)))
         self.minival = minival.rescaled(plan.pixels(plan.test_scale)).to(self.device)
@@ -290,13 +313,22 @@ class _Training:
         everyones = torch.cat(self.division.gather(torch.cat(scores).cpu()))
         return {"logit_sd": everyones.std().item(), "conv1_1_gradient_norm": gradient.norm().item()}
 
+    def _check(self, loss: float) -> None:
+        """Diverged when the loss is no number."""
+        if not math.isfinite(loss):
+            self._diverge(f"the training loss is {loss} in epoch {len(self.history) + 1}")
+
+    def _diverge(self, what: str) -> None:
+        raise Diverged(f"{self.experiment.name}: {what}", self.history, self.arithmetic)
+
     def _watch_the_clock(self, step: int) -> None:
-        """Before a step: save now and then, and stop when time is up; all processes alike."""
+        """Before a step: save now and then, and stop when the loss is no number or time is up; all processes alike."""
         if self.division.count > 1 and step % STEPS_BETWEEN_LOOKS:
             return
         late = time.time() >= self.stop_at
         due = time.perf_counter() - self.saved > SAVE_SECONDS
-        late, due = self.division.agree((late, due))
+        late, due, loss = self.division.agree((late, due, self.loss))
+        self._check(loss)
         if late:
             self._stop()
         elif due:
@@ -305,8 +337,7 @@ class _Training:
     def _stop(self) -> None:
         if self.division.agree(self.unsaved):
             self._save()
-        done = len(self.history) + self.begun.steps / self.steps
-        raise OutOfTime(f"{self.experiment.name}: time is up after {done:.2f} epochs.")
+        raise OutOfTime(f"{self.experiment.name}: time is up after {self._epochs_done:.2f} epochs.")
 
     def _minival_error(self) -> float:
         def look(share: float) -> None:
@@ -324,8 +355,13 @@ class _Training:
             self._stop()
         return error_percent(found, self.minival_labels)
 
+    @property
+    def _epochs_done(self) -> float:
+        return len(self.history) + self.begun.steps / self.steps
+
     def _report(self, images_per_second: float) -> None:
         done = len(self.history) * self.steps + self.begun.steps
+        self.loss = self.updates.total.item() / self.begun.steps
         self.report(
             Progress(
                 images_done=done * self.batch,
@@ -333,7 +369,7 @@ class _Training:
                 epoch=len(self.history) + 1,
                 epochs=self.experiment.epochs,
                 images_per_second=images_per_second,
-                train_loss=self.updates.total.item() / self.begun.steps,
+                train_loss=self.loss,
                 minival_top1_error_percent=self.history[-1].minival_top1_error_percent if self.history else None,
             )
         )
@@ -341,10 +377,7 @@ class _Training:
     @property
     def _identity(self) -> dict:
         """What a checkpoint must have in common with the training that takes it up."""
-        rounded = ", gradients in bf16" if self.division.bf16_gradients else ""
-        compiled = ", compiled" if self.compiled else ""
-        arithmetic = f"{self.precision} on {self.device.type}{rounded}{compiled}"
-        return {"experiment": as_dict(self.experiment), "data": self.images.digest, "arithmetic": arithmetic}
+        return {"experiment": as_dict(self.experiment), "data": self.images.digest}
 
     def _tensors(self) -> dict[str, Tensor]:
         """Weights and momentum under the names of a checkpoint."""
@@ -361,13 +394,21 @@ class _Training:
         if self.checkpoint is None:
             return
         begun = _Begun(self.begun.steps, self.division.mean(self.updates.total).item(), self._seconds())
+        self._check(begun.loss)
+        tensors = self._tensors()
+        # The loss is that of the weights before the last update. Norms, since flags would take as much memory again.
+        largest = torch.stack([torch.linalg.vector_norm(tensor.detach(), math.inf) for tensor in tensors.values()])
+        if not largest.isfinite().all():
+            self._diverge(f"the weights are not numbers after {self._epochs_done:.2f} epochs")
         if self.division.first:
             state = {
+                "arithmetic": self.arithmetic,
+                "chance": self.chance,
                 "history": [asdict(epoch) for epoch in self.history],
                 "signal": self.signal,
                 "begun": asdict(begun if begun.steps else _Begun()),
             }
-            checkpoints.write(self.checkpoint, self._tensors(), {**self._identity, **state}, keep_previous=True)
+            checkpoints.write(self.checkpoint, tensors, {**self._identity, **state}, keep_previous=True)
 
     @torch.no_grad()
     def _take_up(self, path: Path) -> None:
@@ -387,6 +428,13 @@ class _Training:
             tensor.copy_(tensors[name])
         try:
             self.history, self.signal = [Epoch(**epoch) for epoch in state["history"]], state["signal"]
-            self.begun = _Begun(**state["begun"])
+            self.begun, was = _Begun(**state["begun"]), state["arithmetic"]
         except (KeyError, TypeError) as error:
             raise checkpoints.damaged(path, error) from error
+        needed = was if self.division.count > 1 else was.replace(ROUNDED, "")  # one process sends no gradients
+        if self.arithmetic != needed and self.next_learning_rate() is not None:
+            raise ValueError(
+                f"{path} was trained in {was}, and would go on in {self.arithmetic}: repeat --compile and "
+                "--bf16-gradients as they were, on the same kind of device, or pass another --results."
+            )
+        self.arithmetic = was
