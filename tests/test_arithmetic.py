@@ -57,6 +57,18 @@ def test_another_device_and_other_roundings_make_no_pair(store):
     assert arithmetic.pairs(store, "demo").empty
 
 
+def test_the_arithmetic_is_that_of_the_training_wherever_the_net_was_tested(store):
+    here = {"precision": "fp32", "device": "cpu", "units": "fp32"}
+    there = here | {"trained_in": "bf16 on cuda, compiled", "updates_compiled": True}
+    assert arithmetic.trained_on(here) == ("fp32", "cpu") and not arithmetic.tested_elsewhere(here)
+    assert not arithmetic.tested_elsewhere(here | {"trained_in": "fp32 on cpu"})
+    assert arithmetic.trained_on(there) == ("bf16", "cuda") and arithmetic.tested_elsewhere(there)
+    assert arithmetic.of(there) == "bf16, compiled" and arithmetic.of(here) == "fp32"
+    trained(store, "fp32", {0: 10.0, 1: 11.0}, where={"trained_in": "bf16 on cpu"})
+    trained(store, "fp32", {0: 12.0, 1: 13.0}, asked="fp32")
+    assert arithmetic.pairs(store, "demo").values.tolist() == [["A", 0, 10.0, 12.0, True], ["A", 1, 11.0, 13.0, True]]
+
+
 def test_images_of_another_digest_are_told(store, monkeypatch):
     monkeypatch.setenv("VGG_RESULTS", str(store.root))
     trained(store, "bf16", {0: 10.0, 1: 11.0})

@@ -215,6 +215,7 @@ def test_links_are_followed_to_what_has_changed_and_never_in_circles(tmp_path):
     (tmp_path / "pool" / "cat" / "gone.txt").symlink_to(tmp_path / "nowhere")
     first = data.load("folder", tmp_path / "x")
     assert data.load("folder", tmp_path / "x") is first and count(first) == 16
+    assert first.unread == ((".txt", 1),)  # what is read by another path is read
     (tmp_path / "pool" / "dog" / "3.png").unlink()
     assert count(data.load("folder", tmp_path / "x")) == 14
 

@@ -72,6 +72,24 @@ def test_an_altered_record_is_refused(store):
         evidence.records(store, "demo")
 
 
+def test_a_machine_that_only_tested_is_not_that_of_the_training(store):
+    record(store, planned()[0], environment={"trained_in": "bf16 on cuda"})
+    found = evidence.records(store, "demo").iloc[0]
+    assert (found["device"], found["device_name"], found["arithmetic"]) == ("cuda", "not recorded", "bf16")
+
+
+def test_minutes_of_first_stages_are_those_of_the_presets_own_recipe(store):
+    assert evidence.first_stages(store, "demo", ["A"]).empty
+    for run in planned(nets=["A"], seeds=[0, 1]):
+        record(store, run)
+    record(store, planned(width=0.5)[0], environment={"training_seconds": 60.0})
+    for run in planned(table="starts", nets=["E"]):  # from A, and from two kinds of random weights
+        record(store, run, environment={"training_seconds": 600.0 if run.experiment.start else 60.0})
+    a, e = evidence.first_stages(store, "demo", ["A", "E"]).to_dict("records")
+    assert a == {"Net": "A", "Arithmetic": "bf16", "Trainings": 2, "Minutes": "60.0"}
+    assert e == {"Net": "E", "Arithmetic": "bf16", "Trainings": 1, "Minutes": "10.0"}
+
+
 def test_no_records_are_refused(store):
     with pytest.raises(ValueError, match="preset demo has no records"):
         evidence.records(store, "demo")
@@ -257,7 +275,7 @@ def test_what_is_asked_of_a_claim():
         (E, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the claim's side"),
         (E, (2.0, 3.0, 4.0), "undecided, with the whole interval on the other side"),
         (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
-        (E, (-1.0,), "undecided, without a test: a run failed, or one seed is complete"),
+        (E, (-1.0,), "undecided, without a test"),
         # Of an equality a loss is on the claim's side and a gain is not.
         (LRN, (9.0, 9.1, 8.9), "reproduced, by a loss"),
         (LRN, (-0.01, 0.0, 0.01), "reproduced"),

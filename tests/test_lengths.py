@@ -21,13 +21,14 @@ def trained(store, net, seed, used="bf16", table="3", **settings):
     """A record of a net that was trained in `used`, whatever was asked for."""
     (run,) = planned(table=table, nets=[net], seeds=[seed], train_scales=["256"], **settings)
     history = [{"epoch": 1, "minival_top1_error_percent": 50.0}]
-    environment = {"precision": used, "evaluation_seconds": 1.0}
+    environment = {"precision": used, "device": "cpu", "evaluation_seconds": 1.0}
     store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
 
 def of(recipe, method="dense", **errors):
     """Rows of nets with an error for each seed."""
     rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "top5_error_percent": 1.0, "n_images": 100}
+    rest["by_hand"] = recipe != SHORT
     return [
         row(Arm(lengths.TESTS[method], net, method=method), seed, error) | rest
         for net, of_seeds in errors.items()
@@ -50,6 +51,7 @@ def test_rows_are_of_the_recipe_but_for_length_and_arithmetic(store):
         ["A", 1, LONG, "dense"],
         ["A", 1, LONG, "multi-crop"],
     ]
+    assert found["by_hand"].tolist() == [False, False, True, True, True]
 
 
 def test_what_was_asked_for_in_two_ways_and_came_to_the_same_counts_once(store):

@@ -317,6 +317,7 @@ def test_a_finished_net_is_tested_in_another_arithmetic_and_its_record_says_how_
     assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
     environment = store.read(tested)["environment"]
     assert environment["updates_compiled"] and environment["bf16_gradients"]
+    assert environment["trained_in"] == state["arithmetic"]
     assert environment["device"] == "cpu" and environment["precision"] == "fp32"
 
 

@@ -12,7 +12,7 @@ LONG = "48 epochs, fp32"
 def looked(monkeypatch, rows=(), longer=()):
     """The table of a preset with these rows and these longer trainings."""
     monkeypatch.setattr(evidence, "rows", lambda store, preset: pd.DataFrame(rows))
-    empty = pd.DataFrame(columns=["epochs", "recipe", "table"])
+    empty = pd.DataFrame(columns=["method", *lengths.COLUMNS])
     monkeypatch.setattr(lengths, "rows", lambda store, preset: pd.DataFrame(longer) if len(longer) else empty)
     return second_looks.table(None, "demo")
 
@@ -37,10 +37,14 @@ def test_another_way_stands_beside_the_verdict(monkeypatch):
 def test_depth_is_asked_of_crops_and_longer_trainings(monkeypatch):
     longer = of(SHORT, A=[10, 10], E=[11, 13]) + of(SHORT, "multi-crop", A=[10, 10], E=[9, 7])
     longer += of(LONG, A=[5, 5], E=[4, 5]) + of("48 epochs, bf16", A=[5], E=[4])
+    longer += of("12 epochs, fp32", A=[10, 10], E=[10, 14])
     found = looked(monkeypatch, [row(Arm("3", "A"), 0, 10.0)], longer)
-    # The preset's own length, dense, is the claim itself.
-    assert found["Asked otherwise"].tolist() == [f"E - A, {SHORT}, multi-crop", f"E - A, {LONG}, dense"]
-    assert found["Ours"].tolist() == ["-2.00", "-0.50"]
+    # The preset's own recipe, dense, is the claim itself, and one seed is none.
+    assert found[["Asked otherwise", "Ours"]].values.tolist() == [
+        [f"E - A, at most {SHORT}, multi-crop", "-2.00"],
+        [f"E - A, at most {LONG}, dense", "-0.50"],
+        ["E - A, at most 12 epochs, fp32, dense", "+2.00"],
+    ]
 
 
 def test_one_seed_has_no_line_and_nothing_is_shown(monkeypatch, capsys):

@@ -106,6 +106,9 @@ def test_a_training_is_finished_when_its_checkpoint_says_so(two_colours, tmp_pat
             epoch["minival_top1_error_percent"] = error
         checkpoints.write(path, tensors, state)
         assert finished(experiment(**stale), path) is ended
+    del state["chance"]  # as earlier ones
+    checkpoints.write(path, tensors, state)
+    assert finished(experiment(epochs=2), path)
     path.write_bytes(path.read_bytes()[:-1])
     assert not finished(experiment(epochs=2), path)  # whoever goes on with it is told why not
 

@@ -22,10 +22,25 @@ def name(precision: str, units: str | None = None) -> str:
     return precision if units in (None, precision) else f"{precision} on {units} units"
 
 
+def trained_on(environment: dict) -> tuple[str, str]:
+    """Precision and kind of device of a record's training; the rest of its environment is that of the test, which may
+    have been made elsewhere. Earlier records, whose tests were not, do not name it.
+    """
+    known = environment.get("trained_in") or f"{environment['precision']} on {environment['device']}"
+    precision, _, device = known.split(",")[0].partition(" on ")
+    return precision, device
+
+
+def tested_elsewhere(environment: dict) -> bool:
+    """Whether a net was trained in another precision, or on another kind of device, than its record's test was made."""
+    return trained_on(environment) != (environment["precision"], environment["device"])
+
+
 def of(environment: dict) -> str:
     """The arithmetic of a record's training, for display."""
     compiled = COMPILED if environment.get("updates_compiled") else ""
-    return name(environment["precision"], environment.get("units")) + compiled
+    units = None if tested_elsewhere(environment) else environment.get("units")
+    return name(trained_on(environment)[0], units) + compiled
 
 
 def pairs(store: Store, preset: str) -> pd.DataFrame:
@@ -46,8 +61,8 @@ def pairs(store: Store, preset: str) -> pd.DataFrame:
                 continue
             if any(record["environment"].get(key) for key in ROUNDED_ELSEWHERE):
                 continue
-            key = (run.experiment.net, run.experiment.seed, record["environment"]["device"])
-            found.setdefault(key, {}).setdefault(record["environment"]["precision"], record)
+            precision, device = trained_on(record["environment"])
+            found.setdefault((run.experiment.net, run.experiment.seed, device), {}).setdefault(precision, record)
     lines = [
         {
             **{"net": net, "seed": seed},

@@ -88,8 +88,16 @@ def _line(record: dict, planned: set[str]) -> dict:
         **epochs.median(),
         "evaluation_seconds": math.nan,  # failed runs have none
         **record["environment"],
-        "arithmetic": arithmetic.of(record["environment"]),
+        **_machine(record["environment"]),
     }
+
+
+def _machine(environment: dict) -> dict:
+    """Of a training whose net was tested elsewhere, the record does not have the machine's name."""
+    known = {"arithmetic": arithmetic.of(environment)}
+    if not arithmetic.tested_elsewhere(environment):
+        return known
+    return known | {"device": arithmetic.trained_on(environment)[1], "device_name": "not recorded", "threads": "-"}
 
 
 def _experiment(values: dict) -> Experiment:
@@ -177,6 +185,22 @@ def trainings(store: Store, preset: str) -> pd.DataFrame:
     table = table.drop(columns=[column for column, values in says_nothing.items() if set(table[column]) == values])
     places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
+
+
+def first_stages(store: Store, preset: str, nets: Sequence[str]) -> pd.DataFrame:
+    """Minutes of one training at S = 256 by the preset's own recipe, mean over the records, for display: a line per net
+    and arithmetic; empty where there are no records.
+    """
+    lines = []
+    for net in nets if preset in presets(store) else ():
+        usual = experiments.plan(preset, "3", [net], [0], ["256"])[0].runs[0].experiment
+        found = records(store, preset).drop_duplicates("experiment")
+        looks = found["experiment"].map(lambda one: (one.net, one.scale_text, one.start_text))
+        own = found[(looks == (net, "256", usual.start_text)) & ~found["by_hand"]]
+        for computed, group in own.groupby("arithmetic"):
+            minutes = f"{group['training_seconds'].mean() / 60:.1f}"
+            lines.append({"Net": net, "Arithmetic": computed, "Trainings": len(group), "Minutes": minutes})
+    return pd.DataFrame(lines)
 
 
 def _span(values: pd.Series) -> str:
@@ -306,7 +330,7 @@ GROUPS = (
     "undecided, with an interval that reaches to both sides",
     "undecided, with the whole interval on the other side",
     "opposite",
-    "undecided, without a test: a run failed, or one seed is complete",
+    "undecided, without a test",
     "not run",
     "not tested",
 )

@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import plan
 from vgglib.results import Store
@@ -16,6 +17,7 @@ from vgglib.tables import mean_interval
 _NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
 TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold them
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
+COLUMNS = ("epochs", "by_hand", "recipe")  # of `rows`, beside those of `Store.rows`
 ENDS = "EA"  # those of the paper's claim
 
 
@@ -23,8 +25,8 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
     the preset's recipe in the number of epochs or the arithmetic at most.
 
-    Two columns come on top: `epochs`, and `recipe`, such as "12 epochs, bf16". Only what was run has a row; empty where
-    no training had another number of epochs or was tested on crops.
+    Three columns come on top: `epochs`, `by_hand` (not the preset's own settings), and `recipe`, such as "12 epochs,
+    bf16". Only what was run has a row; empty where no training had another number of epochs or was tested on crops.
     """
     names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
     found: dict[str, set[int]] = {}
@@ -37,12 +39,13 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
         }
         for table in TESTS.values():
             entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
-            parts.append(store.rows(entries).assign(epochs=entries[0].runs[0].experiment.epochs))
-    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["status", "epochs", "table"])
+            own = {"epochs": entries[0].runs[0].experiment.epochs, "by_hand": bool(text)}
+            parts.append(store.rows(entries).assign(**own))
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["status", "table", *COLUMNS])
     whole = whole[whole["status"] != "not run"]
     if whole["epochs"].nunique() < 2 and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
-    precision = [environment["precision"] for environment in whole["environment"]]
+    precision = [trained_on(environment)[0] for environment in whole["environment"]]
     whole = whole.assign(recipe=whole["epochs"].astype(str) + " epochs, " + precision)
     # A precision that was left to "auto" and the same asked for by name are one training.
     return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values("epochs", kind="stable")

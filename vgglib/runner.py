@@ -279,9 +279,9 @@ class _Worker:
             pass
         except torch.OutOfMemoryError as error:
             raise ValueError(
-                f"{task.name} takes more memory than its GPU has free: pass --images-per-pass, to take a batch of "
-                f"{task.run.experiment.batch_size} in parts, or a smaller --batch-size; a net that is trained can be "
-                "tested with --device cpu."
+                f"{task.name} takes more memory than its GPU has free: train it with --images-per-pass, which takes a "
+                f"batch of {task.run.experiment.batch_size} in parts, or with a smaller --batch-size, which is another "
+                "training; once it is trained, test it with --device cpu."
             ) from error
         finally:
             lock.release()
@@ -487,6 +487,7 @@ class _Record:
                 "units": devices.units(self.precision, self.where),
                 "processes": self.division.count,
                 "images_per_pass": self.division.images_per_pass,
+                "trained_in": training.arithmetic or None,
                 "updates_compiled": COMPILED in training.arithmetic,
                 "bf16_gradients": ROUNDED in training.arithmetic,
                 **self.commit,

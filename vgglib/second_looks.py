@@ -7,7 +7,6 @@ import pandas as pd
 from vgglib import evidence, lengths
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked
-from vgglib.experiments import plan
 from vgglib.results import Store
 from vgglib.tables import mean_interval
 from vgglib.verdicts import judge
@@ -33,21 +32,15 @@ def table(store: Store, preset: str) -> pd.DataFrame:
 
 
 def _of_depth(store: Store, preset: str) -> dict[str, pd.Series]:
-    """E - A of every length of training and way to test, but for the claim's own; where a length was trained in two
-    arithmetics, of the one with more seeds.
-    """
+    """E - A of every length of training, arithmetic and way to test, but for the claim's own."""
     found = lengths.rows(store, preset)
-    (own,) = plan(preset, "3", [lengths.ENDS[0]], [0], ["256"])
-    looks = {}
-    for epochs in sorted(found["epochs"].unique()):
-        recipes = found.loc[found["epochs"] == epochs, "recipe"].unique()
-        for method in lengths.TESTS:
-            if (epochs, method) == (own.runs[0].experiment.epochs, own.method):
-                continue
-            seeds = {recipe: lengths.differences(found, recipe, method, lengths.ENDS) for recipe in recipes}
-            recipe = max(seeds, key=lambda one: len(seeds[one]))
-            looks[f"E - A, {recipe}, {method}"] = seeds[recipe]
-    return looks
+    own = set(found.loc[~found["by_hand"].astype(bool) & (found["method"] == "dense"), "recipe"])
+    return {
+        f"E - A, at most {recipe}, {method}": lengths.differences(found, recipe, method, lengths.ENDS)
+        for recipe in found["recipe"].unique()
+        for method in lengths.TESTS
+        if method != "dense" or recipe not in own
+    }
 
 
 def _effect(points) -> dict[str, str]:

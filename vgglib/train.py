@@ -124,7 +124,7 @@ def finished(experiment: Experiment, checkpoint: Path) -> bool:
     try:
         state = checkpoints.read_state(checkpoint)
         errors = [epoch["minival_top1_error_percent"] for epoch in state["history"]]
-        return next_learning_rate(experiment, errors, state["chance"]) is None
+        return next_learning_rate(experiment, errors, state.get("chance", 100.0)) is None  # older ones lack it
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

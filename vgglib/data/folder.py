@@ -13,7 +13,8 @@ from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.tree import class_folders, listing, tree, trees
 
 VAL_SHARE = 0.2  # of a tree that has no val folder of its own
-SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # names that no class goes by
+# Names that no class may have at the top.
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: int | None = None) -> ImageSet:
@@ -25,8 +26,8 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
     if (data_dir / "train").is_dir():
         if not (data_dir / "val").is_dir():
             raise ValueError(
-                f"{data_dir} has a folder 'train' and no folder 'val': add one or rename yours to it, or put "
-                f"the class folders directly into {data_dir}."
+                f"{data_dir} has a folder 'train' and no folder 'val': add one or rename yours to it, put the class "
+                f"folders directly into {data_dir}, or rename a class that is called 'train'."
             )
         train_files, val_files = trees(data_dir)
         roots = (data_dir / "train", data_dir / "val")
@@ -45,13 +46,14 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
             train_files[name] = [file for i, file in enumerate(files) if i not in held_out]
             val_files[name] = [file for i, file in enumerate(files) if i in held_out]
     skipped: list[str] = []
-    unread = set(listing(data_dir))
+    unread = {os.path.realpath(path): path for path in listing(data_dir)}
 
     def split(root: Path, classes: dict[str, list[str]]) -> Split:
         files = [root / name / file for name, files in classes.items() for file in files]
         labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
         names = [str(file.relative_to(data_dir)) for file in files]
-        unread.difference_update(map(str, files))
+        for file in files:
+            unread.pop(os.path.realpath(file), None)
         images, kept, bad = decode_all(names, lambda i: files[i].read_bytes(), skip_bad_images, longest_smallest_side)
         skipped.extend(bad)
         lost = set(labels) - set(labels[kept])
@@ -61,7 +63,7 @@ def load(data_dir: Path, skip_bad_images: bool = False, longest_smallest_side: i
         return Split.of(images, labels[kept])
 
     train, val = map(split, roots, (train_files, val_files))
-    kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in sorted(unread))
+    kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in sorted(unread.values()))
     return ImageSet.of("folder", tuple(train_files), train, val, skipped, unread=kinds.most_common())
 
 

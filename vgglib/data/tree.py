@@ -7,6 +7,8 @@ from pathlib import Path
 
 from vgglib.data.files import PHOTOGRAPHS, SUFFIXES
 
+FOLLOWED = 2  # levels on which a link to a folder is one: splits and classes
+
 
 def class_folders(root: Path) -> list[str]:
     """Names of the folders in `root`, sorted, hidden ones left out."""
@@ -61,20 +63,20 @@ def images(folder: Path | str, prefix: str = "") -> list[str]:
 def listing(folder: Path, below: bool = True) -> dict[str, tuple[int, int]]:
     """Every file in `folder`, and `below` it: its path -> bytes, and ns since the epoch of its last change.
 
-    Hidden ones are left out; links are followed, so that a change of what they lead to shows.
+    Hidden ones are left out; links to splits and classes are followed, so that a change of what they lead to shows.
     """
-    found, seen = {}, set()
+    found = {}
     for place, folders, files in os.walk(folder, followlinks=True):
-        here = os.stat(place)
-        again = (here.st_dev, here.st_ino) in seen  # by a link that leads back up
-        seen.add((here.st_dev, here.st_ino))
-        folders[:] = [name for name in folders if below and not again and not name.startswith(".")]
-        for name in files:
-            if not again and not name.startswith("."):
-                path = os.path.join(place, name)
-                try:
-                    state = os.stat(path)
-                    found[path] = state.st_size, state.st_mtime_ns
-                except OSError:  # a link that leads nowhere
-                    found[path] = 0, 0
+        deep = place[len(os.fspath(folder)) :].count(os.sep) >= FOLLOWED  # from here on a link may lead in circles
+        folders[:] = [
+            name
+            for name in folders
+            if below and not name.startswith(".") and not (deep and os.path.islink(os.path.join(place, name)))
+        ]
+        for path in (os.path.join(place, name) for name in files if not name.startswith(".")):
+            try:
+                state = os.stat(path)
+                found[path] = state.st_size, state.st_mtime_ns
+            except OSError:  # a link that leads nowhere
+                found[path] = 0, 0
     return found
