@@ -45,8 +45,8 @@ test: setup  ## Check style and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# All tests of a file run in one process, since they share what is slow to make; files begin in conftest's order.
-	@# Many wait for programs that they started, so one more than there are cores; each takes about a gigabyte.
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))') --dist loadfile --no-loadscope-reorder
+	@# A process takes about a gigabyte, hence no more than four.
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 book: setup  ## Build the book from the committed results; any warning is an error
 	$(BOOK)
