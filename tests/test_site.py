@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from browser import needs_browser, opened
 from bs4 import BeautifulSoup
@@ -89,28 +90,28 @@ def shown_lines(page: Path) -> set[tuple[str, ...]]:
     return {tuple(cell.get_text() for cell in line.find_all("td")) for line in soup.find_all("tr")}
 
 
-def new_errors(name: str, changed: Store) -> set[str]:
+@pytest.fixture(scope="module")
+def both(changed) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All rows of the demo, before records were changed and after."""
+    return evidence.rows(Store(ROOT / "results"), "demo"), evidence.rows(changed, "demo")
+
+
+def new_errors(name: str, both: tuple[pd.DataFrame, pd.DataFrame]) -> set[str]:
     """The errors in one of the paper's tables that the changed records made different, as a page shows them."""
-    before, after = (
-        tables.shown(tables.BY_NAME[name](evidence.rows(store, "demo")))["Top-1, ours"]
-        for store in (Store(ROOT / "results"), changed)
-    )
+    before, after = (tables.shown(tables.BY_NAME[name](rows))["Top-1, ours"] for rows in both)
     return set(after[after != before]) - set(before)
 
 
 @pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
-def test_a_changed_record_changes_the_page(notebook, site, changed):
+def test_a_changed_record_changes_the_page(notebook, site, both):
     source = "\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code")
     cells = {cell for line in shown_lines(site / "notebooks" / f"{notebook.stem}.html") for cell in line}
-    new = set().union(*(new_errors(name, changed) for name in re.findall(r'p\.plan\("(\w+)"\)', source)))
+    new = set().union(*(new_errors(name, both) for name in re.findall(r'p\.plan\("(\w+)"\)', source)))
     assert new & cells
 
 
-def test_a_changed_record_changes_the_pages_of_verdicts(site, changed):
-    before, after = (
-        {tuple(line) for line in verdict_tables.short(verdicts.judge(evidence.rows(store, "demo"))).to_numpy()}
-        for store in (Store(ROOT / "results"), changed)
-    )
+def test_a_changed_record_changes_the_pages_of_verdicts(site, both):
+    before, after = ({tuple(line) for line in verdict_tables.short(verdicts.judge(rows)).to_numpy()} for rows in both)
     assert after - before
     assert after <= shown_lines(site / "book" / "intro.html")
     text = (site / "book" / "claims.html").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 
 from vgglib import paper, presets
 from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
@@ -18,6 +19,11 @@ PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
+
+
+@cache  # a plan makes thousands of experiments of a few nets
+def _check_width(net: str, width: float) -> None:
+    config(net).scaled(width)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Experiment:
 
     def __post_init__(self):
         object.__setattr__(self, "drop_deadlines", tuple(self.drop_deadlines))
-        config(self.net).scaled(self.width)
+        _check_width(self.net, self.width)
         low, high = self.scale_range
         if low < CROP:
             raise ValueError(f"S is {low}, smaller than the crop of {CROP}: images must not be smaller than the crop.")

@@ -17,7 +17,8 @@ from vgglib.tables import mean_interval
 _NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
 TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold them
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
-COLUMNS = ("epochs", "by_hand", "recipe")  # of `rows`, beside those of `Store.rows`
+KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
+COLUMNS = ("epochs", "by_hand", "recipe")  # of `rows`, beside those
 ENDS = "EA"  # those of the paper's claim
 
 
@@ -41,12 +42,12 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
             entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
             own = {"epochs": entries[0].runs[0].experiment.epochs, "by_hand": bool(text)}
             parts.append(store.rows(entries).assign(**own))
-    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["status", "table", *COLUMNS])
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
     whole = whole[whole["status"] != "not run"]
+    precision = [trained_on(environment)[0] for environment in whole["environment"]]
+    whole = whole.assign(recipe=whole["epochs"].astype(str) + " epochs, " + pd.Series(precision, whole.index, str))
     if whole["epochs"].nunique() < 2 and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
-    precision = [trained_on(environment)[0] for environment in whole["environment"]]
-    whole = whole.assign(recipe=whole["epochs"].astype(str) + " epochs, " + precision)
     # A precision that was left to "auto" and the same asked for by name are one training.
     return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values("epochs", kind="stable")
 

@@ -138,10 +138,13 @@ class Store:
         """Posteriors (N, classes) float16 and labels (N,) of a finished run; ValueError when they do not fit its
         record.
         """
-        path = self.posteriors_path(run)
         record = self.read(run)
         if record is None:
             raise ValueError(f"there is no record of {run.run_id} in {self.root}: run it first.")
+        return self._posteriors(run, record)
+
+    def _posteriors(self, run: Run, record: dict) -> tuple[np.ndarray, np.ndarray]:
+        path = self.posteriors_path(run)
         if not path.exists():
             raise ValueError(
                 f"the posteriors {path} are missing: delete the record {self.record_path(run)} and run it again."
@@ -180,7 +183,7 @@ class Store:
         record = self.read(run)
         if record is None or record["status"] != "done":
             return record, None, None
-        return record, *self.posteriors(run)
+        return record, *self._posteriors(run, record)
 
 
 def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndarray | None]]) -> dict:

@@ -26,7 +26,7 @@ class Tooltips(SphinxPostTransform):
 
     def run(self, **kwargs):
         here, glossary = self.env.docname, self.config.tooltips_glossary
-        if here in (glossary, *NOT_ON) or glossary not in self.env.found_docs:
+        if here == glossary or here.startswith(NOT_ON) or glossary not in self.env.found_docs:
             return
         waiting = dict(_terms(self.env, glossary))
         address = self.app.builder.get_relative_uri(here, glossary)
