@@ -22,8 +22,7 @@ TEXT_SUFFIXES = {
 FOLDERS = ("book", "notebooks", "results", "tests", "vgglib", ".ci")
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-CHAPTERS = [chapter for part in TOC["parts"] for chapter in part["chapters"]]
-PAGES = [TOC["root"], *(page["file"] for chapter in CHAPTERS for page in (chapter, *chapter.get("sections", ())))]
+PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 
 
 def text_files() -> list[Path]:
