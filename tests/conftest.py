@@ -5,7 +5,8 @@ import torch
 from vgglib.data.imageset import ImageSet, Split
 
 # The files that take minutes begin first, so that no process is still at one when the others have finished.
-LONG = ("test_site", "test_notebooks", "test_backends", "test_distributed", "test_bench_training", "test_evaluate")
+# Backends first: ray gives its node fifteen seconds to start, too few on a busy machine.
+LONG = ("test_backends", "test_site", "test_notebooks", "test_distributed", "test_bench_training", "test_evaluate")
 
 
 def pytest_collection_modifyitems(items):

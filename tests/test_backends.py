@@ -57,6 +57,24 @@ def check_calls(pool):
     assert type(caught.value) is OSError and caught.value.errno == 28
 
 
+def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
+    with backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path) as pool:
+        check_calls(pool)
+        monkeypatch.setattr(backends, "workers", lambda *_: nullcontext(pool))  # starting ray takes long
+        check_the_same_plan(tmp_path / "runs", backend="ray")
+    assert not sys.modules["ray"].is_initialized() and not list(tmp_path.glob(".shared-*"))
+
+
+def test_a_ray_that_does_not_start_is_told(tmp_path, monkeypatch):
+    def late(*_, **__):
+        raise Exception("The current node timed out during startup.\nSee the logs.")
+
+    monkeypatch.setattr("ray.init", late)
+    refused = pytest.raises(ValueError, match=r"too busy \(The current node timed out during startup\.\): try again")
+    with refused, backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path):
+        pass
+
+
 def test_dask_on_this_host_gives_the_records_of_one_process(images, tmp_path):  # noqa: F811
     check_the_same_plan(tmp_path, backend="dask")
     assert not multiprocessing.active_children()
@@ -68,14 +86,6 @@ def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monke
         check_the_same_plan(tmp_path.relative_to(tmp_path), backend="dask", scheduler=cluster.scheduler_address)
         with backends.workers("dask", cluster.scheduler_address, 2, 1, "cpu", 3, tmp_path) as pool:
             check_calls(pool)
-
-
-def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
-    with backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path) as pool:
-        check_calls(pool)
-        monkeypatch.setattr(backends, "workers", lambda *_: nullcontext(pool))  # starting ray takes long
-        check_the_same_plan(tmp_path / "runs", backend="ray")
-    assert not sys.modules["ray"].is_initialized() and not list(tmp_path.glob(".shared-*"))
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,13 @@ def _connected_ray(scheduler: str | None, cpus: int) -> Iterator[None]:
         import ray
 
         # The store of objects stays nearly empty: images travel as files.
-        ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=1 << 27, **quiet)
+        try:
+            ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=1 << 27, **quiet)
+        except Exception as error:  # ray raises nothing narrower where its node is not up within some seconds
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"ray does not start on this host, which may be too busy ({reason}): try again, or pass --backend dask."
+            ) from error
     try:
         yield
     finally:
