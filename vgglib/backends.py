@@ -37,6 +37,7 @@ from vgglib.provenance import sources
 PACKAGES = {"dask": "distributed", "ray": "ray"}
 SCHEMES = {"dask": ("", "tcp", "tls"), "ray": ("",)}
 ANSWER_SECONDS = 10  # a scheduler that is silent for so long is not there
+WORKER_SECONDS = 240  # in which a worker has started and imported what it needs, on a busy host, too
 LOCK = "lock"
 # Ray reads these when it is imported and started: its servers listen on the loopback address alone, it reports nothing
 # to its makers, and runs without a GPU of their own leave the list of devices as it is.
@@ -164,7 +165,7 @@ def _ray(scheduler: str | None, jobs: int, threads: int, device: str | None, fol
         def ask(question: Callable[[], str]) -> dict[str, str]:
             there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
             asked = [ray.remote(question).options(**each, scheduling_strategy=one).remote() for one in there]
-            return dict(zip(nodes, ray.get(asked, timeout=6 * ANSWER_SECONDS), strict=True))
+            return dict(zip(nodes, ray.get(asked, timeout=WORKER_SECONDS), strict=True))
 
         _refuse_faults("ray", ask, common, device)
         with one_by_one(min(jobs, sum(room.values())), _ray_backend(each)) as parallel:
