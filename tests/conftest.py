@@ -25,6 +25,14 @@ def own_results(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def clock(monkeypatch):
+    """Seconds that a test sets."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
 def house_style():
     """Figures in the style of the pages, closed after the test."""
     import matplotlib.pyplot as plt

@@ -1,16 +1,6 @@
 import sys
 
-import pytest
-
 from vgglib import counting
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Seconds that a test sets."""
-    now = [1000.0]
-    monkeypatch.setattr(counting.time, "monotonic", lambda: now[0])
-    return now
 
 
 def test_what_was_done_before_counts_in_no_rate(clock):

@@ -294,6 +294,11 @@ def test_claims_are_grouped_by_verdict_and_interval(treatment, gains, group):
 
 def test_an_interval_within_the_margin_is_on_the_side_of_equality():
     verdict = next(found for found in judge(pd.DataFrame()) if found.name == "lrn")
-    for low, high, group in ((-0.4, 0.4, 2), (-0.6, 0.4, 3), (0.1, 0.6, 2), (-0.6, -0.1, 4)):
+    for low, high, group in (
+        (-0.4, 0.4, evidence.OWN_SIDE),
+        (-0.6, 0.4, evidence.BOTH_SIDES),
+        (0.1, 0.6, evidence.OWN_SIDE),
+        (-0.6, -0.1, evidence.OTHER_SIDE),
+    ):
         found = replace(verdict, low=low, high=high, p_value=0.5, verdict="undecided")
-        assert f"**{evidence.GROUPS[group]}** (1 of 1)" in evidence.tally("demo", [found])
+        assert f"**{group}** (1 of 1)" in evidence.tally("demo", [found])

@@ -1,22 +1,13 @@
 import pytest
 
-from vgglib import progress
 from vgglib.progress import Event, State
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Seconds that a test sets."""
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    return now
-
-
 def test_what_earlier_calls_did_counts_in_no_rate(clock):
-    state = State({"A": 1.0, "B": 1.0}, started=0.0)
+    state = State({"A": 1.0, "B": 1.0}, started=clock[0])
     state.take(Event("A", "training", share=0.9))
     assert state.remaining_seconds() is None
-    clock[0] = 60.0
+    clock[0] += 60
     state.take(Event("A", "training", share=0.95))
     # 0.05 of two in a minute, and 1.05 left.
     assert state.remaining_seconds() == pytest.approx(60 * 1.05 / 0.05)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from test_train import interrupted
 
 from vgglib import checkpoints, devices, evaluate, runner
 from vgglib.distributed import Division
@@ -18,7 +19,7 @@ from vgglib.experiments import Protocol, plan
 from vgglib.metrics import error_percent
 from vgglib.progress import Log, Progress, Silent, Terminal, minutes
 from vgglib.results import Store
-from vgglib.train import _Training, train
+from vgglib.train import _Training
 
 
 @pytest.fixture
@@ -231,25 +232,11 @@ def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path, monkeypatc
     assert {task.name for task in tasks} == set(names.values())
 
 
-def interrupted(run_, images, path):
-    """Leave a checkpoint of a run's training after the first of its two epochs."""
-
-    class Killed(Exception):
-        pass
-
-    def kill(progress):
-        if progress.epoch == 2:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(run_.experiment, images, torch.device("cpu"), path, report=kill)
-
-
 def test_a_donor_that_another_process_trains_is_left_to_it(images, tmp_path):
     (entry,) = small(("E",), from_a=True)
     donor = entry.runs[0].donor
     path = Store(tmp_path).checkpoint_path(donor)
-    interrupted(donor, images, path)
+    interrupted(donor.experiment, images, path)
     before = path.read_bytes()
     with FileLock(f"{path}.lock"):
         assert run([entry], results=tmp_path, max_minutes=0.05)["status"].tolist() == ["not run"]
@@ -273,7 +260,7 @@ def test_a_donor_whose_training_was_interrupted_is_a_task_of_its_own(images, tmp
     assert [task.name for task in runner._tasks(entry.runs, store, False)] == [entry.runs[0].experiment_id]
     # Its weights are lost, and training it anew was interrupted.
     checkpoints.set_aside(store.checkpoint_path(donor))
-    interrupted(donor, images, store.checkpoint_path(donor))
+    interrupted(donor.experiment, images, store.checkpoint_path(donor))
     tasks = {task.name: task.missing for task in runner._tasks(entry.runs, store, False)}
     assert tasks == {entry.runs[0].experiment_id: entry.runs, donor.experiment_id: ()}
     assert run([entry], results=tmp_path)["status"].tolist() == ["done"]

@@ -61,16 +61,7 @@ def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
     plan = experiment(net=net)
     whole = train(plan, two_colours, CPU)
     path = tmp_path / "checkpoint.safetensors"
-
-    class Killed(Exception):
-        pass
-
-    def kill(progress):
-        if progress.epoch == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(plan, two_colours, CPU, path, report=kill)
+    interrupted(plan, two_colours, path, epochs=2)
     assert len(checkpoints.read(path)[1]["history"]) == 2
     resumed = train(plan, two_colours, CPU, path)
     assert all(map(torch.equal, weights(whole), weights(resumed)))
@@ -113,14 +104,14 @@ def test_a_training_is_finished_when_its_checkpoint_says_so(two_colours, tmp_pat
     assert not finished(experiment(epochs=2), path)  # whoever goes on with it is told why not
 
 
-def interrupted(plan, images, path):
-    """Leave a checkpoint after the first epoch."""
+def interrupted(plan, images, path, epochs=1):
+    """Leave a checkpoint after so many epochs of a training that has more."""
 
     class Killed(Exception):
         pass
 
     def kill(progress):
-        if progress.epoch == 2:
+        if progress.epoch == epochs + 1:
             raise Killed
 
     with pytest.raises(Killed):

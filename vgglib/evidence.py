@@ -51,7 +51,8 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     where the record does not say, or the peak was measured on a GPU that others used, too), `at_once` (how many of the
     preset's trainings went on at one time on devices of that name, itself included, at most), `arithmetic` (the
     precision, the units that computed it where those have another, and whether updates were compiled) and the record's
-    environment, of which `training_seconds` is the same in every record of one training.
+    environment, of which `training_seconds` is the same in every record of one training, and `device` that of the
+    training; its `device_name` is "not recorded" where the net was tested elsewhere.
     Raises ValueError for a record that was altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}
@@ -192,10 +193,12 @@ def first_stages(store: Store, preset: str, nets: Sequence[str]) -> pd.DataFrame
     and arithmetic; empty where there are no records.
     """
     lines = []
-    for net in nets if preset in presets(store) else ():
+    if preset not in presets(store):
+        return pd.DataFrame(lines)
+    found = records(store, preset).drop_duplicates("experiment")
+    looks = found["experiment"].map(lambda one: (one.net, one.scale_text, one.start_text))
+    for net in nets:
         usual = experiments.plan(preset, "3", [net], [0], ["256"])[0].runs[0].experiment
-        found = records(store, preset).drop_duplicates("experiment")
-        looks = found["experiment"].map(lambda one: (one.net, one.scale_text, one.start_text))
         own = found[(looks == (net, "256", usual.start_text)) & ~found["by_hand"]]
         for computed, group in own.groupby("arithmetic"):
             minutes = f"{group['training_seconds'].mean() / 60:.1f}"
@@ -323,14 +326,18 @@ def tally(preset: str, found: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
+OWN_SIDE = "undecided, with the whole interval on the claim's side"
+BOTH_SIDES = "undecided, with an interval that reaches to both sides"
+OTHER_SIDE = "undecided, with the whole interval on the other side"
+WITHOUT_TEST = "undecided, without a test"
 GROUPS = (
     "reproduced",
     LOSS,
-    "undecided, with the whole interval on the claim's side",
-    "undecided, with an interval that reaches to both sides",
-    "undecided, with the whole interval on the other side",
+    OWN_SIDE,
+    BOTH_SIDES,
+    OTHER_SIDE,
     "opposite",
-    "undecided, without a test",
+    WITHOUT_TEST,
     "not run",
     "not tested",
 )
@@ -340,10 +347,10 @@ def _group(verdict: Verdict) -> str:
     if verdict.verdict != "undecided":
         return verdict.verdict
     if verdict.p_value is None:
-        return GROUPS[6]
+        return WITHOUT_TEST
     none = 1 if verdict.kind == "cheaper" else 0
     below, above = verdict.high < none, verdict.low > none
     if verdict.kind == "no better":
         equal = max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS
         below, above = above or equal, below
-    return GROUPS[2] if below else GROUPS[4] if above else GROUPS[3]
+    return OWN_SIDE if below else OTHER_SIDE if above else BOTH_SIDES

@@ -7,6 +7,7 @@ import pandas as pd
 from vgglib import tables
 
 BASE = "A"  # the net that the others are compared with
+EARLY = 3 / 4  # of the epochs of the longest training
 
 
 def of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -20,9 +21,6 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
     found = tables.summary(own)
     found["loss"] = found["net"].map(losses)
     return found[["net", "seeds", "loss", "top1", "top1_low", "top1_high"]]
-
-
-EARLY = 3 / 4  # of the epochs of the longest training
 
 
 def ended_early(rows: pd.DataFrame) -> str:

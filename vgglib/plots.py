@@ -28,6 +28,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DEPTHS = ("A", "B", "C", "D", "E")  # each deeper than, or as deep as, the one before; A-LRN is no step of depth
 STAGE_BEFORE = {"384": "256", "384+384": "384", "256-512": "384"}  # S -> S of the stage it begins with (Sect. 3.1)
 DEPTH = "net, and its number of weight layers"
+MINIVAL, LOSS = "minival_top1_error_percent", "train_loss"  # columns of a history
+OF_HISTORY = {MINIVAL: "top-1 error on minival (%)", LOSS: "training loss, with dropout"}
 PANELS = {"top1": "ours, 95 % interval", "top1_val": "paper (ImageNet)"}
 
 
@@ -248,10 +250,6 @@ def state_of_the_art(axes: Axes | None = None) -> Axes:
     axes.set_xlabel("top-5 error on ImageNet's test images (%)")
     axes.legend(fontsize="small", loc="upper right")
     return axes
-
-
-MINIVAL, LOSS = "minival_top1_error_percent", "train_loss"  # columns of a history
-OF_HISTORY = {MINIVAL: "top-1 error on minival (%)", LOSS: "training loss, with dropout"}
 
 
 def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = None, of_history: str = MINIVAL) -> Axes:
