@@ -13,7 +13,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 unexport VGG_RESULTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test book pdf lab clean
+.PHONY: help setup reproduce lint test book pdf lab clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -41,12 +41,14 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 	VGG_RESULTS="$(CURDIR)/reproduced" $(BOOK)
 	@echo "The book with your results: $(PAGE)"
 
-test: setup  ## Check style and run the tests
+lint: setup  ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+test: lint book  ## Check style, build the book and run the tests, which look at it
 	@# All tests of a file run in one process, since they share what is slow to make; files begin in conftest's order.
 	@# A process takes about a gigabyte, hence no more than four.
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	VGG_SITE="$(dir $(PAGE))" $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 book: setup  ## Build the book from the committed results; any warning is an error
 	$(BOOK)

@@ -5,7 +5,7 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import lengths, plots, second_looks, show
+from vgglib import lengths, plots, show
 from vgglib.comparisons import Arm
 from vgglib.results import Store
 
@@ -62,10 +62,10 @@ def test_what_was_asked_for_in_two_ways_and_came_to_the_same_counts_once(store):
 
 
 def test_without_another_length_or_crops_there_is_nothing(store):
-    assert lengths.rows(store, "demo").empty and second_looks.table(store, "demo").empty
+    assert lengths.rows(store, "demo").empty
     trained(store, "A", 0)
     trained(store, "A", 0, used="fp32", precision="fp32")
-    assert lengths.rows(store, "demo").empty and second_looks.table(store, "demo").empty
+    assert lengths.rows(store, "demo").empty
 
 
 def test_effects_by_pencil():

@@ -1,24 +1,20 @@
-import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
+from pages import EXPERIMENTS, NOTEBOOKS, asked, code_cells
 
 from vgglib.experiments import plan, runs
 from vgglib.notebooks import parameters, settings
 from vgglib.presets import PRESETS
 from vgglib.results import Store
-from vgglib.tables import OURS_IN_TABLE_7
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-EXPERIMENTS = [path for path in NOTEBOOKS if "train_missing" in path.read_text()]
 USUAL = {"preset": "smoke", "seeds": None, "nets": None, "train_missing": False, "data_dir": None, "device": None}
 
 
@@ -100,30 +96,11 @@ def papermill(notebook, folder, store, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def asking_for_smoke(notebook):
-    """The arguments for papermill; the chapter on configurations knows no preset."""
-    return ("-p", "preset", "smoke") if "preset: str" in notebook.read_text() else ()
-
-
 def shown(notebook):
     """All that an executed notebook displays, as text; pictures without their pixels."""
     outputs = [output for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", [])]
     texts = [text for output in outputs for text in output.get("data", {}).values()]
     return re.sub(r"base64,[^\"]+", "", "\n".join(texts))
-
-
-def asked(notebook, store):
-    """The rows that a notebook plans with its own nets, and has in a table."""
-    source = "\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code")
-    nets = ast.literal_eval(re.search(r"^nets: list = (.*?)  #", source, re.MULTILINE)[1])
-    tables = re.findall(r'p\.plan\("(\w+)"\)', source)
-    if "starts" in tables:
-        tables = ["starts"]  # the others are drawn as curves alone
-    rows = store.rows([entry for table in tables for entry in plan("smoke", table, nets)])
-    if tables == ["7"]:  # which has three rows of Tables 5 and 6
-        rows = rows[[key in OURS_IN_TABLE_7.values() for key in zip(rows.table, rows.net, rows.method, strict=True)]]
-    assert len(rows) >= 2
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +115,13 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def executed(store, tmp_path_factory):
-    """Every notebook run by papermill on these records, from another folder: name -> (finished process, output)."""
+    """Every notebook run by papermill on these records, from another folder: name -> path."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda path: papermill(path, folder, store, *asking_for_smoke(path)), NOTEBOOKS))
-    return {path.name: (done, folder / path.name) for path, done in zip(NOTEBOOKS, runs, strict=True)}
+    command = [sys.executable, str(Path(__file__).with_name("papermills.py")), *map(str, NOTEBOOKS)]
+    environment = {**os.environ, "VGG_RESULTS": str(store.root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {path.name: folder / path.name for path in NOTEBOOKS}
 
 
 def test_a_misspelt_parameter_stops_papermill_at_once(tmp_path):
@@ -153,11 +132,9 @@ def test_a_misspelt_parameter_stops_papermill_at_once(tmp_path):
 
 @pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_notebook_shows_the_records(notebook, store, executed):
-    done, out = executed[notebook.name]
-    assert done.returncode == 0, done.stderr[-3000:]
-    rows = asked(notebook, store)
+    rows = asked(notebook, store, "smoke")
     assert (rows["status"] == "done").all()
-    text = shown(out)
+    text = shown(executed[notebook.name])
     for error in rows["top1_error_percent"]:
         assert f"{error:.1f}" in text
     assert re.search("reproduced|opposite|undecided|not tested", text)
@@ -166,7 +143,7 @@ def test_every_notebook_shows_the_records(notebook, store, executed):
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_figure_has_a_text_for_those_who_cannot_see_it(notebook, executed):
-    figures = re.findall(r"<img [^>]+>", shown(executed[notebook.name][1]))
+    figures = re.findall(r"<img [^>]+>", shown(executed[notebook.name]))
     assert figures
     assert all(re.search(r'alt="\w.{20,}"', figure) for figure in figures)
 
@@ -175,7 +152,7 @@ def test_a_notebook_trains_what_is_missing(tmp_path):
     store = Store(tmp_path / "results")
     done = papermill(EXPERIMENTS[0], tmp_path, store, "-p", "preset", "smoke", "-p", "train_missing", "True")
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = asked(EXPERIMENTS[0], store)
+    rows = asked(EXPERIMENTS[0], store, "smoke")
     assert list(rows["status"]) == ["done", "done"]
     text = shown(tmp_path / EXPERIMENTS[0].name)
     for error in rows["top1_error_percent"]:
@@ -185,11 +162,10 @@ def test_a_notebook_trains_what_is_missing(tmp_path):
 def displayed(notebook, capsys):
     """What the notebook's code displays when it runs in this process; quicker than a kernel of its own."""
     namespace = {}
-    for cell in nbformat.read(notebook, 4).cells:
-        if cell.cell_type == "code":
-            exec(cell.source, namespace)
-            if "parameters" in cell.metadata.get("tags", []):
-                namespace["preset"] = "smoke"
+    for cell in code_cells(notebook):
+        exec(cell.source, namespace)
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace["preset"] = "smoke"
     return capsys.readouterr().out
 
 
@@ -209,7 +185,7 @@ def test_failed_and_missing_runs_are_shown(notebook, store, tmp_path, monkeypatc
             record = store.read(run) | {"status": "failed", "error": "the training loss is nan in epoch 1"}
             kept.write(run, record | {"top1_error_percent": None, "top5_error_percent": None, "history": []})
     monkeypatch.setenv("VGG_RESULTS", str(kept.root))
-    statuses = set(asked(notebook, kept)["status"])
+    statuses = set(asked(notebook, kept, "smoke")["status"])
     assert "failed" in statuses
     text = displayed(notebook, capsys)
     for status in statuses - {"done"}:

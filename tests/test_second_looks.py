@@ -2,22 +2,22 @@ import pandas as pd
 from test_comparisons import row
 from test_lengths import SHORT, of
 
-from vgglib import evidence, lengths, second_looks, show
+from vgglib import lengths, second_looks, show
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 
 LONG = "48 epochs, fp32"
 
 
-def looked(monkeypatch, rows=(), longer=()):
+NONE = pd.DataFrame(columns=["method", *lengths.COLUMNS])
+
+
+def looked(rows, longer=NONE):
     """The table of a preset with these rows and these longer trainings."""
-    monkeypatch.setattr(evidence, "rows", lambda store, preset: pd.DataFrame(rows))
-    empty = pd.DataFrame(columns=["method", *lengths.COLUMNS])
-    monkeypatch.setattr(lengths, "rows", lambda store, preset: pd.DataFrame(longer) if len(longer) else empty)
-    return second_looks.table(None, "demo")
+    return second_looks.table(pd.DataFrame(rows), pd.DataFrame(longer))
 
 
-def test_another_way_stands_beside_the_verdict(monkeypatch):
+def test_another_way_stands_beside_the_verdict():
     rows = []
     for net, dense, crops in (
         ("D", (20.0, 20.0, 20.0), (9.0, 9.0, 9.0)),
@@ -26,7 +26,7 @@ def test_another_way_stands_beside_the_verdict(monkeypatch):
         for seed in range(3):
             rows.append(row(Arm("3", net, "256-512", "384"), seed, dense[seed]))
             rows.append(row(Arm("5", net, "256-512", "256 384 512", "multi-crop"), seed, crops[seed]))
-    (line,) = looked(monkeypatch, rows).to_dict("records")
+    (line,) = looked(rows).to_dict("records")
     assert line["Claim"] == "The error no longer falls from 16 layers to 19"
     assert line["Verdict"] == "reproduced, by a loss"
     assert line["Asked otherwise"] == "E - D, S = [256; 512], on 150 crops"
@@ -34,11 +34,11 @@ def test_another_way_stands_beside_the_verdict(monkeypatch):
     assert (line["Ours"], line["95 % interval"], line["Seeds"]) == ("+2.00", "-0.48 to +4.48", "3")
 
 
-def test_depth_is_asked_of_crops_and_longer_trainings(monkeypatch):
+def test_depth_is_asked_of_crops_and_longer_trainings():
     longer = of(SHORT, A=[10, 10], E=[11, 13]) + of(SHORT, "multi-crop", A=[10, 10], E=[9, 7])
     longer += of(LONG, A=[5, 5], E=[4, 5]) + of("48 epochs, bf16", A=[5], E=[4])
     longer += of("12 epochs, fp32", A=[10, 10], E=[10, 14])
-    found = looked(monkeypatch, [row(Arm("3", "A"), 0, 10.0)], longer)
+    found = looked([row(Arm("3", "A"), 0, 10.0)], longer)
     # The preset's own recipe, dense, is the claim itself, and one seed is none.
     assert found[["Asked otherwise", "Ours"]].values.tolist() == [
         [f"E - A, at most {SHORT}, multi-crop", "-2.00"],
@@ -48,10 +48,10 @@ def test_depth_is_asked_of_crops_and_longer_trainings(monkeypatch):
 
 
 def test_one_seed_has_no_line_and_nothing_is_shown(monkeypatch, capsys):
-    assert looked(monkeypatch, [row(Arm("3", "A"), 0, 10.0)]).empty
-    monkeypatch.setattr(show.results, "default_root", lambda: None)
-    monkeypatch.setattr(show.results, "Store", lambda root: None)
-    show.second_looks_of("demo")
+    rows = [row(Arm("3", "A"), 0, 10.0)]
+    assert looked(rows).empty
+    monkeypatch.setattr(lengths, "rows", lambda store, preset: NONE)
+    show.second_looks_of("demo", pd.DataFrame(rows))
     assert not capsys.readouterr().out
 
 

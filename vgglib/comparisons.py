@@ -69,12 +69,12 @@ class Evidence:
     entries: int  # arms x seeds
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
+    def of(cls, rows: list, comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
         arms = {arm: _entries(rows, arm) for comparison in comparisons for arm in comparison.arms}
         done = {arm: _done(found, measure) for arm, found in arms.items()}
         pairs = tuple(_pairs(comparison, done, measure) for comparison in comparisons)
         failed = sum(row.status == "failed" for found in arms.values() for row in found.values())
-        entries = len(arms) * max(rows["seed"].nunique(), 1)
+        entries = len(arms) * max(len({row.seed for row in rows}), 1)
         return cls(comparisons, measure, pairs, failed, entries - failed - sum(map(len, done.values())), entries)
 
     @property
@@ -141,24 +141,29 @@ class Evidence:
         return ", ".join(remarks)
 
 
-def checked(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns that are compared, also of a table without any; ValueError for rows of several presets."""
-    rows = rows.reindex(columns=COLUMNS)
-    if rows["preset"].nunique() > 1:
+def checked(rows: pd.DataFrame) -> list:
+    """Named tuples of the columns that are compared; ValueError for rows of several presets."""
+    if "preset" in rows and rows["preset"].nunique() > 1:
         presets = ", ".join(rows["preset"].unique())
         raise ValueError(f"the rows are of several presets ({presets}): ask about one at a time.")
-    return rows
+    return list(rows.reindex(columns=COLUMNS).itertuples(index=False))
 
 
-def _entries(rows: pd.DataFrame, arm: Arm) -> dict:
+def _entries(rows: list, arm: Arm) -> dict:
     """Seed -> row of an arm; ValueError when two rows disagree about one seed."""
-    asked = {field.name: getattr(arm, field.name) for field in fields(arm)}
-    same = [rows[column] == value for column, value in asked.items() if value is not None]
-    rows = rows[np.logical_and.reduce(same)]
-    rows = rows.drop_duplicates(["start", "seed", "status", ERROR])
-    for seed in rows["seed"][rows["seed"].duplicated()]:
-        raise ValueError(f"{arm.label} has two different results for seed {seed}: give the rows of one recipe.")
-    return {int(row.seed): row for row in rows.itertuples(index=False)}
+    asked = {field.name: value for field in fields(arm) if (value := getattr(arm, field.name)) is not None}
+    found = {}
+    for row in rows:
+        if any(getattr(row, column) != value for column, value in asked.items()):
+            continue
+        other = found.setdefault(int(row.seed), row)
+        if (row.start, row.status, _error(row)) != (other.start, other.status, _error(other)):
+            raise ValueError(f"{arm.label} has two different results for seed {row.seed}: give the rows of one recipe.")
+    return found
+
+
+def _error(row) -> float | None:
+    return getattr(row, ERROR) if pd.notna(getattr(row, ERROR)) else None  # NaN is not equal to itself
 
 
 def _done(entries: dict, measure: str) -> dict:

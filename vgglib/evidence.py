@@ -17,7 +17,7 @@ from vgglib.experiments import STAGES, Experiment
 from vgglib.presets import PRESETS
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS, LOSS
-from vgglib.verdicts import Verdict, judge
+from vgglib.verdicts import Verdict
 
 # How a kind of claim is put to the test.
 TESTS = {
@@ -270,11 +270,6 @@ _SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
 def _option(key: str, value: str) -> str:
     option = key.replace("_", "-")
     return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"
-
-
-def verdicts(store: Store) -> dict[str, list[Verdict]]:
-    """Every claim on the records of every preset that has some, by preset."""
-    return {preset: judge(rows(store, preset)) for preset in presets(store)}
 
 
 def overview(found: dict[str, list[Verdict]]) -> pd.DataFrame:

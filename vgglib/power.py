@@ -38,13 +38,13 @@ def to_decide(rows: pd.DataFrame) -> pd.DataFrame:
     own size is the paper's effect, and of "does not help" a true difference of 0 that must be shown to be within the
     margin. Claims without two complete seeds, or with failed runs, are left out.
     """
-    found, rows = judge(rows), checked(rows)
+    found, compared = judge(rows), checked(rows)
     level = LEVEL / sum(KINDS[claim.kind] is not None for claim in CLAIMS)
     lines = []
     for claim, verdict in zip(CLAIMS, found, strict=True):
         if verdict.verdict != "undecided" or verdict.p_value is None or KINDS[claim.kind][0] != ERROR:
             continue
-        sd = float(np.std(Evidence.of(rows, claim.comparisons, ERROR).differences, ddof=1))
+        sd = float(np.std(Evidence.of(compared, claim.comparisons, ERROR).differences, ddof=1))
         size, seeds = "-", "-"  # the paper has no number for some
         if claim.kind == "no better":
             size = f"within {EQUIVALENCE_POINTS}"

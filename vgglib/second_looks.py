@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib import evidence, lengths
+from vgglib import lengths
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked
-from vgglib.results import Store
 from vgglib.tables import mean_interval
 from vgglib.verdicts import judge
 
 
-def table(store: Store, preset: str) -> pd.DataFrame:
+def table(rows: pd.DataFrame, trainings: pd.DataFrame) -> pd.DataFrame:
     """For display, a line for each other way to ask of which there are two seeds: the claim's verdict, the way, and the
     effect in points with its 95 % interval, which no correction touches and which decides nothing.
+
+    rows: of a preset's every table, as `evidence.rows` gives them; trainings: of its nets by length and arithmetic, as
+    `lengths.rows` does.
     """
-    rows = evidence.rows(store, preset)
     compared = checked(rows)
     lines = []
     for claim, verdict in zip(CLAIMS, judge(rows), strict=True):
-        looks = _of_depth(store, preset) if claim.name == "depth" else {}
+        looks = _of_depth(trainings) if claim.name == "depth" else {}
         for pool in claim.again:
             looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0]).differences
         lines += [
@@ -31,9 +32,8 @@ def table(store: Store, preset: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _of_depth(store: Store, preset: str) -> dict[str, pd.Series]:
+def _of_depth(found: pd.DataFrame) -> dict[str, pd.Series]:
     """E - A of every length of training, arithmetic and way to test, but for the claim's own."""
-    found = lengths.rows(store, preset)
     own = set(found.loc[~found["by_hand"].astype(bool) & (found["method"] == "dense"), "recipe"])
     return {
         f"E - A, at most {recipe}, {method}": lengths.differences(found, recipe, method, lengths.ENDS)

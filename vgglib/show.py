@@ -205,9 +205,13 @@ def scoreboard(preset: str = "demo") -> None:
     table(verdict_tables.short(judge(_evidence(preset, "all"))), caption)
 
 
-def second_looks_of(preset: str = "demo") -> None:
-    """Claims that were asked a second time in another way, from a preset's records; nothing where none was."""
-    found = second_looks.table(results.Store(results.default_root()), preset)
+def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> None:
+    """Claims that were asked a second time in another way, from a preset's records; nothing where none was.
+
+    rows: of all its tables, where they have been read already.
+    """
+    rows = _evidence(preset, "all") if rows is None else rows
+    found = second_looks.table(rows, lengths.rows(results.Store(results.default_root()), preset))
     if len(found):
         caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
         table(found, caption + "Not corrected for their number; they decide nothing.")

@@ -52,14 +52,14 @@ def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     each seed's two fixed nets, the least and the most of them and how many are below 0.05. These are not corrected and
     decide nothing. Raises ValueError for an unknown name.
     """
-    claim, rows = claim_called(name), checked(rows)
+    claim, compared = claim_called(name), checked(rows)
     own = claim.comparisons
     pooled = [Pool(f"mean of all {len(own)}", own)] if len(own) > 1 else []
-    lines = [_line(claim, rows, shown) for shown in (*pooled, *own, *claim.more, *claim.again)]
+    lines = [_line(claim, compared, shown) for shown in (*pooled, *own, *claim.more, *claim.again)]
     return pd.DataFrame(lines, columns=DETAILS)
 
 
-def _line(claim: Claim, rows: pd.DataFrame, shown: Comparison | Pool) -> dict:
+def _line(claim: Claim, rows: list, shown: Comparison | Pool) -> dict:
     alone = isinstance(shown, Comparison)
     comparisons = (shown,) if alone else shown.comparisons
     evidence = Evidence.of(rows, comparisons, KINDS[claim.kind][0])

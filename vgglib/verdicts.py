@@ -43,8 +43,8 @@ def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
     """
     for name in names:
         claim_called(name)
-    rows = checked(rows)
-    found = {verdict.name: verdict for verdict in corrected([_on_its_own(claim, rows) for claim in CLAIMS])}
+    compared = checked(rows)
+    found = {verdict.name: verdict for verdict in corrected([_on_its_own(claim, compared) for claim in CLAIMS])}
     return [found[name] for name in names or NAMES]
 
 
@@ -61,7 +61,7 @@ def _corrected(verdict: Verdict, p_value: float | None) -> Verdict:
     return replace(verdict, p_value=p_value, verdict="undecided", why=why)
 
 
-def _on_its_own(claim: Claim, rows: pd.DataFrame) -> Verdict:
+def _on_its_own(claim: Claim, rows: list) -> Verdict:
     """One claim without the others: no correction."""
     found = Verdict(
         **{"name": claim.name, "claim": claim.statement, "section": claim.section, "kind": claim.kind},
@@ -93,7 +93,7 @@ def _counted(found: Verdict) -> Verdict:
     return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
 
 
-def _tested(claim: Claim, found: Verdict, rows: pd.DataFrame) -> Verdict:
+def _tested(claim: Claim, found: Verdict, rows: list) -> Verdict:
     measure, decide = KINDS[claim.kind]
     evidence = Evidence.of(rows, claim.comparisons, measure)
     decision = evidence.undecidable or decide(evidence.differences)

@@ -1,0 +1,120 @@
+"""Pages whose code runs on records of which some were changed."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from pages import code_cells, lines_of_tables
+
+from vgglib import evidence, speed, verdict_tables, verdicts
+from vgglib.experiments import Run, plan, runs
+from vgglib.metrics import error_percent
+from vgglib.results import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMITTED = Store(ROOT / "results")
+CHANGED = ("A", "D", "E")  # nets at S = 256, tested at Q = 256; of seed 0
+
+
+def change(store: Store, run: Run) -> None:
+    """Replace a record and its posteriors by ones in which every third image has another answer, after a training that
+    took a hundred times as long.
+    """
+    record = store.read(run)
+    posteriors, labels = store.posteriors(run)
+    posteriors = posteriors.copy()
+    posteriors[::3] = np.roll(posteriors[::3], 1, axis=1)
+    for rank in (1, 5):
+        record[f"top{rank}_error_percent"] = error_percent(posteriors.astype(np.float32), labels, rank)
+    record["environment"]["training_seconds"] *= 100
+    store.record_path(run).unlink()
+    store.write(run, record, posteriors, labels)
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory) -> Store:
+    """The committed records with those of CHANGED replaced."""
+    folder = tmp_path_factory.mktemp("changed")
+    for preset in (path for path in COMMITTED.root.iterdir() if path.is_dir()):
+        shutil.copytree(preset, folder / preset.name, ignore=shutil.ignore_patterns("checkpoints"))
+    store = Store(folder)
+    for run in runs(plan("demo", "3", CHANGED, [0], ["256"])):
+        change(store, run)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VGG_RESULTS", str(folder))
+        measured = speed.of("demo", 1)
+    speed.keep(replace(measured, peaks={name: 3 * value for name, value in measured.peaks.items()}), folder)
+    return store
+
+
+def displayed(page: Path) -> str:
+    """All tables, captions and sentences that the code of a page displays; a notebook's or a Markdown page's."""
+    if page.suffix == ".ipynb":
+        sources = [cell.source for cell in code_cells(page)]
+    else:
+        sources = re.findall(r"^```\{code-cell\} python3\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE)
+    shell = InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            for source in sources:
+                shell.run_cell(re.sub(r"^:tags:.*\n", "", source)).raise_error()
+    finally:
+        InteractiveShell.clear_instance()
+    shown = (output.data for output in captured.outputs)
+    return "".join(data.get("text/html", "") + data.get("text/markdown", "") for data in shown)
+
+
+@pytest.fixture
+def page(changed, monkeypatch, house_style):
+    """Runs a page of the book on the changed records."""
+    monkeypatch.setenv("VGG_RESULTS", str(changed.root))
+    monkeypatch.chdir(ROOT / "book")
+    return lambda name: displayed(ROOT / name)
+
+
+@pytest.fixture(scope="module")
+def both(changed):
+    """The short table of verdicts before records were changed and after, as sets of lines."""
+    rows = (evidence.rows(store, "demo") for store in (COMMITTED, changed))
+    return [{tuple(line) for line in verdict_tables.short(verdicts.judge(own)).to_numpy()} for own in rows]
+
+
+def test_the_first_page_shows_the_changed_verdicts(page, both):
+    before, after = both
+    assert after - before
+    assert after <= lines_of_tables(page("book/intro.md"))
+
+
+def test_the_page_of_claims_shows_the_changed_intervals(page, both):
+    before, after = both
+    text = page("book/claims.md")
+    assert all(interval in text for *_, interval, _ in after - before)
+
+
+def test_the_page_of_evidence_shows_the_changed_minutes(page, changed):
+    before, after = (
+        {tuple(map(str, line)) for line in evidence.trainings(store, "demo").to_numpy()}
+        for store in (COMMITTED, changed)
+    )
+    assert after - before
+    assert after <= lines_of_tables(page("book/evidence.md"))
+
+
+def test_the_page_of_cost_shows_the_changed_peak(page, changed):
+    record = json.loads((changed.root / "demo" / "speed.json").read_text())
+    peak = f"{2 * record['peaks']['macs_per_second'] / 1e9:,.0f} billion operations a second"
+    assert peak in page("notebooks/03_cost.ipynb")
+
+
+def test_the_first_look_says_the_changed_error(page, changed):
+    (run,) = runs(plan("demo", "3", ["D"], [0], ["256"]))
+    error = f"top-1 error is {changed.read(run)['top1_error_percent']:.1f} %"
+    text = BeautifulSoup(page("notebooks/00_start_here.ipynb"), "html.parser").get_text()
+    assert error in text
