@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from test_runner import images, lasting, run, small  # noqa: F401
 
@@ -32,8 +33,8 @@ def records(folder):
 def check_the_same_plan(folder, **settings):
     """Runs a plan of two waves, the second of which starts from the first's weights, in turn and on a cluster."""
     entries, heard = small(("A", "B"), from_a=True), Heard()
-    run(entries, results=folder / "one")
-    rows = run(entries, results=folder / "many", display=heard, jobs=2, **settings)
+    run(entries, results=folder / "one", device="cpu")
+    rows = run(entries, results=folder / "many", display=heard, jobs=2, device="cpu", **settings)
     assert rows["status"].tolist() == ["done", "done"]
     assert records(folder / "one") == records(folder / "many") and len(records(folder / "many")) == 2
     posteriors = [Store(folder / name).posteriors(entries[1].runs[0])[0] for name in ("one", "many")]
@@ -103,6 +104,15 @@ def test_a_cluster_that_is_not_there_is_refused_before_any_training(images, tmp_
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match=message):
         run(small(), results=tmp_path, **settings)
+
+
+@pytest.mark.parametrize("name", ["loky", "dask"])
+def test_a_gpu_takes_no_two_nets_at_once(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(backends.devices, "device", lambda _: torch.device("cuda"))
+    with pytest.raises(ValueError, match="--jobs is 2: a GPU takes nets in turn; leave it out, or pass --backend ray"):
+        backends.workers(name, None, 2, None, None, 3, tmp_path)
+    with backends.workers("loky", None, 1, None, None, 3, tmp_path) as pool:
+        assert pool is None
 
 
 @pytest.mark.parametrize("name", ["dask", "ray"])

@@ -108,7 +108,7 @@ def store(tmp_path_factory):
     """The records of every table of the smallest preset, made by the command line."""
     folder = tmp_path_factory.mktemp("results")
     command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "all"]
-    done = subprocess.run([*command, "--results", str(folder), "--jobs", "2"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*command, "--results", str(folder)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return Store(folder)
 

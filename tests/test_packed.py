@@ -228,6 +228,8 @@ def test_the_digest_sees_pixels_labels_and_sizes(tmp_path, folder):
 def test_a_decoder_that_is_unknown_or_missing_is_refused(folder, monkeypatch):
     with pytest.raises(ValueError, match="unknown decoder 'turbo': choose one of auto, dali, pillow"):
         load_images("smoke", decoder="turbo")
+    with pytest.raises(ValueError, match="the data set shapes has no packed images for --decoder pillow: leave it out"):
+        load_images("smoke", decoder="pillow")
     monkeypatch.setattr(dali, "installed", lambda: False)
     gpu = torch.device("cuda")
     assert packed.load(folder).train.decoder_on(gpu) == "pillow"

@@ -191,8 +191,8 @@ def test_a_time_budget_stops_an_evaluation_too(images, tmp_path, monkeypatch):
 
 def test_two_workers_give_the_same_errors_as_one(images, tmp_path):
     runs = small(("A", "B"))
-    one = run(runs, results=tmp_path / "one")
-    two = run(runs, results=tmp_path / "two", jobs=2)
+    one = run(runs, results=tmp_path / "one", device="cpu")
+    two = run(runs, results=tmp_path / "two", jobs=2, device="cpu")
     for column in ("net", "status", "top1_error_percent"):
         assert one[column].tolist() == two[column].tolist()
     posteriors = [Store(tmp_path / name).posteriors(runs[1].runs[0])[0] for name in ("one", "two")]
@@ -390,10 +390,12 @@ def test_records_of_another_arithmetic_are_refused_where_both_were_left_to_the_d
     assert run(small(precision="auto"), results=tmp_path)["status"].tolist() == ["done"]  # nothing is to be done
 
 
-def test_a_cluster_is_refused_under_torchrun(monkeypatch, tmp_path):
+def test_a_cluster_and_jobs_are_refused_under_torchrun(monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="--backend dask gives every net to one process: start it without torchrun"):
         run(small(), results=tmp_path, backend="dask")
+    with pytest.raises(ValueError, match="--jobs is 2: torchrun's processes share every net; leave --jobs out"):
+        run(small(), results=tmp_path, jobs=2)
 
 
 def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):

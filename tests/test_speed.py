@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 
 from vgglib import speed, timing
 from vgglib.configs import TABLE_1
@@ -48,6 +49,17 @@ def test_it_is_measured_where_there_is_no_record_and_when_asked_for(measured, ro
     speed.keep(measured)
     assert speed.of("smoke", 2, "cpu", measured_now=True).batch_size == 2
     assert speed.of("smoke", 2, "cpu").batch_size == 3
+
+
+def test_a_batch_that_a_gpu_has_no_room_for_is_named(root, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(timing, "peaks", full)
+    with pytest.raises(
+        ValueError, match="a batch of 7 takes more memory than the GPU has free: pass a smaller --batch-size"
+    ):
+        speed.of("smoke", 7, "cpu")
 
 
 def signed(record):

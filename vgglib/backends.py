@@ -75,9 +75,11 @@ def workers(
     turn, only ray knows how to share out several. threads: of each call; device: of each worker, as in
     `devices.device`; folder: one that all hosts of a cluster see.
 
-    Raises ValueError when the scheduler does not answer, or a worker will not do.
+    Raises ValueError when the scheduler does not answer, a worker will not do, or a GPU is to take several jobs.
     """
     if name != "ray" and not scheduler and devices.device(device).type == "cuda":
+        if jobs and jobs > 1:
+            raise ValueError(f"--jobs is {jobs}: a GPU takes nets in turn; leave it out, or pass --backend ray.")
         jobs = 1
     jobs = min(jobs or (most if scheduler else devices.cores()), most)
     if name == "dask":

@@ -71,6 +71,8 @@ def run(
     backends.check(backend, scheduler)
     if distributed.started() and backend != "loky":
         raise ValueError(f"--backend {backend} gives every net to one process: start it without torchrun.")
+    if distributed.started() and jobs and jobs > 1:
+        raise ValueError(f"--jobs is {jobs}: torchrun's processes share every net; leave --jobs out.")
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60

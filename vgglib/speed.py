@@ -31,7 +31,7 @@ class Speed:
 def of(preset: str, batch_size: int, device: str | None = None, measured_now: bool = False) -> Speed:
     """The preset's record, or with `measured_now`, and where there is none, a measurement, which takes some seconds.
 
-    Raises ValueError for an unknown preset or device and for a record that cannot be read.
+    Raises ValueError for a record that cannot be read, and as `measure`.
     """
     found = None if measured_now else kept(preset)
     return found or measure(preset, batch_size, device)
@@ -44,8 +44,23 @@ def kept(preset: str) -> Speed | None:
 
 
 def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
-    """Time a preset's nets here and now, on batches of `batch_size` crops."""
-    from vgglib import devices, provenance, timing  # measuring needs torch, reading a record does not
+    """Time a preset's nets here and now, on batches of `batch_size` crops.
+
+    Raises ValueError for an unknown preset or device, and for batches that the GPU has no memory for.
+    """
+    import torch  # which measuring needs, and reading a record does not
+
+    try:
+        return _measured(preset, batch_size, device)
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"a batch of {batch_size} takes more memory than the GPU has free: pass a smaller --batch-size (batch_size "
+            "in a notebook)."
+        ) from error
+
+
+def _measured(preset: str, batch_size: int, device: str | None) -> Speed:
+    from vgglib import devices, provenance, timing
 
     where = devices.device(device)
     precision = devices.precision("auto", where)

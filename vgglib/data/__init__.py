@@ -38,6 +38,8 @@ def load(
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(DATASETS)}.")
+    if decoder != "auto" and name != "imagenet":
+        raise ValueError(f"the data set {name} has no packed images for --decoder {decoder}: leave it out.")
     if name == "shapes":
         if data_dir is not None:
             raise ValueError(
