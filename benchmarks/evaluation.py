@@ -140,7 +140,7 @@ def ours(model: VGG, tested: Sequence[Run], images: Split, mean_rgb: Tensor, whe
     from vgglib import devices
     from vgglib.evaluate import posteriors
     from vgglib.planner import testing_macs
-    from vgglib.runner import compiles_tests
+    from vgglib.records import compiles_tests
 
     found = []
     for run in tested:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from vgglib import runner
 from vgglib.data.imageset import ImageSet, Split
 
 # The files that take minutes begin first, so that no process is still at one when the others have finished.
@@ -63,3 +64,10 @@ def two_colours():
         return split_of(np.where(labels, 190, 60)[:, None] + rng.integers(-20, 20, (count, 3)), labels)
 
     return ImageSet.of("two colours", ("dark", "bright"), split(80), split(20))
+
+
+@pytest.fixture
+def images(monkeypatch, two_colours):
+    """The images of every preset."""
+    monkeypatch.setattr(runner, "load_images", lambda *_: two_colours)
+    return two_colours

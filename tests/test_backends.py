@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from test_runner import images, lasting, run, small  # noqa: F401
+from small_runs import lasting, run, small
 
 from vgglib import backends, runner
 from vgglib.progress import Silent
@@ -33,8 +33,8 @@ def records(folder):
 def check_the_same_plan(folder, **settings):
     """Runs a plan of two waves, the second of which starts from the first's weights, in turn and on a cluster."""
     entries, heard = small(("A", "B"), from_a=True), Heard()
-    run(entries, results=folder / "one", device="cpu")
-    rows = run(entries, results=folder / "many", display=heard, jobs=2, device="cpu", **settings)
+    run(entries, results=folder / "one")
+    rows = run(entries, results=folder / "many", display=heard, jobs=2, **settings)
     assert rows["status"].tolist() == ["done", "done"]
     assert records(folder / "one") == records(folder / "many") and len(records(folder / "many")) == 2
     posteriors = [Store(folder / name).posteriors(entries[1].runs[0])[0] for name in ("one", "many")]
@@ -58,7 +58,7 @@ def check_calls(pool):
     assert type(caught.value) is OSError and caught.value.errno == 28
 
 
-def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
+def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):
     with backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path) as pool:
         check_calls(pool)
         monkeypatch.setattr(backends, "workers", lambda *_: nullcontext(pool))  # starting ray takes long
@@ -76,12 +76,12 @@ def test_a_ray_that_does_not_start_is_told(tmp_path, monkeypatch):
         pass
 
 
-def test_dask_on_this_host_gives_the_records_of_one_process(images, tmp_path):  # noqa: F811
+def test_dask_on_this_host_gives_the_records_of_one_process(images, tmp_path):
     check_the_same_plan(tmp_path, backend="dask")
     assert not multiprocessing.active_children()
 
 
-def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monkeypatch):  # noqa: F811
+def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monkeypatch):
     with backends._local_dask(2) as cluster:
         monkeypatch.chdir(tmp_path)  # where the workers are not
         check_the_same_plan(tmp_path.relative_to(tmp_path), backend="dask", scheduler=cluster.scheduler_address)
@@ -100,7 +100,7 @@ def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monke
         ({"backend": "ray", "scheduler": "127.0.0.1:99999"}, "no ray scheduler answers at 127.0.0.1:99999"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_refused_before_any_training(images, tmp_path, monkeypatch, settings, message):  # noqa: F811
+def test_a_cluster_that_is_not_there_is_refused_before_any_training(images, tmp_path, monkeypatch, settings, message):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match=message):
         run(small(), results=tmp_path, **settings)
@@ -122,7 +122,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch, name):
         backends.check(name, None)
 
 
-def test_a_dask_worker_with_several_threads_is_refused(images, tmp_path, monkeypatch):  # noqa: F811
+def test_a_dask_worker_with_several_threads_is_refused(images, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
     monkeypatch.setattr(runner, "_execute_all", None)

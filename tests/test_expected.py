@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from vgglib import evaluate, evidence, expected, published, runner
+from vgglib import evaluate, evidence, expected, published, runner, worker
 from vgglib.experiments import plan
 from vgglib.models import VGG, initialise
 from vgglib.progress import Silent
@@ -136,7 +136,7 @@ def evaluated(text, results, table="3", **settings):
 
 
 def test_published_nets_are_tested_recorded_and_reused(images, published_nets, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "train", None)  # would fail if called
+    monkeypatch.setattr(worker, "train", None)  # would fail if called
     found = evaluated("torchvision:A,torchvision:B", tmp_path)
     assert found[["net", "test_scales", "method"]].to_numpy().tolist() == [
         [net, *test] for net in "AB" for test in (["256", "centre-crop"], ["256", "dense"], ["384", "dense"])

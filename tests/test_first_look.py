@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 from PIL import Image
-from test_runner import images, run, small  # noqa: F401  (a fixture)
+from small_runs import run, small
 
 from vgglib import first_look, protocol_plots
 from vgglib.evaluate import posteriors
 
 
 @pytest.fixture
-def net(images, tmp_path, monkeypatch):  # noqa: F811
+def net(images, tmp_path, monkeypatch):
     """Net A of preset smoke, trained a little."""
     run(small(), results=tmp_path)
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
@@ -22,7 +22,7 @@ def test_the_sentence_has_the_records_error(net):
     assert f"in {len(net.record['history'])} epochs" in net.sentence
 
 
-def test_the_answers_are_the_first_of_the_posterior(net, images):  # noqa: F811
+def test_the_answers_are_the_first_of_the_posterior(net, images):
     one = first_look.picture(net, number=2)
     assert one.val.labels.tolist() == [int(images.val.labels[2])]
     split = images.val.subset(np.array([2])).rescaled(net.run.experiment.pixels(384))

@@ -1,6 +1,8 @@
+import sys
+
 import pytest
 
-from vgglib.progress import Event, State
+from vgglib.progress import Event, Log, Progress, State, Terminal, minutes
 
 
 def test_what_earlier_calls_did_counts_in_no_rate(clock):
@@ -18,3 +20,30 @@ def test_what_earlier_calls_did_counts_in_no_rate(clock):
 
 def test_an_empty_plan_is_done():
     assert State().done == 1 and State().remaining_seconds() is None
+
+
+def test_time_left_and_the_line_of_a_log(capsys, monkeypatch):
+    assert [minutes(59.6), minutes(61), minutes(3661)] == ["1:00", "1:01", "1:01:01"]
+    log = Log()
+    monkeypatch.setattr(sys, "__stderr__", sys.stderr)
+    log.plan({"A": 1.0, "E": 3.0})
+    log.event(Event("A", "started"))
+    log.event(Event("A", "done", top1_error_percent=12.34))
+    assert log.state.done == 0.25
+    log.event(Event("E", "training", Progress(50, 100, 1, 2, 10.0, 2.5, None), share=0.5))
+    assert log.state.done == 0.25 + 0.375
+    assert "A done, top-1 error 12.3 %" in capsys.readouterr().err
+    assert log.state.line().endswith("E epoch 1/2 10 img/s loss 2.50")
+    log.event(Event("E", "evaluating", share=0.9, text="dense_Q256"))
+    assert log.state.line().endswith("E evaluating dense_Q256")
+
+
+def test_the_terminals_bars_take_every_event(capsys):
+    with Terminal() as shown:
+        shown.plan({"A": 1.0})
+        shown.event(Event("A", "started"))
+        shown.event(Event("A", "training", Progress(50, 100, 1, 2, 10.0, 2.5, 40.0), share=0.4))
+        shown.event(Event("A", "evaluating", share=0.9, text="multi-crop_Q256"))
+        shown.event(Event("A", "failed"))
+        assert shown.state.done == 1
+    assert "failed" in capsys.readouterr().err

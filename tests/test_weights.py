@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from test_runner import images, run, small  # noqa: F401  (a fixture)
+from small_runs import run, small
 
 from vgglib import checkpoints, weights
 from vgglib.evaluate import posteriors
@@ -9,13 +9,13 @@ from vgglib.results import Store
 
 
 @pytest.fixture
-def trained(images, tmp_path):  # noqa: F811
+def trained(images, tmp_path):
     """A store with one trained net, and the run that shows it."""
     run(small(), results=tmp_path)
     return Store(tmp_path), small()[0].runs[0]
 
 
-def test_a_loaded_net_gives_the_recorded_posteriors(trained, images):  # noqa: F811
+def test_a_loaded_net_gives_the_recorded_posteriors(trained, images):
     store, tested = trained
     model = weights.load(store, tested)
     split = images.val.rescaled(tested.experiment.pixels(256))

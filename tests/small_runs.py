@@ -1,0 +1,22 @@
+"""Runs of a few seconds, for tests."""
+
+from vgglib import runner
+from vgglib.experiments import plan
+from vgglib.progress import Silent
+
+
+def small(nets=("A",), table="3", train_scales=("256",), **changes):
+    usual = {"resolution": 1 / 7, "batch_size": 16, "precision": "fp32"}
+    return plan("smoke", table, nets, [0], train_scales, **{**usual, **changes})
+
+
+def run(runs, **settings):
+    return runner.run(runs, **{"device": "cpu", "jobs": 1, "threads": 1, "display": Silent(), **settings})
+
+
+def lasting(record):
+    """What must not depend on when, or how often interrupted, a record was made."""
+    measured = ("seconds", "images_per_second", "peak_share")
+    history = [{k: v for k, v in e.items() if k not in measured} for e in record["history"]]
+    kept = {k: v for k, v in record.items() if k not in ("environment", "digest", "history")}
+    return kept | {"history": history, "data": record["environment"]["data_sha256"]}

@@ -1,0 +1,158 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+from small_runs import lasting, run, small
+from test_train import interrupted
+
+from vgglib import checkpoints, tasks, worker
+from vgglib.distributed import Division
+from vgglib.progress import Silent
+from vgglib.results import Store
+from vgglib.train import _Training
+
+
+def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.06 GiB. GPU 0 has\nmore to say.")
+
+    monkeypatch.setattr(_Training, "_steps", full)
+    with pytest.raises(ValueError, match=r"A_S256_seed0_\S+ takes more memory than its GPU has free: .*") as caught:
+        run(small(), results=tmp_path)
+    said = str(caught.value)
+    assert "--images-per-pass" in said and "a batch of 16" in said and "--batch-size" in said and "\n" not in said
+
+
+def test_a_donor_that_another_process_trains_is_left_to_it(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    donor = entry.runs[0].donor
+    path = Store(tmp_path).checkpoint_path(donor)
+    interrupted(donor.experiment, images, path)
+    before = path.read_bytes()
+    with FileLock(f"{path}.lock"):
+        assert run([entry], results=tmp_path, max_minutes=0.05)["status"].tolist() == ["not run"]
+        assert path.read_bytes() == before
+    assert run([entry], results=tmp_path)["status"].tolist() == ["done"]
+    assert Store(tmp_path).read(donor)["status"] == "done"
+
+
+def test_a_donor_that_another_process_tests_may_be_read(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    store, donor = Store(tmp_path), entry.runs[0].donor
+    run(small(("A",)), results=tmp_path)
+    with FileLock(f"{store.checkpoint_path(donor)}.lock"):
+        assert run([entry], results=tmp_path)["status"].tolist() == ["done"]
+
+
+def test_a_donor_whose_training_was_interrupted_is_a_task_of_its_own(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    store, donor = Store(tmp_path), entry.runs[0].donor
+    run(small(("A",)), results=tmp_path)
+    assert [task.name for task in tasks.needed(entry.runs, store, False)] == [entry.runs[0].experiment_id]
+    # Its weights are lost, and training it anew was interrupted.
+    checkpoints.set_aside(store.checkpoint_path(donor))
+    interrupted(donor.experiment, images, store.checkpoint_path(donor))
+    missing = {task.name: task.missing for task in tasks.needed(entry.runs, store, False)}
+    assert missing == {entry.runs[0].experiment_id: entry.runs, donor.experiment_id: ()}
+    assert run([entry], results=tmp_path)["status"].tolist() == ["done"]
+    assert len(checkpoints.read(store.checkpoint_path(donor))[1]["history"]) == 2
+
+
+def test_processes_that_wait_for_a_lock_hear_of_each_other_meanwhile(images, tmp_path, monkeypatch):
+    (entry,) = small()
+    path = f"{Store(tmp_path).checkpoint_path(entry.runs[0])}.lock"
+    Path(path).parent.mkdir(parents=True)
+    other, answers = FileLock(path), []
+
+    def agree(self, value):
+        answers.append(value)
+        if answers.count((False, False)) == 3:
+            other.release()
+        return value
+
+    monkeypatch.setattr(Division, "agree", agree)
+    monkeypatch.setattr(worker, "LOCK_SECONDS", 0.01)
+    other.acquire()
+    assert run([entry], results=tmp_path, max_minutes=1)["status"].tolist() == ["done"]
+    assert answers.count((False, False)) == 3 and (True, False) in answers
+
+
+def test_a_training_that_another_process_is_at_is_left_to_it_and_awaited(images, tmp_path):
+    (entry,) = small()
+    path = f"{Store(tmp_path).checkpoint_path(entry.runs[0])}.lock"
+    Path(path).parent.mkdir(parents=True)
+    heard = []
+
+    class Heard(Silent):
+        def show(self, event):
+            heard.append(event.kind)
+            if event.kind == "waiting":
+                other.release()
+
+    other = FileLock(path)
+    other.acquire()
+    assert run([entry], results=tmp_path, display=Heard())["status"].tolist() == ["done"]
+    assert heard[:2] == ["waiting", "started"] and heard[-1] == "done"
+
+
+def test_a_failure_that_another_process_recorded_is_not_repeated(images, tmp_path, monkeypatch):
+    (entry,) = small(learning_rate=1e6)
+    record, here = (Store(tmp_path / name).record_path(entry.runs[0]) for name in ("there", "here"))
+    run([entry], results=tmp_path / "there")
+    other = FileLock(f"{Store(tmp_path / 'here').checkpoint_path(entry.runs[0])}.lock")
+    Path(other.lock_file).parent.mkdir(parents=True)
+
+    class Failing(Silent):
+        def show(self, event):
+            if event.kind == "waiting":
+                here.write_bytes(record.read_bytes())
+                other.release()
+
+    other.acquire()
+    monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
+    assert run([entry], results=tmp_path / "here", display=Failing())["status"].tolist() == ["failed"]
+
+
+def test_two_runners_share_a_folder(tmp_path):
+    command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "3", "--train-scales", "256"]
+    command += ["--nets", "A,B", "--jobs", "1", "--threads", "1", "--device", "cpu", "--results", str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    started = [json.loads(path.read_text())["environment"]["started_utc"] for path in tmp_path.rglob("*.json")]
+    assert len(started) == 2
+    assert said[0][0] == said[1][0] and "2 not run" not in said[0][0]  # the same table
+
+
+def test_a_run_killed_at_any_moment_loses_no_record_and_ends_with_the_same_bits(tmp_path):
+    """Kills the real command at several moments, then lets it end: records equal those of an uninterrupted run."""
+    command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "jitter", "--nets", "C"]
+    command += ["--jobs", "1", "--threads", "1", "--device", "cpu", "--epochs", "3", "--results"]
+    begun = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    took = time.monotonic() - begun
+    command.append(str(tmp_path / "killed"))
+    finished: dict[Path, bytes] = {}
+    for share in (0.5, 0.7, 0.8):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(share * took)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert {path: path.read_bytes() for path in finished} == finished
+        finished = {path: path.read_bytes() for path in (tmp_path / "killed").rglob("*.json")}
+        for path in (tmp_path / "killed").rglob("*.safetensors"):
+            checkpoints.read(path)  # whole, whenever it is there
+    subprocess.run(command, check=True, capture_output=True)
+    assert {path: path.read_bytes() for path in finished} == finished
+    made = [
+        {path.name: lasting(json.loads(path.read_text())) for path in (tmp_path / name).rglob("*.json")}
+        for name in ("whole", "killed")
+    ]
+    assert len(made[0]) == 4 and made[0] == made[1]  # the donor at S = 256 has its record, too

@@ -1,0 +1,87 @@
+"""What a plan needs that has not been made: trainings, and the tests of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vgglib import checkpoints, data
+from vgglib.experiments import Run
+from vgglib.planner import testing_macs, training_macs
+from vgglib.results import Store
+from vgglib.train import finished
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, and its evaluations that have no record yet."""
+
+    run: Run  # any run of this training
+    missing: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        return self.run.experiment_id
+
+    @property
+    def depth(self) -> int:
+        """How many trainings must come before."""
+        depth, start = 0, self.run.experiment.start
+        while start:
+            depth, start = depth + 1, start.start
+        return depth
+
+    def macs(self, images: data.ImageSet) -> tuple[float, ...]:
+        """Multiply-adds, about: of the training, then of each evaluation."""
+        return training_macs(self.run, len(images.train)), *(testing_macs(run, len(images.val)) for run in self.missing)
+
+
+def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Task]:
+    """The trainings behind what is missing and can be made, with those whose weights they begin with and which are not
+    there.
+    """
+    missing: dict[str, list[Run]] = {}
+    anyone: dict[str, Run] = {}
+
+    def want(run: Run, record_needed: bool) -> None:
+        anyone.setdefault(run.experiment_id, run)
+        wanted = missing.setdefault(run.experiment_id, [])
+        if record_needed and run not in wanted:
+            wanted.append(run)
+        donor = run.donor
+        if donor and donor.experiment_id not in anyone:
+            lacking = lacks_record(donor, store, retry_failed)
+            if lacking or not (failed(donor, store) or finished(donor.experiment, store.checkpoint_path(donor))):
+                want(donor, lacking)
+
+    for run in planned:
+        if lacks_record(run, store, retry_failed) and (retry_failed or not missed(run, store)):
+            want(run, True)
+    return [Task(run, tuple(missing[name])) for name, run in anyone.items()]
+
+
+def lacks_record(run: Run, store: Store, retry_failed: bool) -> bool:
+    return store.read(run) is None or (retry_failed and failed(run, store))
+
+
+def failed(run: Run, store: Store) -> bool:
+    record = store.read(run)
+    return record is not None and record["status"] == "failed"
+
+
+def missed(run: Run, store: Store) -> Run | None:
+    """The failed run whose weights a training lacks, directly or for another that it starts from; None where it has
+    begun already, or can.
+    """
+    donor = run.donor
+    if donor is None or checkpoints.latest(store.checkpoint_path(run)):
+        return None
+    return donor if failed(donor, store) else missed(donor, store)
+
+
+def not_run(planned: Iterable[Run], store: Store) -> Iterator[str]:
+    """A sentence for each training that a failed one prevents."""
+    for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():
+        if donor := missed(run, store):
+            why = f"{donor.experiment_id}, whose weights it needs, failed: repeat that with --retry-failed."
+            yield f"{run.experiment_id} was not run because {why}"
