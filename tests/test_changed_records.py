@@ -100,7 +100,7 @@ def test_the_page_of_claims_shows_the_changed_intervals(page, both):
 
 def test_the_page_of_evidence_shows_the_changed_minutes(page, changed):
     before, after = (
-        {tuple(map(str, line)) for line in evidence.trainings(store, "demo").to_numpy()}
+        {tuple(map(str, line)) for line in evidence.trainings(evidence.records(store, "demo")).to_numpy()}
         for store in (COMMITTED, changed)
     )
     assert after - before

@@ -48,7 +48,8 @@ def test_a_page_shows_all_errors_of_its_tables(notebook, site):
     page = (site / "notebooks" / f"{notebook.stem}.html").read_text()
     shown = {cell for line in lines_of_tables(page) for cell in line}
     for name, own in rows.groupby("table"):
-        assert set(tables.shown(tables.BY_NAME[name](own))["Top-1, ours"]) <= shown
+        ours = set(tables.shown(tables.BY_NAME[name](own))["Top-1, ours"]) - {"-"}  # a net of another page
+        assert ours and ours <= shown
 
 
 def test_the_first_page_shows_the_verdicts(site):

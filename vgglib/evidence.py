@@ -66,6 +66,11 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     return lines
 
 
+def by_preset(store: Store) -> dict[str, pd.DataFrame]:
+    """`records` of every preset that has some."""
+    return {preset: records(store, preset) for preset in presets(store)}
+
+
 def _at_once(lines: pd.DataFrame) -> dict[Experiment, int]:
     """How many trainings went on at one time at most while each did, on devices of one name. A training lasts until its
     first test is done.
@@ -107,35 +112,34 @@ def _experiment(values: dict) -> Experiment:
     return Experiment(**values | changed | {"start": _experiment(start) if start else None})
 
 
-def amounts(store: Store) -> pd.DataFrame:
+def amounts(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """How much was run, a line per preset, for display. Hours are summed over trainings, which may have run at once."""
     lines = []
-    for preset in presets(store):
-        found = records(store, preset)
-        trainings = found.drop_duplicates("experiment")
+    for preset, own in found.items():
+        trainings = own.drop_duplicates("experiment")
         lines.append(
             {
                 "Preset": preset,
                 "Trainings": len(trainings),
-                "Tests": len(found),
-                "Failed": int((found["status"] == "failed").sum()),
+                "Tests": len(own),
+                "Failed": int((own["status"] == "failed").sum()),
                 "Seeds": ", ".join(map(str, sorted({experiment.seed for experiment in trainings["experiment"]}))),
                 "Training, h": f"{trainings['training_seconds'].sum() / 3600:.1f}",
-                "Testing, h": f"{found['evaluation_seconds'].sum() / 3600:.1f}",
-                "When": " to ".join(sorted({found["started_utc"].min()[:10], found["finished_utc"].max()[:10]})),
+                "Testing, h": f"{own['evaluation_seconds'].sum() / 3600:.1f}",
+                "When": " to ".join(sorted({own["started_utc"].min()[:10], own["finished_utc"].max()[:10]})),
             }
         )
     return pd.DataFrame(lines)
 
 
-def machines(store: Store) -> pd.DataFrame:
+def machines(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Which device, software and source code made the records, of which images (the beginning of their digest), a line
     per combination, for display.
     """
     lines = []
-    for preset in presets(store):
+    for preset, own in found.items():
         keys = ["device_name", "threads", "arithmetic", "torch", "commit", "dirty", "data_sha256"]
-        for key, group in records(store, preset).groupby(keys, dropna=False, sort=False):
+        for key, group in own.groupby(keys, dropna=False, sort=False):
             device, threads, computed, torch, commit, dirty, images = key
             lines.append(
                 {
@@ -158,11 +162,11 @@ def _commit(commit: str | None, dirty: bool | None) -> str:
     return commit[:7] + {True: ", changed", False: ""}.get(dirty, ", as stated")
 
 
-def trainings(store: Store, preset: str) -> pd.DataFrame:
-    """A preset's trainings, a line per net, S, start, kind of device, arithmetic and settings made by hand, with their
-    means over the seeds, for display. Columns that would be empty on every line are left out.
+def trainings(found: pd.DataFrame) -> pd.DataFrame:
+    """The trainings behind a preset's `records`, a line per net, S, start, kind of device, arithmetic and settings made
+    by hand, with their means over the seeds, for display. Columns that would be empty on every line are left out.
     """
-    found = records(store, preset).drop_duplicates("experiment").reset_index(drop=True)
+    found = found.drop_duplicates("experiment").reset_index(drop=True)
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
     each["Arithmetic"] = found["arithmetic"] + found["device"].map({"cpu": "", "cuda": ", GPU"})
@@ -230,13 +234,14 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("Net").reset_index()
 
 
-def commands(store: Store, preset: str) -> list[str]:
-    """The command lines that make a preset's records again, in a folder of their own: one for what belongs to its plan,
-    one for each set of settings made by hand, and one for each table that is not part of "all". Records of processors
-    on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
+def commands(found: pd.DataFrame) -> list[str]:
+    """The command lines that make a preset's `records` again, in a folder of their own: one for what belongs to its
+    plan, one for each set of settings made by hand, and one for each table that is not part of "all". Records of
+    processors on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
     """
-    found = records(store, preset)
-    planned = {run.experiment for run in experiments.runs(_planned(store, preset))}
+    preset = found["preset"].iloc[0]
+    seeds = sorted({experiment.seed for experiment in found.loc[~found["by_hand"], "experiment"]})
+    planned = {run.experiment for run in experiments.runs(experiments.plan(preset, seeds=seeds or None))}
     crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
     lines = []
     asked = found["experiment"].map(lambda experiment: experiment.precision)
