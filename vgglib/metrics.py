@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binomtest
 
 
 def wrong(posteriors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -29,6 +28,9 @@ def error_percent(posteriors: np.ndarray, labels: np.ndarray, k: int = 1) -> flo
 
 def interval_percent(error: float, n_images: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson interval of an error in percent measured on `n_images`: what the sampling of images alone leaves open."""
+    # Takes a second or two to import, and workers, which train and test, need no interval.
+    from scipy.stats import binomtest
+
     errors = round(error / 100 * n_images)
     low, high = binomtest(errors, n_images).proportion_ci(confidence, method="wilson")
     return 100 * low, 100 * high
