@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Warnings are errors, and --all runs every notebook anew: otherwise old numbers can stay on a page.
 BOOK := $(BIN)/jupyter-book build . --all -W -n --keep-going
-PAGE := $(CURDIR)/_build/html/index.html
+SITE := $(CURDIR)/_build/html
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 # The book and the tests read the committed results, whatever the shell says; `reproduce` names its own.
@@ -38,8 +38,8 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 		[ -e reproduced/$$name ] || cp -R $$folder reproduced/$$name; \
 	done
 	$(BIN)/vgg run --preset demo --table all --results reproduced
-	VGG_RESULTS="$(CURDIR)/reproduced" $(BOOK)
-	@echo "The book with your results: $(PAGE)"
+	VGG_RESULTS="$(CURDIR)/reproduced" $(BOOK) --path-output reproduced
+	@echo "The book with your results: $(CURDIR)/reproduced/_build/html/index.html"
 
 lint: setup  ## Check style
 	$(BIN)/ruff check .
@@ -48,11 +48,12 @@ lint: setup  ## Check style
 test: lint book  ## Check style, build the book and run the tests, which look at it
 	@# All tests of a file run in one process, since they share what is slow to make; files begin in conftest's order.
 	@# A process takes about a gigabyte, hence no more than four.
-	VGG_SITE="$(dir $(PAGE))" $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	VGG_SITE="$(SITE)" $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 book: setup  ## Build the book from the committed results; any warning is an error
+	@rm -rf "$(SITE)"  # pages that are no more would stay
 	$(BOOK)
-	@echo "The book: $(PAGE)"
+	@echo "The book: $(SITE)/index.html"
 
 pdf: setup  ## Print the whole book to _build/book.pdf; needs Chromium or Chrome
 	@test -n "$(CHROMIUM)" || { echo "No Chromium or Chrome is installed: install one, or name it with CHROMIUM=..." >&2; exit 1; }

@@ -3,11 +3,13 @@
 import ast
 import re
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import pandas as pd
 from bs4 import BeautifulSoup
 
+from vgglib import show
 from vgglib.experiments import plan
 from vgglib.results import Store
 from vgglib.tables import OURS_IN_TABLE_7
@@ -18,6 +20,28 @@ EXPERIMENTS = [path for path in NOTEBOOKS if "train_missing" in path.read_text()
 
 def code_cells(notebook: Path) -> list[nbformat.NotebookNode]:
     return [cell for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+
+
+def displayed(page: Path, **parameters) -> str:
+    """All tables, captions and sentences that the code of a notebook or a Markdown page displays, run in this process;
+    `parameters` take the place of a notebook's.
+    """
+    if page.suffix == ".ipynb":
+        cells = [(cell.source, "parameters" in cell.metadata.get("tags", [])) for cell in code_cells(page)]
+    else:
+        sources = re.findall(r"^```\{code-cell\} python3\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE)
+        cells = [(re.sub(r"^:tags:.*\n", "", source), False) for source in sources]
+    namespace, shown = {}, []
+
+    def display(output, raw=False):
+        shown.extend(output.values() if raw else [output.data])
+
+    with mock.patch.object(show, "display", display):
+        for source, takes_parameters in cells:
+            exec(source, namespace)
+            if takes_parameters:
+                namespace |= parameters
+    return "\n".join(shown)
 
 
 def asked(notebook: Path, store: Store, preset: str, seeds: list[int] | None = None) -> pd.DataFrame:

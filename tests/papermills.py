@@ -1,24 +1,35 @@
 """Runs notebooks by papermill on preset smoke, into the working folder: python papermills.py NOTEBOOK...
 
 As papermill's own command line does, but all in one process, whose kernels have imported the heavy libraries already.
+Exit status 1, and what went wrong in each, when notebooks fail.
 """
 
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import papermill
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "book" / "extensions"))
-import warm_kernels
+def run(notebook: Path) -> str:
+    """What went wrong; empty when nothing did."""
+    import papermill  # at the top, every kernel would import it as well
 
-
-def run(notebook: Path) -> None:
     parameters = {"preset": "smoke"} if "preset: str" in notebook.read_text() else {}  # one chapter knows no preset
-    papermill.execute_notebook(notebook, notebook.name, parameters, progress_bar=False)
+    try:
+        papermill.execute_notebook(notebook, notebook.name, parameters, progress_bar=False)
+    except Exception:
+        return f"{notebook.name}: {traceback.format_exc()}"
+    return ""
 
 
 if __name__ == "__main__":
-    warm_kernels.use_warm_kernels(app=None)
+    # Kernels see what the server saw when it started: nothing of this folder.
+    extensions = str(Path(__file__).resolve().parents[1] / "book" / "extensions")
+    sys.path[0] = extensions
+    import warm_kernels
+
+    sys.path.remove(extensions)
+    warm_kernels.start()
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, map(Path, sys.argv[1:])))
+        failures = list(filter(None, pool.map(run, map(Path, sys.argv[1:]))))
+    sys.exit("\n".join(failures))

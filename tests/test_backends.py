@@ -109,8 +109,8 @@ def test_a_cluster_that_is_not_there_is_refused_before_any_training(images, tmp_
 @pytest.mark.parametrize("name", ["loky", "dask"])
 def test_a_gpu_takes_no_two_nets_at_once(name, tmp_path, monkeypatch):
     monkeypatch.setattr(backends.devices, "device", lambda _: torch.device("cuda"))
-    with pytest.raises(ValueError, match="--jobs is 2: a GPU takes nets in turn; leave it out, or pass --backend ray"):
-        backends.workers(name, None, 2, None, None, 3, tmp_path)
+    with pytest.raises(ValueError, match="--jobs is 2, and a GPU takes nets in turn: leave it out"):
+        run(small(), results=tmp_path, backend=name, jobs=2)
     with backends.workers("loky", None, 1, None, None, 3, tmp_path) as pool:
         assert pool is None
 

@@ -1,4 +1,4 @@
-"""The book's shell and the project's own files. A full strict build takes too long for here: `make book` does it."""
+"""The book's shell and the project's own files; test_site looks at the pages."""
 
 import json
 import re
@@ -9,12 +9,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pages import NOTEBOOKS
 
 from vgglib import evidence, verdict_tables, verdicts
 from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TEXT_SUFFIXES = {
     f".{name}"
     for name in ("bib", "cff", "css", "csv", "ipynb", "js", "json", "lock", "md", "py", "toml", "yaml", "yml")

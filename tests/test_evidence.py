@@ -38,6 +38,14 @@ def planned(preset="demo", table="3", nets=("A",), seeds=(0,), **settings):
     return runs(plan(preset, table, nets, seeds, **settings))
 
 
+def trainings(store, preset):
+    return evidence.trainings(evidence.records(store, preset))
+
+
+def commands(store, preset):
+    return evidence.commands(evidence.records(store, preset))
+
+
 def test_only_presets_with_records_count_and_never_the_one_for_tests(store):
     assert evidence.presets(store) == [] and evidence.amounts(evidence.by_preset(store)).empty
     for preset in ("tiny-imagenet-50", "demo", "smoke"):
@@ -109,7 +117,7 @@ def test_trainings_are_listed_by_net_and_stage(store):
         for net in ("A", "D"):
             for run in planned(nets=[net], seeds=[seed]):
                 record(store, run, environment={"training_seconds": 60.0 * minutes})
-    table = evidence.trainings(evidence.records(store, "demo"))
+    table = trainings(store, "demo")
     assert table[["Net", "S"]].values.tolist() == [["A", "256"], ["D", "256"], ["D", "384"], ["D", "256-512"]]
     assert set(table["Minutes"]) == {"15.0"} and set(table["Trainings"]) == {2}
     assert set(table["Images a second"]) == {"20"}
@@ -121,7 +129,7 @@ def test_the_share_of_the_peak_is_that_of_the_epochs_that_know_it(store):
     runs = planned(nets=["A", "B"])
     record(store, runs[0], history=epochs)
     record(store, runs[1])
-    assert evidence.trainings(evidence.records(store, "demo"))["Of the peak"].tolist() == ["20%", "-"]
+    assert trainings(store, "demo")["Of the peak"].tolist() == ["20%", "-"]
 
 
 def times(first, last):
@@ -138,7 +146,7 @@ def test_trainings_at_one_time_are_counted_on_each_device(store):
         record(store, run, history=epochs, environment={**times(*hours[net]), **gpu})
     # A later test of D says nothing of its training.
     record(store, planned(table="crops", nets=["D"])[0], environment={**times(1, 9), "device_name": "a GPU"})
-    table = evidence.trainings(evidence.records(store, "demo"))
+    table = trainings(store, "demo")
     assert table["At once"].tolist() == ["2", "2", "2", "1", "1"]
     assert table["Arithmetic"].tolist() == [*["bf16, GPU"] * 4, "bf16"]
     assert table["Of the peak"].tolist() == ["-", "-", "-", "20%", "20%"]
@@ -151,35 +159,32 @@ def test_trainings_in_other_arithmetic_have_a_line_of_their_own(store):
     record(store, planned()[0], environment={"precision": "bf16"})
     record(store, planned(precision="fp32")[0], environment={"precision": "fp32"})
     record(store, planned(nets=["B"])[0], environment={"precision": "bf16", "units": "fp32"})
-    found = evidence.trainings(evidence.records(store, "demo"))["Arithmetic"].tolist()
+    found = trainings(store, "demo")["Arithmetic"].tolist()
     assert sorted(found) == ["bf16", "bf16 on fp32 units", "fp32"]
 
 
 def test_trainings_of_another_length_have_a_line_of_their_own(store):
     for epochs in (None, 48):
         record(store, planned(epochs=epochs)[0])
-    table = evidence.trainings(evidence.records(store, "demo"))
+    table = trainings(store, "demo")
     assert table["Trainings"].tolist() == [1, 1] and table["By hand"].tolist() == ["-", "epochs=48"]
 
 
 def test_columns_that_say_nothing_are_left_out(store):
     record(store, planned()[0])
     empty = {"By hand", "Of the peak", "At once"}
-    assert not empty & set(evidence.trainings(evidence.records(store, "demo")))
+    assert not empty & set(trainings(store, "demo"))
     record(store, planned(nets=["D"])[0])  # at the same time, on another core
-    assert not empty & set(evidence.trainings(evidence.records(store, "demo")))
+    assert not empty & set(trainings(store, "demo"))
     record(store, planned("tiny-imagenet")[0], environment={"device": "cuda"})
-    assert not empty & set(evidence.trainings(evidence.records(store, "tiny-imagenet")))
+    assert not empty & set(trainings(store, "tiny-imagenet"))
 
 
 def test_tests_on_crops_have_a_command_of_their_own(store):
     record(store, planned(epochs=48)[0])
     record(store, planned(table="crops", epochs=48)[0])
     record(store, planned(table="5", nets=["D"])[3])  # multi-crop, too, and part of the plan
-    tables = [
-        command.partition(" again")[2].partition(" --seeds")[0]
-        for command in evidence.commands(evidence.records(store, "demo"))
-    ]
+    tables = [command.partition(" again")[2].partition(" --seeds")[0] for command in commands(store, "demo")]
     assert tables == ["", " --epochs 48", " --table crops --epochs 48"]
 
 
@@ -198,7 +203,7 @@ def test_a_command_names_the_part_that_was_run(store):
     for seed in (0, 2):
         for run in planned("tiny-imagenet-50", nets=["D"], seeds=[seed], train_scales=["256", "384"]):
             record(store, run)
-    assert evidence.commands(evidence.records(store, "tiny-imagenet-50")) == [
+    assert commands(store, "tiny-imagenet-50") == [
         "vgg run --preset tiny-imagenet-50 --results again --data-dir path/to/images --seeds 0,2 --nets D "
         "--train-scales 256,384"
     ]
@@ -207,14 +212,14 @@ def test_a_command_names_the_part_that_was_run(store):
 def test_a_command_for_all_of_a_plan_names_no_part(store):
     for run in runs(plan("demo", "all", seeds=[0])):
         record(store, run)
-    assert evidence.commands(evidence.records(store, "demo")) == ["vgg run --preset demo --results again --seeds 0"]
+    assert commands(store, "demo") == ["vgg run --preset demo --results again --seeds 0"]
 
 
 def test_compiled_trainings_have_a_line_and_a_command_of_their_own(store):
     record(store, planned()[0])
     record(store, planned(seeds=[1])[0], environment={"updates_compiled": True})
-    assert evidence.trainings(evidence.records(store, "demo"))["Arithmetic"].tolist() == ["bf16", "bf16, compiled"]
-    plain, fused = evidence.commands(evidence.records(store, "demo"))
+    assert trainings(store, "demo")["Arithmetic"].tolist() == ["bf16", "bf16, compiled"]
+    plain, fused = commands(store, "demo")
     assert "--compile" not in plain and "--compile --seeds 1 " in fused
 
 
@@ -226,7 +231,7 @@ def test_a_commit_that_was_only_stated_is_shown_as_such(store):
 def test_a_command_asks_by_name_for_what_auto_no_longer_means(store):
     record(store, planned(epochs=48)[0], environment={"precision": "fp32"})
     record(store, planned(epochs=48, seeds=[1])[0], environment={"precision": "fp32", "device": "cuda"})
-    gpu, cpu = sorted(evidence.commands(evidence.records(store, "demo")), key=len)
+    gpu, cpu = sorted(commands(store, "demo"), key=len)
     assert gpu.startswith("vgg run --preset demo --results again --epochs 48 --seeds 1")
     assert cpu.startswith("vgg run --preset demo --results again --epochs 48 --precision fp32 --seeds 0")
 
@@ -235,7 +240,7 @@ def test_settings_made_by_hand_have_a_command_of_their_own(store):
     for run in planned(nets=["E"], train_scales=["256"], from_a=False, width=0.5):
         record(store, run)
     record(store, planned()[0])
-    ours, by_hand = evidence.commands(evidence.records(store, "demo"))
+    ours, by_hand = commands(store, "demo")
     assert ours == "vgg run --preset demo --results again --seeds 0 --nets A --train-scales 256"
     assert by_hand.endswith("demo --results again --no-from-a --width 0.5 --seeds 0 --nets E --train-scales 256")
 

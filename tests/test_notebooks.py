@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from pages import EXPERIMENTS, NOTEBOOKS, asked, code_cells
+from pages import EXPERIMENTS, NOTEBOOKS, asked, displayed
 
 from vgglib.experiments import plan, runs
 from vgglib.notebooks import parameters, settings
@@ -159,25 +159,15 @@ def test_a_notebook_trains_what_is_missing(tmp_path):
         assert f"{error:.1f}" in text
 
 
-def displayed(notebook, capsys):
-    """What the notebook's code displays when it runs in this process; quicker than a kernel of its own."""
-    namespace = {}
-    for cell in code_cells(notebook):
-        exec(cell.source, namespace)
-        if "parameters" in cell.metadata.get("tags", []):
-            namespace["preset"] = "smoke"
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
-def test_without_records_every_notebook_says_so(notebook, capsys):
-    text = displayed(notebook, capsys)
+def test_without_records_every_notebook_says_so(notebook):
+    text = displayed(notebook, preset="smoke")
     assert "not run" in text
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("notebook", EXPERIMENTS, ids=lambda path: path.stem)
-def test_failed_and_missing_runs_are_shown(notebook, store, tmp_path, monkeypatch, capsys):
+def test_failed_and_missing_runs_are_shown(notebook, store, tmp_path, monkeypatch):
     kept = Store(tmp_path / "kept")
     shutil.copytree(store.root / "smoke", kept.root / "smoke", ignore=shutil.ignore_patterns("D_*", "checkpoints"))
     for run in runs(plan("smoke")):
@@ -187,6 +177,6 @@ def test_failed_and_missing_runs_are_shown(notebook, store, tmp_path, monkeypatc
     monkeypatch.setenv("VGG_RESULTS", str(kept.root))
     statuses = set(asked(notebook, kept, "smoke")["status"])
     assert "failed" in statuses
-    text = displayed(notebook, capsys)
+    text = displayed(notebook, preset="smoke")
     for status in statuses - {"done"}:
         assert status in text

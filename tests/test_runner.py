@@ -206,3 +206,9 @@ def test_runs_that_take_turns_need_no_package_of_those_that_do_not(tmp_path):
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert said.returncode == 0, said.stderr
     assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+def test_workers_need_no_statistics():
+    """They import the runner, and scipy.stats would add a third to that."""
+    code = "import sys, vgglib.runner; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -9,10 +9,10 @@ from vgglib.comparisons import Arm
 LONG = "48 epochs, fp32"
 
 
-NONE = pd.DataFrame(columns=["method", *lengths.COLUMNS])
+NO_TRAININGS = pd.DataFrame(columns=["method", *lengths.COLUMNS])
 
 
-def looked(rows, longer=NONE):
+def looked(rows, longer=NO_TRAININGS):
     """The table of a preset with these rows and these longer trainings."""
     return second_looks.table(pd.DataFrame(rows), pd.DataFrame(longer))
 
@@ -47,10 +47,9 @@ def test_depth_is_asked_of_crops_and_longer_trainings():
     ]
 
 
-def test_one_seed_has_no_line_and_nothing_is_shown(monkeypatch, capsys):
+def test_one_seed_has_no_line_and_nothing_is_shown(capsys):
     rows = [row(Arm("3", "A"), 0, 10.0)]
     assert looked(rows).empty
-    monkeypatch.setattr(lengths, "rows", lambda store, preset: NONE)
     show.second_looks_of("demo", pd.DataFrame(rows))
     assert not capsys.readouterr().out
 

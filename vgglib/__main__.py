@@ -115,7 +115,9 @@ def run(
     results: Results = None,
     device: Device = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each training.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Nets trained at once; by default one per core or worker.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Nets trained at once; by default one per core or worker, one on a GPU.")
+    ] = None,
     backend: Annotated[
         str, typer.Option(help="Who trains several nets at once: loky (this host's processes), dask or ray.")
     ] = "loky",
@@ -212,7 +214,9 @@ def evaluate(
     data_dir: DataDir = None,
     results: Results = None,
     device: Device = None,
-    jobs: Annotated[int | None, typer.Option(help="Nets tested at once; by default one per core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Nets tested at once; by default one per core, one on a GPU.")
+    ] = None,
     skip_bad_images: SkipBadImages = False,
 ) -> None:
     """Test nets that others trained as the paper tests its own, and print their errors beside those expected."""

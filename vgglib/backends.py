@@ -48,8 +48,10 @@ LOCAL_RAY = {
 }
 
 
-def check(name: str, scheduler: str | None) -> None:
-    """ValueError for an unknown backend, one that is not installed, or an address that it has no use for."""
+def check(name: str, scheduler: str | None, jobs: int | None, device: str | None) -> None:
+    """ValueError for an unknown backend, one that is not installed, an address that it has no use for, or several jobs
+    for a GPU that takes them in turn.
+    """
     if name not in (*PACKAGES, "loky"):
         raise ValueError(f"unknown backend {name!r}: take loky, {', '.join(PACKAGES)}.")
     # A machine whose runs take turns, on its GPU, needs not even joblib.
@@ -57,6 +59,14 @@ def check(name: str, scheduler: str | None) -> None:
         raise ValueError(f'backend {name!r} is not installed: pip install "vgglib[{name}]".')
     if scheduler and name == "loky":
         raise ValueError(f"backend 'loky' has no use for the scheduler {scheduler}: pass --backend dask or ray.")
+    if jobs and jobs > 1 and _in_turn(name, scheduler, device):
+        raise ValueError(
+            f"--jobs is {jobs}, and a GPU takes nets in turn: leave it out; `vgg run --backend ray` shares out several."
+        )
+
+
+def _in_turn(name: str, scheduler: str | None, device: str | None) -> bool:
+    return name != "ray" and not scheduler and devices.device(device).type == "cuda"
 
 
 def workers(
@@ -75,11 +85,9 @@ def workers(
     turn, only ray knows how to share out several. threads: of each call; device: of each worker, as in
     `devices.device`; folder: one that all hosts of a cluster see.
 
-    Raises ValueError when the scheduler does not answer, a worker will not do, or a GPU is to take several jobs.
+    Raises ValueError when the scheduler does not answer, or a worker will not do.
     """
-    if name != "ray" and not scheduler and devices.device(device).type == "cuda":
-        if jobs and jobs > 1:
-            raise ValueError(f"--jobs is {jobs}: a GPU takes nets in turn; leave it out, or pass --backend ray.")
+    if _in_turn(name, scheduler, device):
         jobs = 1
     jobs = min(jobs or (most if scheduler else devices.cores()), most)
     if name == "dask":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from vgglib.tables import mean_interval
 ERROR, SECONDS = "top1_error_percent", "evaluation_seconds"  # columns that can be compared
 COLUMNS = ["preset", "table", "net", "train_scale", "test_scales", "method", "start", "seed", "status"]
 COLUMNS += [ERROR, SECONDS, "wrong"]
+Row = Any  # a named tuple of COLUMNS
 _ONE_SEED = "one seed says nothing of the spread between seeds: at least two are needed"
 
 
@@ -69,7 +71,7 @@ class Evidence:
     entries: int  # arms x seeds
 
     @classmethod
-    def of(cls, rows: list, comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
+    def of(cls, rows: list[Row], comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
         arms = {arm: _entries(rows, arm) for comparison in comparisons for arm in comparison.arms}
         done = {arm: _done(found, measure) for arm, found in arms.items()}
         pairs = tuple(_pairs(comparison, done, measure) for comparison in comparisons)
@@ -141,7 +143,7 @@ class Evidence:
         return ", ".join(remarks)
 
 
-def checked(rows: pd.DataFrame) -> list:
+def checked(rows: pd.DataFrame) -> list[Row]:
     """Named tuples of the columns that are compared; ValueError for rows of several presets."""
     if "preset" in rows and rows["preset"].nunique() > 1:
         presets = ", ".join(rows["preset"].unique())
@@ -149,7 +151,7 @@ def checked(rows: pd.DataFrame) -> list:
     return list(rows.reindex(columns=COLUMNS).itertuples(index=False))
 
 
-def _entries(rows: list, arm: Arm) -> dict:
+def _entries(rows: list[Row], arm: Arm) -> dict[int, Row]:
     """Seed -> row of an arm; ValueError when two rows disagree about one seed."""
     asked = {field.name: value for field in fields(arm) if (value := getattr(arm, field.name)) is not None}
     found = {}
@@ -157,13 +159,13 @@ def _entries(rows: list, arm: Arm) -> dict:
         if any(getattr(row, column) != value for column, value in asked.items()):
             continue
         other = found.setdefault(int(row.seed), row)
-        if (row.start, row.status, _error(row)) != (other.start, other.status, _error(other)):
+        if _result(row) != _result(other):
             raise ValueError(f"{arm.label} has two different results for seed {row.seed}: give the rows of one recipe.")
     return found
 
 
-def _error(row) -> float | None:
-    return getattr(row, ERROR) if pd.notna(getattr(row, ERROR)) else None  # NaN is not equal to itself
+def _result(row: Row) -> list:
+    return [None if pd.isna(value) else value for value in (row.start, row.status, getattr(row, ERROR))]
 
 
 def _done(entries: dict, measure: str) -> dict:

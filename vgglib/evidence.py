@@ -113,7 +113,10 @@ def _experiment(values: dict) -> Experiment:
 
 
 def amounts(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """How much was run, a line per preset, for display. Hours are summed over trainings, which may have run at once."""
+    """How much was run, a line per preset, for display. Hours are summed over trainings, which may have run at once.
+
+    found: as `by_preset` gives it.
+    """
     lines = []
     for preset, own in found.items():
         trainings = own.drop_duplicates("experiment")
@@ -134,7 +137,7 @@ def amounts(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def machines(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Which device, software and source code made the records, of which images (the beginning of their digest), a line
-    per combination, for display.
+    per combination, for display. found: as `by_preset` gives it.
     """
     lines = []
     for preset, own in found.items():
@@ -240,8 +243,6 @@ def commands(found: pd.DataFrame) -> list[str]:
     processors on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
     """
     preset = found["preset"].iloc[0]
-    seeds = sorted({experiment.seed for experiment in found.loc[~found["by_hand"], "experiment"]})
-    planned = {run.experiment for run in experiments.runs(experiments.plan(preset, seeds=seeds or None))}
     crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
     lines = []
     asked = found["experiment"].map(lambda experiment: experiment.precision)
@@ -250,12 +251,14 @@ def commands(found: pd.DataFrame) -> list[str]:
     compiled = found["arithmetic"].str.endswith(arithmetic.COMPILED)
     for (own, table, fused), group in found.groupby([settings, crops, compiled]):
         made = set(group["experiment"])
+        seeds = sorted({one.seed for one in made})
+        planned = {run.experiment for run in experiments.runs(experiments.plan(preset, seeds=seeds))}
         words = [f"vgg run --preset {preset} --results again"]
         words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
         words += [f"--table {table}"] * (table != "all")
         words += [_option(key, value) for key, value in own]
         words += ["--compile"] * fused
-        words.append("--seeds " + ",".join(map(str, sorted({one.seed for one in made}))))
+        words.append("--seeds " + ",".join(map(str, seeds)))
         if planned - made:  # a part of the plan
             for option, name, order in (("nets", "net", list(TABLE_1)), ("train-scales", "scale_text", STAGES)):
                 values = sorted({getattr(one, name) for one in made}, key=order.index)

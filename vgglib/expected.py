@@ -94,6 +94,7 @@ def evaluate(
     OSError as these do.
     """
     plan = entries(preset_name, sources, table)
+    runner.check(settings.get("device"), settings.get("jobs"))
     store = Store(Path(results) if results else default_root())
     if settings.get("data_dir") or any(store.read(run) is None for run in runs(plan)):
         # Before half a gigabyte is downloaded: are the images there? They are kept for the run.

@@ -45,21 +45,17 @@ def run(
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave most
     of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU always
-    takes them in turn. With the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at the
-    address `scheduler` or one that is started on this host; `backends` says what its hosts must have in common.
-    Processes that torchrun started train and test every net together; `images_per_pass` and `bf16_gradients` are as in
-    `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`. A failed run counts as an
-    outcome and is not repeated unless `retry_failed`; nets that need its weights are not run, which stderr says.
-    Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may share a results
-    folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training, for a data or
-    results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too, for a net
-    that a GPU has no memory for.
+    takes them in turn, and refuses more jobs. With the `backend` "dask" or "ray" the nets train on the workers of a
+    cluster, that at the address `scheduler` or one that is started on this host; `backends` says what its hosts must
+    have in common. Processes that torchrun started train and test every net together; `images_per_pass` and
+    `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
+    A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
+    which stderr says. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may
+    share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
+    for a data or results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too,
+    for a net that a GPU has no memory for.
     """
-    backends.check(backend, scheduler)
-    if distributed.started() and backend != "loky":
-        raise ValueError(f"--backend {backend} gives every net to one process: start it without torchrun.")
-    if distributed.started() and jobs and jobs > 1:
-        raise ValueError(f"--jobs is {jobs}: torchrun's processes share every net; leave --jobs out.")
+    check(device, jobs, backend, scheduler)
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
@@ -94,10 +90,21 @@ def run(
                     shown.plan({task.name: sum(task.macs(images)) for task in needed})
                     _execute_all(needed, worker, pool, shown)
         if division.first:
-            for sentence in tasks.not_run(planned, store):
+            for sentence in tasks.prevented(planned, store):
                 print(sentence, file=sys.stderr)
         division.agree(None)  # when all has been written
     return store.rows(plan)
+
+
+def check(
+    device: str | None = None, jobs: int | None = None, backend: str = "loky", scheduler: str | None = None
+) -> None:
+    """ValueError for settings of `run` that do not go together."""
+    backends.check(backend, scheduler, jobs, device)
+    if distributed.started() and backend != "loky":
+        raise ValueError(f"--backend {backend} gives every net to one process: start it without torchrun.")
+    if distributed.started() and jobs and jobs > 1:
+        raise ValueError(f"--jobs is {jobs}: torchrun's processes share every net; leave --jobs out.")
 
 
 def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:

@@ -48,24 +48,23 @@ def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
 
     Raises ValueError for an unknown preset or device, and for batches that the GPU has no memory for.
     """
-    import torch  # which measuring needs, and reading a record does not
+    from torch import OutOfMemoryError  # measuring needs torch, reading a record does not
 
-    try:
-        return _measured(preset, batch_size, device)
-    except torch.OutOfMemoryError as error:
-        raise ValueError(
-            f"a batch of {batch_size} takes more memory than the GPU has free: pass a smaller --batch-size (batch_size "
-            "in a notebook)."
-        ) from error
-
-
-def _measured(preset: str, batch_size: int, device: str | None) -> Speed:
     from vgglib import devices, provenance, timing
 
     where = devices.device(device)
     precision = devices.precision("auto", where)
     recipe = experiments.plan(preset, "3", [LAYERS_OF], [0], ["256"])[0].runs[0].experiment
     model = timing.net(LAYERS_OF, recipe.width, recipe.crop)
+    peaks = timing.peaks(where, precision)
+    try:
+        layers = timing.layer_times(model, batch_size, where, precision)
+        nets = timing.speeds(preset, batch_size, where, precision)
+    except OutOfMemoryError as error:
+        raise ValueError(
+            f"a batch of {batch_size} takes more memory than the GPU has free: pass a smaller --batch-size (batch_size "
+            "in a notebook)."
+        ) from error
     return Speed(
         preset=preset,
         batch_size=batch_size,
@@ -73,9 +72,9 @@ def _measured(preset: str, batch_size: int, device: str | None) -> Speed:
         environment=devices.describe(where)
         | provenance.commit()
         | {"measured_utc": datetime.now(UTC).isoformat(timespec="seconds")},
-        peaks=timing.peaks(where, precision),
-        layers=timing.layer_times(model, batch_size, where, precision),
-        nets=timing.speeds(preset, batch_size, where, precision),
+        peaks=peaks,
+        layers=layers,
+        nets=nets,
     )
 
 

@@ -55,33 +55,35 @@ def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Tas
                 want(donor, lacking)
 
     for run in planned:
-        if lacks_record(run, store, retry_failed) and (retry_failed or not missed(run, store)):
+        if lacks_record(run, store, retry_failed) and (retry_failed or not failed_start(run, store)):
             want(run, True)
     return [Task(run, tuple(missing[name])) for name, run in anyone.items()]
 
 
 def lacks_record(run: Run, store: Store, retry_failed: bool) -> bool:
+    """Whether a run is to be done: it has no record, or one of a failure that is to be repeated."""
     return store.read(run) is None or (retry_failed and failed(run, store))
 
 
 def failed(run: Run, store: Store) -> bool:
+    """Whether a run's record is that of a failure."""
     record = store.read(run)
     return record is not None and record["status"] == "failed"
 
 
-def missed(run: Run, store: Store) -> Run | None:
+def failed_start(run: Run, store: Store) -> Run | None:
     """The failed run whose weights a training lacks, directly or for another that it starts from; None where it has
     begun already, or can.
     """
     donor = run.donor
     if donor is None or checkpoints.latest(store.checkpoint_path(run)):
         return None
-    return donor if failed(donor, store) else missed(donor, store)
+    return donor if failed(donor, store) else failed_start(donor, store)
 
 
-def not_run(planned: Iterable[Run], store: Store) -> Iterator[str]:
+def prevented(planned: Iterable[Run], store: Store) -> Iterator[str]:
     """A sentence for each training that a failed one prevents."""
     for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():
-        if donor := missed(run, store):
+        if donor := failed_start(run, store):
             why = f"{donor.experiment_id}, whose weights it needs, failed: repeat that with --retry-failed."
             yield f"{run.experiment_id} was not run because {why}"

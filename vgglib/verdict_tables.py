@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from vgglib.claims import KINDS, Claim, Pool, claim_called
-from vgglib.comparisons import Comparison, Evidence, checked, paper_effect
+from vgglib.comparisons import Comparison, Evidence, Row, checked, paper_effect
 from vgglib.statistics import LEVEL, bootstrap_interval, mcnemar_p
 from vgglib.verdicts import Verdict
 
@@ -59,7 +59,7 @@ def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=DETAILS)
 
 
-def _line(claim: Claim, rows: list, shown: Comparison | Pool) -> dict:
+def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
     alone = isinstance(shown, Comparison)
     comparisons = (shown,) if alone else shown.comparisons
     evidence = Evidence.of(rows, comparisons, KINDS[claim.kind][0])

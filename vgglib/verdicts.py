@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from vgglib.claims import CLAIMS, KINDS, NAMES, OVERFEAT_MILLIONS, Claim, claim_called
-from vgglib.comparisons import Evidence, checked, paper_effect
+from vgglib.comparisons import Evidence, Row, checked, paper_effect
 from vgglib.configs import config
 from vgglib.cost import parameters
 from vgglib.statistics import LEVEL, holm
@@ -61,7 +61,7 @@ def _corrected(verdict: Verdict, p_value: float | None) -> Verdict:
     return replace(verdict, p_value=p_value, verdict="undecided", why=why)
 
 
-def _on_its_own(claim: Claim, rows: list) -> Verdict:
+def _on_its_own(claim: Claim, rows: list[Row]) -> Verdict:
     """One claim without the others: no correction."""
     found = Verdict(
         **{"name": claim.name, "claim": claim.statement, "section": claim.section, "kind": claim.kind},
@@ -93,7 +93,7 @@ def _counted(found: Verdict) -> Verdict:
     return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
 
 
-def _tested(claim: Claim, found: Verdict, rows: list) -> Verdict:
+def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
     measure, decide = KINDS[claim.kind]
     evidence = Evidence.of(rows, claim.comparisons, measure)
     decision = evidence.undecidable or decide(evidence.differences)

@@ -13,7 +13,7 @@ from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Run
 from vgglib.models import VGG
 from vgglib.progress import Event
-from vgglib.records import Record
+from vgglib.recorder import Recorder
 from vgglib.results import Store
 from vgglib.tasks import Task, failed, lacks_record
 from vgglib.train import Diverged, OutOfTime, Progress, Trained, finished, train
@@ -91,7 +91,7 @@ class Worker:
             return
         send(Event(task.name, "started"))
         evaluated: list[float | None] = []
-        record = Record(task.run, self.images, where, self.division)
+        recorder = Recorder(task.run, self.images, where, self.division)
         work = Task(task.run, tuple(missing)).macs(self.images)
 
         def report(progress: Progress) -> None:
@@ -103,7 +103,7 @@ class Worker:
             for number, run in enumerate(missing):
                 done, own = sum(work[: number + 1]) / sum(work), work[number + 1]
                 looked = self._looked(task.name, run, send, done, own / sum(work))
-                content = record.evaluated(run, trained, looked, own)
+                content = recorder.evaluated(run, trained, looked, own)
                 if self.division.first:
                     self.store.write(run, *content)
                 evaluated.append(content[0]["top1_error_percent"])
@@ -117,7 +117,7 @@ class Worker:
             if self.division.first:
                 checkpoints.set_aside(checkpoint)  # a retry begins anew
                 for run in missing:
-                    self.store.write(run, record.failed(run, failure))
+                    self.store.write(run, recorder.failed(run, failure))
             send(Event(task.name, "failed"))
 
     def _trained(self, run: Run, where: torch.device, report: Callable[[Progress], None]) -> Trained:

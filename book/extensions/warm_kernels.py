@@ -12,8 +12,8 @@ from multiprocessing import forkserver
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 NAME = "warm"
-_builder: int | None = None  # the process that runs Sphinx and started the server
-# The first is what runs this build: multiprocessing imports it in every process that it starts.
+_builder: int | None = None  # the process that started the server, which is Sphinx's in a build
+# The first is what runs a build: multiprocessing imports it in every process that it starts.
 IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.first_look")
 IMPORTED += ("vgglib.show", "vgglib.runner", "vgglib.explore_ensembles")
 
@@ -60,7 +60,8 @@ def _kernel(arguments, folder, environment):
     launch_new_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
 
 
-def use_warm_kernels(app):
+def start():
+    """Start the server, and let this process and those that it starts fork kernels from it."""
     global _builder
     if "forkserver" in multiprocessing.get_all_start_methods():
         _builder = os.getpid()
@@ -72,5 +73,5 @@ def use_warm_kernels(app):
 
 
 def setup(app):
-    app.connect("builder-inited", use_warm_kernels)
+    app.connect("builder-inited", lambda app: start())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

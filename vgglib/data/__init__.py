@@ -32,7 +32,8 @@ def load(
     not decode were left out, or refused, when they were packed. `decoder` is "pillow", "dali" (NVIDIA's), or
     "auto" for DALI on a GPU where it is installed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
-    Raises ValueError for an unknown name, a missing folder or one that is not asked for, or what the loader refuses.
+    Raises ValueError for an unknown name, a missing folder or one that is not asked for, a decoder where no images are
+    packed, or what the loader refuses.
     """
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")

@@ -28,7 +28,7 @@ def compiles_tests(where: torch.device, precision: str, macs: float) -> bool:
     return where.type == "cpu" and macs >= COMPILE_FROM and devices.compiles(where, precision)
 
 
-class Record:
+class Recorder:
     """The contents of records of one training, apart from the digests that the store adds."""
 
     def __init__(self, run: Run, images: data.ImageSet, where: torch.device, division: Division):
@@ -84,6 +84,7 @@ class Record:
         return record, found, labels
 
     def failed(self, run: Run, failure: Diverged) -> dict:
+        """The record of a run whose training diverged, or whose scores are not numbers."""
         return self._base(run, failure) | {
             "status": "failed",
             "error": str(failure),

@@ -3,7 +3,7 @@ import pytest
 import torch
 from small_runs import run, small
 
-from vgglib import checkpoints, devices, evaluate, records, tasks
+from vgglib import checkpoints, devices, evaluate, recorder, tasks
 from vgglib.metrics import error_percent
 from vgglib.results import Store
 from vgglib.train import _Training
@@ -36,12 +36,12 @@ def test_a_long_test_is_compiled_and_says_so(images, tmp_path, monkeypatch):
         asked.append(compiled)
         return evaluate.posteriors(*arguments, **settings)
 
-    monkeypatch.setattr(records, "posteriors", posteriors)
+    monkeypatch.setattr(recorder, "posteriors", posteriors)
     (run_,) = small()[0].runs
     (task,) = tasks.needed([run_], Store(tmp_path), False)
     work = task.macs(images)[1]
     for number, (limit, compiled) in enumerate(((work, True), (work + 1, False))):
-        monkeypatch.setattr(records, "COMPILE_FROM", limit)
+        monkeypatch.setattr(recorder, "COMPILE_FROM", limit)
         run(small(), results=tmp_path / str(number))
         assert Store(tmp_path / str(number)).read(run_)["environment"]["compiled"] is compiled
     assert asked == [True, False]
@@ -55,7 +55,7 @@ def test_scores_that_are_no_numbers_fail_their_own_protocol_only(images, tmp_pat
     (entry,) = small(("B",), "4")
     checkpoint = Store(tmp_path).checkpoint_path(entry.runs[0])
     with monkeypatch.context() as patched:
-        patched.setattr(records, "posteriors", posteriors)
+        patched.setattr(recorder, "posteriors", posteriors)
         assert run([entry], results=tmp_path)["status"].tolist() == ["failed"]
     made = [Store(tmp_path).read(single) for single in entry.runs]
     assert [record["status"] for record in made] == ["done", "failed", "done"]
