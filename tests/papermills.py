@@ -23,12 +23,9 @@ def run(notebook: Path) -> str:
 
 
 if __name__ == "__main__":
-    # Kernels see what the server saw when it started: nothing of this folder.
-    extensions = str(Path(__file__).resolve().parents[1] / "book" / "extensions")
-    sys.path[0] = extensions
+    sys.path[0] = str(Path(__file__).resolve().parents[1] / "book" / "extensions")  # kernels see nothing of this folder
     import warm_kernels
 
-    sys.path.remove(extensions)
     warm_kernels.start()
     with ThreadPoolExecutor(2) as pool:
         failures = list(filter(None, pool.map(run, map(Path, sys.argv[1:]))))

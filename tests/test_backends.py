@@ -119,7 +119,7 @@ def test_a_gpu_takes_no_two_nets_at_once(name, tmp_path, monkeypatch):
 def test_a_package_that_is_missing_is_named(monkeypatch, name):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ValueError, match=rf'pip install "vgglib\[{name}\]"'):
-        backends.check(name, None)
+        backends.check(name, None, None, "cpu")
 
 
 def test_a_dask_worker_with_several_threads_is_refused(images, tmp_path, monkeypatch):
