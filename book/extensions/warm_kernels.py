@@ -57,7 +57,8 @@ def _kernel(arguments, folder, environment):
     if folder:
         os.chdir(folder)
     # A kernel ends with the server, and the server with the build; started as usual it would watch the build itself.
-    launch_new_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    # All that it would warn of is that messages within this machine are signed and not encrypted.
+    launch_new_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}", "--log-level=ERROR"])
 
 
 def start():
