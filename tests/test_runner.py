@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_runs import run, small
 
-from vgglib import checkpoints, devices, evaluate, records, runner, tasks, worker
+from vgglib import checkpoints, devices, evaluate, recorder, runner, tasks, worker
 from vgglib.experiments import Protocol, plan
 from vgglib.results import Store
 from vgglib.train import _Training
@@ -89,7 +89,7 @@ def test_a_time_budget_stops_an_evaluation_too(images, tmp_path, monkeypatch):
         return evaluate.posteriors(*arguments, **settings)
 
     with monkeypatch.context() as patched:
-        patched.setattr(records, "posteriors", posteriors)
+        patched.setattr(recorder, "posteriors", posteriors)
         patched.setattr("time.time", lambda: 61.0 if evaluating else 0.0)
         assert run(small(), results=tmp_path, max_minutes=1)["status"].tolist() == ["not run"]
     assert evaluating and not record.exists()
