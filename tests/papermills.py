@@ -16,8 +16,7 @@ def run(notebook: Path) -> str:
 
     parameters = {"preset": "smoke"} if "preset: str" in notebook.read_text() else {}  # one chapter knows no preset
     try:
-        # The first kernels wait until their server has imported everything: on a busy machine longer than a minute.
-        papermill.execute_notebook(notebook, notebook.name, parameters, progress_bar=False, start_timeout=600)
+        papermill.execute_notebook(notebook, notebook.name, parameters, progress_bar=False)
     except Exception:
         return f"{notebook.name}: {traceback.format_exc()}"
     return ""

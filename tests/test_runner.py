@@ -209,6 +209,6 @@ def test_runs_that_take_turns_need_no_package_of_those_that_do_not(tmp_path):
 
 
 def test_workers_need_no_statistics():
-    """They import the runner, and scipy.stats would add a third to that."""
+    """They import the runner, and scipy.stats would add a quarter to that."""
     code = "import sys, vgglib.runner; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
