@@ -7,6 +7,7 @@ left out and why, and the environment in which all of that was timed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -41,12 +42,20 @@ def kept(suite: str, device: str = "cpu", root: Path | None = None) -> dict | No
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of the median of independent values, from their order alone; None of fewer than six."""
-    from scipy.stats import quantile_test
-
     if len(values) < FEWEST:
         return None
-    found = quantile_test(values, p=0.5).confidence_interval(0.95)
-    return float(found.low), float(found.high)
+    low, high = _ranks(len(values))
+    ordered = sorted(values)
+    return float(ordered[low]), float(ordered[high])
+
+
+@cache
+def _ranks(count: int) -> tuple[int, int]:
+    """Which of `count` ordered values, from 0 on, are the ends of the 95 % interval of the median."""
+    from scipy.stats import quantile_test
+
+    found = quantile_test(range(count), p=0.5).confidence_interval(0.95)
+    return int(found.low), int(found.high)
 
 
 def with_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -66,8 +75,8 @@ def values(record: dict, name: str = "value") -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["case", "contender", "round", "value"])
 
 
-def summary(record: dict) -> pd.DataFrame:
-    """One line per case and contender, in the order of the suite.
+def summary(record: dict, only: str | None = None) -> pd.DataFrame:
+    """One line per case and contender, in the order of the suite; those of the case called `only`, if one is named.
 
     Columns `case`, `contender`, `unit`, `rounds`, `median`, `low`, `high`; and how many times better ours is in the
     same round, `advantage` (a median), `advantage_low`, `advantage_high`: above 1 where ours is faster, or smaller.
@@ -75,6 +84,8 @@ def summary(record: dict) -> pd.DataFrame:
     """
     found, lines = values(record), []
     for case in record["cases"]:
+        if only not in (None, case["name"]):
+            continue
         of_case = found[found["case"] == case["name"]]
         by_round = of_case.pivot(index="round", columns="contender", values="value")
         for contender in case["contenders"]:

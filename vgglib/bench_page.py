@@ -47,9 +47,11 @@ def cases(record: dict, pattern: str = "*", but: str = "") -> list[str]:
     return [name for name in names if fnmatch.fnmatch(name, pattern) and not fnmatch.fnmatch(name, but)]
 
 
-def rivals(record: dict) -> pd.DataFrame:
-    """`bench.summary` of what is compared with ours: without growth, ours, and ours at earlier commits."""
-    found = bench.summary(record)
+def rivals(record: dict, case: str | None = None) -> pd.DataFrame:
+    """`bench.summary`, of one case or all, of what is compared with ours: without growth, ours, and ours at earlier
+    commits.
+    """
+    found = bench.summary(record, case)
     return found[found["advantage"].notna() & ~found["contender"].str.startswith(BEFORE)]
 
 
@@ -116,8 +118,8 @@ def _extra(record: dict, case: str, name: str) -> dict[str, str]:
 
 def _present(record: dict, case: str) -> pd.DataFrame:
     """`bench.summary` of a case, without earlier commits."""
-    found = bench.summary(record)
-    return found[(found["case"] == case) & ~found["contender"].str.startswith(BEFORE)]
+    found = bench.summary(record, case)
+    return found[~found["contender"].str.startswith(BEFORE)]
 
 
 def _case(record: dict, name: str) -> dict:
@@ -126,12 +128,12 @@ def _case(record: dict, name: str) -> dict:
 
 def said(record: dict, case: str) -> str:
     """What a case says, in one sentence: ours beside the fastest and the slowest of the others."""
-    found = bench.summary(record)
-    ours = found[(found["case"] == case) & (found["contender"] == OURS)]
+    found = bench.summary(record, case)
+    ours = found[found["contender"] == OURS]
     if ours.empty:
         return f"**{case}**: this project was not timed."
-    ours, others = ours.iloc[0], rivals(record)
-    others = others[(others["case"] == case) & ~others["contender"].str.endswith(PART)].sort_values("advantage")
+    ours, others = ours.iloc[0], rivals(record, case)
+    others = others[~others["contender"].str.endswith(PART)].sort_values("advantage")
     text = f"**{case}**: {number(ours['median'])} {ours['unit']}{in_brackets(span(ours['low'], ours['high']))}"
     texts = [
         f"{number(row.advantage)} times as fast as {row.contender}"

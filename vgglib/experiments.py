@@ -248,6 +248,7 @@ class Entry:
 TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts", "scales")
 # Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training.
 BESIDE = ("crops",)
+_DEFAULTS = {field.name: field.default for field in fields(Experiment)}
 GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 STARTS = (
     {"from_a": True},
@@ -264,11 +265,19 @@ class _Recipe:
     seed: int
     changed: dict  # fields of Experiment, and from_a
 
-    def run(self, net: str, train_scale: str, test_scale: str, method: str = "dense", **start) -> Run:
-        """`train_scale` as in `Entry`; `start` are settings of a comparison, marked in the name like those by hand."""
+    def runs(self, net: str, train_scale: str, test_scales: str, method: str, **start) -> tuple[Run, ...]:
+        """A run for every scale and method; "multi-crop & dense" is two methods. `train_scale` is as in `Entry`,
+        `start` are settings of a comparison, marked in the name like those by hand.
+        """
+        experiment, different = self._training(net, train_scale, start)
+        protocols = [Protocol(int(q), how) for how in method.split(" & ") for q in test_scales.split()]
+        return tuple(Run(self.preset.name, experiment, protocol, different) for protocol in protocols)
+
+    def _training(self, net: str, train_scale: str, start: dict) -> tuple[Experiment, tuple]:
+        """A training, and those of its settings that are not the preset's."""
         changed = {**self.changed, **start}
         chosen = {"from_a": self.preset.grow, **self.preset.recipe}
-        default = {field.name: field.default for field in fields(Experiment)} | chosen
+        default = _DEFAULTS | chosen
         different = {key: value for key, value in sorted(changed.items()) if default[key] != value}
         if net not in GROWN_NETS:
             different = {key: value for key, value in different.items() if key not in GROWN_ONLY}
@@ -277,8 +286,7 @@ class _Recipe:
         first = Experiment(net=net, seed=self.seed, **settings)
         if from_a:
             first = replace(first, start=replace(first, net="A"))
-        experiment = self._stage(first, train_scale)
-        return Run(self.preset.name, experiment, Protocol(int(test_scale), method), tuple(different.items()))
+        return self._stage(first, train_scale), tuple(different.items())
 
     def _stage(self, first: Experiment, train_scale: str) -> Experiment:
         """S = 256; 384 from 256; [256; 512] from 384 (Sect. 3.1); "384+384", the last one's length without jitter."""
@@ -291,11 +299,6 @@ class _Recipe:
         second = replace(first, train_scale=384, start=first, **shorter)
         stages = (second, replace(second, train_scale=JITTER, start=second), replace(second, start=second))
         return {stage.scale_text: stage for stage in stages}[train_scale]
-
-    def runs(self, net: str, train_scale: str, test_scales: str, method: str, **start) -> tuple[Run, ...]:
-        """A run for every scale and method; "multi-crop & dense" is two methods."""
-        methods = method.split(" & ")
-        return tuple(self.run(net, train_scale, q, how, **start) for how in methods for q in test_scales.split())
 
     def entries(self, table: str) -> Iterator[Entry]:
         """The rows of a table, in the paper's order."""
@@ -310,22 +313,23 @@ class _Recipe:
                 yield Entry(table, *key, self.runs(*key, **start))
 
 
-def _rows(table: str) -> list[tuple[str, str, str, str]]:
+@cache
+def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
     """(net, S, Q, method) of every row."""
     if table == "5x5":
-        return [("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")]
+        return ("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")
     if table == "starts":
-        return [("E", "256", "256", "dense")]
+        return (("E", "256", "256", "dense"),)
     if table == "scales":
         each = [(net, s, q, method) for net, s, scales, method in _rows("4") for q in scales.split()]
-        return list(dict.fromkeys(each))
+        return tuple(dict.fromkeys(each))
     if table == "crops":
-        return [(net, s, q, "multi-crop") for net, s, q, _ in _rows("3") if s == "256"]
+        return tuple((net, s, q, "multi-crop") for net, s, q, _ in _rows("3") if s == "256")
     if table == "jitter":
-        return [(net, s, "384", "dense") for net in ("C", "D", "E") for s in ("384", "384+384", "256-512")]
+        return tuple((net, s, "384", "dense") for net in ("C", "D", "E") for s in ("384", "384+384", "256-512"))
     numbers = paper.numbers()
     numbers = numbers[numbers["table"].astype(str) == table]
-    return list(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
+    return tuple(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
 
 
 def plan(

@@ -102,8 +102,8 @@ def on_gpus(records: bench_page.Records) -> pd.DataFrame:
     for record in records["training"]:
         devices = {case["name"]: case["environment"]["device_name"] for case in record["cases"]}
         first = bench.values(record, "seconds_to_first_step").groupby(["case", "contender"])["value"].median()
-        timed = bench.summary(record)
-        for row in timed[timed["case"] == name].itertuples() if record["device"] == "cuda" else ():
+        timed = bench.summary(record, name)
+        for row in timed.itertuples() if record["device"] == "cuda" else ():
             line = {
                 "Device": devices[name],
                 "Updates": "replayed as a CUDA graph" if row.contender == bench.OURS else row.contender,
