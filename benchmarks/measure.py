@@ -26,6 +26,8 @@ def main(suite: str, case: str, contender: str, settings: str, answer: str) -> N
     except Exception as error:
         traceback.print_exc()
         found = {"error": f"{type(error).__name__}: {error}"}
+        if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which is not imported for it
+            found = {"left_out": "it takes more memory than this GPU has free."}
     Path(answer).write_text(json.dumps(found))
 
 

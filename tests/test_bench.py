@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from benchmarks import cases as suite_cases
@@ -297,3 +299,21 @@ def test_settings_reach_the_measurement_as_they_are(tmp_path):
     whole = Settings(device="cuda:1", threads=3, folder=tmp_path, images=tmp_path / "images", small=True)
     assert settings_of(json.dumps(asdict(whole), default=str)) == whole
     assert settings_of(json.dumps(asdict(Settings("cpu", 1, tmp_path)), default=str)).images is None
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), {"left_out": "it takes more memory than this GPU has free."}),
+        (ZeroDivisionError("division by zero"), {"error": "ZeroDivisionError: division by zero"}),
+    ],
+)
+def test_a_gpu_without_room_leaves_a_contender_out(error, answer, settings, tmp_path, monkeypatch):
+    from dataclasses import asdict
+
+    from benchmarks import measure, user
+
+    monkeypatch.setattr(user, "measure", mock.Mock(side_effect=error))
+    said = tmp_path / "answer.json"
+    measure.main("user", IMPORT, bench.OURS, json.dumps(asdict(settings), default=str), str(said))
+    assert json.loads(said.read_text()) == answer
