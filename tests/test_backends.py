@@ -118,7 +118,7 @@ def test_a_gpu_takes_no_two_nets_at_once(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["dask", "ray"])
 def test_a_package_that_is_missing_is_named(monkeypatch, name):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=rf'pip install "vgglib\[{name}\]"'):
+    with pytest.raises(ValueError, match=rf'pip install -e "\.\[{name}\]"'):
         backends.check(name, None, None, "cpu")
 
 

@@ -127,5 +127,5 @@ def test_what_is_no_whole_model_is_refused_by_name(content, message, tmp_path):
 def test_without_protobuf_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "google.protobuf", None)
     caffe._classes.cache_clear()
-    with pytest.raises(ValueError, match=r'pip install "vgglib\[caffe\]"'):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[caffe\]"'):
         caffe.read(tmp_path / "net.caffemodel")

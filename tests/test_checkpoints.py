@@ -166,11 +166,11 @@ def other_history(path):
         (missing_key, r"c.safetensors has no model.head.fc8.bias: it belongs to another net"),
         (other_shape, r"has model.head.fc8.bias as torch.float32 of shape \(3,\) where the net has .* of \(2,\)"),
         (other_type, r"has model.head.fc8.bias as torch.float16 of shape \(2,\) where the net has torch.float32"),
-        (other_images, r"c.safetensors belongs to another data \(ffffffffffff and now .*\): delete it, or keep"),
+        (other_images, r"c.safetensors belongs to another data \(ffffffffffff and now .*\): delete it, .*VGG_RESULTS"),
         (compiled_updates, r"was trained in fp32 on cpu, compiled, and would go on in fp32 on cpu: repeat --compile"),
         (
             other_arithmetic,
-            r"was trained in bf16 on cuda, and would go on in fp32 on cpu: .* same kind of device",
+            r"was trained in bf16 on cuda, and would go on in fp32 on cpu: .* same kind of device, .*\(VGG_RESULTS in",
         ),
         (no_arithmetic, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
         (other_history, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),

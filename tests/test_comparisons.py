@@ -92,6 +92,16 @@ def test_an_arm_can_ask_for_a_start():
     assert found.differences.tolist() == [-1] and found.head_start == ""
 
 
+def test_pairs_of_different_devices_are_named():
+    on = {kind: {"environment": {"precision": "bf16", "device": kind, "trained_in": None}} for kind in ("cpu", "cuda")}
+    elsewhere = {"environment": {"precision": "bf16", "device": "cpu", "trained_in": "bf16 on cuda, compiled"}}
+    rows = [row(A, 0) | on["cpu"], row(E, 0) | on["cpu"], row(A, 1) | on["cpu"], row(E, 1) | on["cuda"]]
+    assert evidence(rows[:2]).mixed_devices == ""
+    assert evidence(rows).mixed_devices == "of seed 1 the nets were trained on different kinds of device"
+    rows += [row(A, 2) | elsewhere, row(E, 2) | on["cpu"], row(A, 3) | on["cuda"], row(E, 3) | {"environment": {}}]
+    assert evidence(rows).mixed_devices.startswith("of seed 1, 2 the nets")
+
+
 def test_a_head_start_is_named_where_only_one_net_has_it():
     assert evidence([row(A, 0), row(E, 0, start="A")]).head_start == "E has A's training behind it, A has not"
     assert evidence([row(A, 0, start="A"), row(E, 0)]).head_start == "A has A's training behind it, E has not"

@@ -78,6 +78,28 @@ def test_both_layouts_of_tiny_imagenet_give_the_same_set(tmp_path):
     assert len(few.class_names) == 2 and len(few.val) == 2
 
 
+@pytest.mark.parametrize("val", ["valid", "validation"])
+def test_tiny_imagenet_as_a_hub_lays_it_out(tmp_path, val):
+    """In data/, with another name of val and of files, and with images that have no names of their own."""
+    expected = data.load("tiny-imagenet", tiny_imagenet(tmp_path / "plain", "parquet"))
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    for which, called in (("train", "train"), ("val", val)):
+        table = pq.read_table(tmp_path / "plain" / f"{which}-00000-of-00001.parquet")
+        rows = sorted(table.to_pylist(), key=lambda row: (row["label"], row["image"]["path"]))
+        nameless = [{**row, "image": {"bytes": row["image"]["bytes"], "path": None}} for row in rows]
+        copy = pa.Table.from_pylist(nameless, table.schema)
+        pq.write_table(copy, tmp_path / "hub" / "data" / f"{called}-00000-of-00001-70d52db3c749a935.parquet")
+    for folder in (tmp_path / "hub", tmp_path / "hub" / "data"):
+        assert data.load("tiny-imagenet", folder).digest == expected.digest
+
+
+def test_tiny_imagenet_needs_both_splits(tmp_path):
+    root = tiny_imagenet(tmp_path, "parquet")
+    (root / "val-00000-of-00001.parquet").unlink()
+    with pytest.raises(ValueError, match=r"no val-\*.parquet, valid-\*.parquet or validation-\*.parquet: fetch"):
+        data.load("tiny-imagenet", root)
+
+
 def test_a_missing_shard_is_named(tmp_path):
     root = tiny_imagenet(tmp_path / "p", "parquet")
     (root / "train-00000-of-00001.parquet").rename(root / "train-00000-of-00003.parquet")

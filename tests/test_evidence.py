@@ -185,7 +185,7 @@ def test_tests_on_crops_have_a_command_of_their_own(store):
     record(store, planned(table="crops", epochs=48)[0])
     record(store, planned(table="5", nets=["D"])[3])  # multi-crop, too, and part of the plan
     tables = [command.partition(" again")[2].partition(" --seeds")[0] for command in commands(store, "demo")]
-    assert tables == ["", " --epochs 48", " --table crops --epochs 48"]
+    assert tables == ["", " --table 3 --epochs 48", " --table crops --epochs 48"]
 
 
 def test_minutes_of_other_images_at_the_speed_of_the_records(store):
@@ -215,6 +215,16 @@ def test_a_command_for_all_of_a_plan_names_no_part(store):
     assert commands(store, "demo") == ["vgg run --preset demo --results again --seeds 0"]
 
 
+def test_a_command_for_table_3_alone_asks_for_no_other_start_or_scale(store):
+    for net in "AE":
+        record(store, planned(nets=[net], train_scales=["256"])[0])
+    (command,) = commands(store, "demo")
+    assert command == "vgg run --preset demo --results again --table 3 --seeds 0 --nets A,E --train-scales 256"
+    for run in planned(table="starts", nets=["E"])[1:]:
+        record(store, run)
+    assert commands(store, "demo") == [command.replace(" --table 3", "")]
+
+
 def test_compiled_trainings_have_a_line_and_a_command_of_their_own(store):
     record(store, planned()[0])
     record(store, planned(seeds=[1])[0], environment={"updates_compiled": True})
@@ -232,8 +242,8 @@ def test_a_command_asks_by_name_for_what_auto_no_longer_means(store):
     record(store, planned(epochs=48)[0], environment={"precision": "fp32"})
     record(store, planned(epochs=48, seeds=[1])[0], environment={"precision": "fp32", "device": "cuda"})
     gpu, cpu = sorted(commands(store, "demo"), key=len)
-    assert gpu.startswith("vgg run --preset demo --results again --epochs 48 --seeds 1")
-    assert cpu.startswith("vgg run --preset demo --results again --epochs 48 --precision fp32 --seeds 0")
+    assert gpu.startswith("vgg run --preset demo --results again --table 3 --epochs 48 --seeds 1")
+    assert cpu.startswith("vgg run --preset demo --results again --table 3 --epochs 48 --precision fp32 --seeds 0")
 
 
 def test_settings_made_by_hand_have_a_command_of_their_own(store):
@@ -241,8 +251,9 @@ def test_settings_made_by_hand_have_a_command_of_their_own(store):
         record(store, run)
     record(store, planned()[0])
     ours, by_hand = commands(store, "demo")
-    assert ours == "vgg run --preset demo --results again --seeds 0 --nets A --train-scales 256"
-    assert by_hand.endswith("demo --results again --no-from-a --width 0.5 --seeds 0 --nets E --train-scales 256")
+    ending = "--seeds 0 --nets E --train-scales 256"
+    assert ours == "vgg run --preset demo --results again --table 3 --seeds 0 --nets A --train-scales 256"
+    assert by_hand.endswith(f"demo --results again --table 3 --no-from-a --width 0.5 {ending}")
 
 
 def compared(*gains, treatment=E, baseline=A):
@@ -270,7 +281,9 @@ def test_answers_have_a_line_per_claim_and_preset_that_ran_it():
 
 def test_what_is_asked_of_a_claim():
     lines = evidence.asked("lrn", "non-linearity").splitlines()
-    assert lines[0].endswith("(Sect. 4.1): A-LRN - A, equivalence test over seeds, margin 0.5 points.")
+    assert lines[0].endswith(
+        "(Sect. 4.1): A-LRN - A, equivalence test over seeds, margin 0.5 points; where it fails, a paired t test."
+    )
     assert lines[1].endswith("C - B, paired t test over seeds; C is also deeper than B.")
 
 

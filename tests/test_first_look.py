@@ -1,5 +1,8 @@
+import inspect
+
 import numpy as np
 import pytest
+from pages import NOTEBOOKS, code_cells
 from PIL import Image
 from small_runs import run, small
 
@@ -45,6 +48,11 @@ def test_what_is_not_there_is_named(net, tmp_path):
         first_look.picture(net, number=9999)
     with pytest.raises(ValueError, match=r"none\.png cannot be used"):
         first_look.picture(net, photo=str(tmp_path / "none.png"))
+
+
+def test_the_comment_on_the_number_counts_the_images_at_hand():
+    count = inspect.signature(protocol_plots.few_images).parameters["val"].default
+    assert f"from 0 to {count - 1}\n" in code_cells(NOTEBOOKS[0])[0].source
 
 
 def test_a_net_that_was_never_trained_is_named(tmp_path, monkeypatch):

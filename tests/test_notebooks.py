@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from pages import EXPERIMENTS, NOTEBOOKS, asked, displayed
+from pages import EXPERIMENTS, NOTEBOOKS, asked, code_cells, displayed
 
+from vgglib import experiments, full_size, runner, show
 from vgglib.experiments import plan, runs
 from vgglib.notebooks import parameters, settings
 from vgglib.presets import PRESETS
@@ -89,6 +90,46 @@ def test_a_wrong_parameter_is_named(arguments, message):
         check(**arguments)
 
 
+@pytest.mark.parametrize(
+    "there, made, sentence",
+    [
+        (0, 3, "Of 3 tests 0 were there already, and 3 were made now."),
+        (2, 0, "Of 3 tests 2 were there already, and 0 were made now."),  # as when a training that it needs has failed
+        (3, 0, "All 3 tests were there already: nothing was trained."),
+    ],
+)
+def test_it_is_said_how_many_tests_were_trained(there, made, sentence, tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    p, said = check(nets="D", train_missing=True), []
+    entries = p.plan("3") + p.plan("3")  # at three S, each named twice
+    paths = [Store(tmp_path).record_path(run) for run in runs(entries)]
+
+    def record(some):
+        for path in some:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    record(paths[:there])
+    monkeypatch.setattr(runner, "run", lambda *_, **__: record(paths[there : there + made]))
+    monkeypatch.setattr(show, "sentence", said.append)
+    p.rows(entries)
+    assert said == [sentence]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS[2:13], ids=lambda path: path.stem)
+def test_the_comment_on_the_preset_names_them_all(notebook):
+    comment = re.search(r"^preset: str = .*#(.*)", code_cells(notebook)[0].source, re.MULTILINE)[1]
+    assert set(PRESETS) <= set(re.findall(r"[\w-]+", comment))
+
+
+def test_the_papers_own_size_is_planned_as_on_the_page_of_imagenet():
+    source = "\n".join(cell.source for cell in code_cells(NOTEBOOKS[3]))
+    own = eval(re.search(r"^paper = (.*)$", source, re.MULTILINE)[1], {"experiments": experiments})
+    assert own[0].runs[0].experiment.epochs == 74
+    work = full_size.work().set_index("For")["Multiply-adds, 10^18"]
+    assert work["everything behind all tables, one seed"] == f"{full_size.multiply_adds(own) / 1e18:,.1f}"
+
+
 def papermill(notebook, folder, store, *arguments):
     """Runs a notebook by papermill in `folder`, from where nothing of the project can be seen."""
     command = [sys.executable, "-m", "papermill", str(notebook), str(folder / notebook.name), *arguments]
@@ -155,6 +196,7 @@ def test_a_notebook_trains_what_is_missing(tmp_path):
     rows = asked(EXPERIMENTS[0], store, "smoke")
     assert list(rows["status"]) == ["done", "done"]
     text = shown(tmp_path / EXPERIMENTS[0].name)
+    assert "Of 2 tests 0 were there already, and 2 were made now." in text
     for error in rows["top1_error_percent"]:
         assert f"{error:.1f}" in text
 

@@ -185,6 +185,21 @@ def test_another_source_or_side_is_refused_and_nothing_changes(tmp_path):
     refused(r"pack\.json is damaged", source, target)
 
 
+def test_a_packing_that_began_meanwhile_with_another_side_is_not_mixed_with(tmp_path, monkeypatch):
+    source, target = layouts.tree(tmp_path / "source"), tmp_path / "pack"
+    check = packing._check
+
+    def checked_too_early(*arguments):
+        check(*arguments)
+        monkeypatch.setattr(packing, "_check", check)
+        pack(source, target, smallest_side=256)
+        (target / "val-00001-of-00002.arrow").unlink()
+
+    monkeypatch.setattr(packing, "_check", checked_too_early)
+    refused("is a pack with smallest side 256, not 512", source, target)
+    assert not (target / "val-00001-of-00002.arrow").exists()
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_images_are_named_and_left_out_if_asked(kind, tmp_path):
     source, target = layouts.tree(tmp_path / "source"), tmp_path / "pack"

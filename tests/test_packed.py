@@ -1,18 +1,21 @@
 import hashlib
 import json
+import os
 import pickle
-from itertools import chain
+import shutil
+from itertools import chain, product
 
 import numpy as np
 import pytest
 import torch
+from photographs import WNIDS, encoded, write
 from photographs import draw as photograph
-from photographs import encoded
 from scipy.stats import chisquare
 
 from vgglib import data
 from vgglib.augment import draw, generator
 from vgglib.data import dali, packed, shards
+from vgglib.data import pack as packing
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.stored import stored
 from vgglib.distributed import Division
@@ -76,7 +79,7 @@ def in_memory(split):
 def test_a_pack_is_read_with_all_it_holds(images):
     assert (len(images.train), len(images.minival), len(images.val)) == (36, 4, 12)
     assert images.class_names == ("n0", "n1") and images.skipped == ("odd.JPEG",) * 3
-    whole = packed.load(images.val.shards[0].parent, minival_share=0.1, threads=0)
+    whole = packed.load(images.val.shards[0].path.parent, minival_share=0.1, threads=0)
     assert whole.digest == images.digest
     sizes = {tuple(size) for size in images.train.sizes.tolist()}
     assert sizes == set(SIZES) and (images.train.smallest_side, images.train.largest_scale) == (64, 130)
@@ -91,6 +94,30 @@ def test_a_pack_that_was_made_anew_is_opened_anew(tmp_path):
     first = data.load("imagenet", write_pack(tmp_path))
     assert data.load("imagenet", tmp_path) is first
     assert len(data.load("imagenet", write_pack(tmp_path, val=14)).val) == 14
+
+
+def test_pixels_are_those_of_the_pack_that_was_loaded(tmp_path):
+    def packed_anew(grey, *size):
+        for split, name, i in product(("train", "val"), WNIDS, range(2)):
+            write(tmp_path / "source" / split / name / f"{i}.JPEG", encoded(np.full((*size, 3), grey, np.uint8)))
+        shutil.rmtree(tmp_path / "pack", ignore_errors=True)
+        packing.pack(tmp_path / "source", tmp_path / "pack", jobs=1)
+        return data.load("imagenet", tmp_path / "pack")
+
+    old = packed_anew(20, 64, 64)
+    before = pickle.dumps(old.val)
+    assert old.val.image(0).unique().tolist() == [20]
+    new = packed_anew(200, 64, 96)
+    assert new.val.image(0).shape == (64, 96, 3) and new.val.image(0).unique().tolist() == [200]
+    assert old.val.image(1).shape == (64, 64, 3) and old.val.image(1).unique().tolist() == [20]
+    with pytest.raises(ValueError, match=r"val-00000-of-00001.arrow has changed since it was opened: start again."):
+        pickle.loads(before)
+    path, descriptor = new.val.shards[0].path, new.val.shards[0].descriptor
+    assert os.path.samestat(path.stat(), os.fstat(descriptor))
+    del new
+    data._read.cache_clear()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_mean_and_covariance_come_from_the_stored_sums(images):
@@ -233,7 +260,7 @@ def test_a_decoder_that_is_unknown_or_missing_is_refused(folder, monkeypatch):
     monkeypatch.setattr(dali, "installed", lambda: False)
     gpu = torch.device("cuda")
     assert packed.load(folder).train.decoder_on(gpu) == "pillow"
-    with pytest.raises(ValueError, match=r"DALI is not installed: pip install 'vgglib\[dali\]', or pass --decoder"):
+    with pytest.raises(ValueError, match=r'DALI is not installed: pip install -e "\.\[dali\]" .*, or pass --decoder'):
         packed.load(folder, decoder="dali")
     monkeypatch.setattr(dali, "installed", lambda: True)
     assert [packed.load(folder).train.decoder_on(device) for device in (CPU, gpu)] == ["pillow", "dali"]
@@ -266,11 +293,10 @@ def test_what_is_no_whole_pack_is_refused(tmp_path):
 def test_an_image_that_went_bad_is_named(tmp_path, way):
     write_pack(tmp_path)
     split = packed.load(tmp_path, threads=way[1], decoder=way[0]).val.rescaled(64)
-    path = split.shards[0]
+    path = split.shards[0].path
     content = bytearray(path.read_bytes())
     content[int(split.offset[3]) : int(split.offset[3]) + 200] = bytes(200)
     path.write_bytes(content)
-    packed._descriptor.cache_clear()
     images = ImageSet("x", ("n0", "n1"), split, split, split)
     sentence = (
         r"val-00000-of-00001/3.JPEG in .*val-00000-of-00001.arrow "

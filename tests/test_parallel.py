@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
@@ -35,6 +36,18 @@ def test_processes_of_this_host_take_calls_share_memory_and_tell_what_they_do():
             assert pool.map(call, [(path, number, send) for number in (3, 1, 2)]) == [(9, True), (1, True), (4, True)]
         assert sorted(number for number, _ in heard) == [1, 2, 3] and os.getpid() not in dict(heard).values()
     assert not pool.folder.exists()
+
+
+def test_a_process_that_is_killed_is_one_sentence():
+    def call(fatal):
+        if fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sentence = r"a process was killed, most likely for lack of memory: run again with fewer --jobs; .* kept\."
+    with loky(2) as pool, pytest.raises(ValueError, match=sentence):
+        pool.map(call, [(False,), (True,)])
+    with loky(2) as pool:
+        assert pool.map(abs, [(-1,), (-2,)]) == [1, 2]
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())

@@ -137,7 +137,7 @@ def test_a_failed_write_leaves_the_old_record(store, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"file/smoke cannot be written.*--results"):
+    with pytest.raises(OSError, match=r"file/smoke cannot be written.*--results \(VGG_RESULTS in a notebook\)"):
         Store(tmp_path / "file").check_writable("smoke")
 
 

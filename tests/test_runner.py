@@ -9,7 +9,7 @@ from small_runs import run, small
 
 from vgglib import checkpoints, devices, evaluate, recorder, runner, tasks, worker
 from vgglib.experiments import Protocol, plan
-from vgglib.results import Store
+from vgglib.results import Store, write_sealed
 from vgglib.train import _Training
 
 
@@ -163,18 +163,52 @@ def test_a_further_protocol_needs_no_training(images, tmp_path, monkeypatch):
     assert Store(tmp_path).record_path(other.runs[0]).stem.endswith("_dense_Q288_posteriors")
 
 
+def test_a_net_that_is_trained_again_adds_tests_only_with_the_same_weights(images, tmp_path, capsys):
+    run(small(), results=tmp_path)
+    store, (entry,) = Store(tmp_path), small()
+    recorded = entry.runs[0]
+    other = replace(recorded, protocol=Protocol(288))
+    more = replace(entry, test_scales="256 288", runs=(recorded, other))
+    store.checkpoint_path(recorded).unlink()
+    assert run([more], results=tmp_path)["status"].tolist() == ["done"]
+    assert f"{recorded.experiment_id} has tests on record and is trained again" in capsys.readouterr().err
+    # As if another machine had made the record: its sums in another order give other weights.
+    record = store.read(recorded)
+    write_sealed(store.record_path(recorded), {**record, "weights_sha256": 64 * "0"})
+    with pytest.raises(ValueError, match=f"{recorded.run_id} and {other.run_id} are tests of one training and not"):
+        store.rows([more])
+    store.record_path(other).unlink()
+    for checkpoint in ("there", "gone"):
+        with pytest.raises(ValueError, match=f"not those of the record {recorded.run_id}, .*pass another --results"):
+            run([more], results=tmp_path)
+        assert store.read(other) is None
+        if checkpoint == "there":
+            store.checkpoint_path(recorded).unlink()
+
+
+def test_a_net_starts_from_no_weights_but_those_on_record(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    donor = entry.runs[0].donor
+    run(small(), results=tmp_path)
+    store = Store(tmp_path)
+    write_sealed(store.record_path(donor), {**store.read(donor), "weights_sha256": 64 * "0"})
+    with pytest.raises(ValueError, match=f"{donor.experiment_id} was trained again"):
+        run([entry], results=tmp_path)
+    assert not store.checkpoint_path(entry.runs[0]).exists()
+
+
 def test_records_of_other_images_are_refused(images, tmp_path, monkeypatch, two_colours):
     run(small(), results=tmp_path)
     other = replace(two_colours, class_names=("cat", "dog"))
     monkeypatch.setattr(runner, "load_images", lambda *_: other)
-    with pytest.raises(ValueError, match="made from other images"):
+    with pytest.raises(ValueError, match=r"made from other images .* pass another --results \(VGG_RESULTS in"):
         run(small(("A", "B")), results=tmp_path)
 
 
 def test_records_of_another_arithmetic_are_refused_where_both_were_left_to_the_device(images, tmp_path, monkeypatch):
     run(small(precision="auto"), results=tmp_path)
     monkeypatch.setattr(devices, "precision", lambda asked, where: "fp32")
-    with pytest.raises(ValueError, match=r"seed0_\S+ of preset smoke was computed in bf16, .* go on in fp32: pass"):
+    with pytest.raises(ValueError, match=r"seed0_\S+ of preset smoke was computed in bf16, .* in fp32: .*VGG_RESULTS"):
         run(small(("A", "B"), precision="auto"), results=tmp_path)
     assert run(small(precision="auto"), results=tmp_path)["status"].tolist() == ["done"]  # nothing is to be done
 

@@ -53,10 +53,11 @@ def test_the_source_is_the_same_in_every_tree_and_another_with_other_images(tmp_
 
 
 def test_parquet_copies_may_name_val_and_classes_otherwise(tmp_path):
-    source = open_source(layouts.parquet(tmp_path, "val", {"wnids": '["b", "a", "c"]'}))
-    assert source.class_names == ("b", "a", "c") and len(source.val) == len(layouts.VAL)
-    moved = open_source(tmp_path / "data")
-    assert moved.sha256 == source.sha256
+    metadata = {"wnids": '["b", "a", "c"]'}
+    sources = [open_source(layouts.parquet(tmp_path / val, val, metadata)) for val in ("val", "valid", "validation")]
+    sources.append(open_source(tmp_path / "val" / "data"))
+    assert {source.sha256 for source in sources} == {sources[0].sha256}
+    assert sources[0].class_names == ("b", "a", "c") and len(sources[0].val) == len(layouts.VAL)
 
 
 def refused(message, folder):

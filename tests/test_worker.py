@@ -1,9 +1,11 @@
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,12 @@ from filelock import FileLock
 from small_runs import lasting, run, small
 from test_train import interrupted
 
-from vgglib import checkpoints, tasks, worker
+from vgglib import checkpoints, devices, tasks, worker
 from vgglib.distributed import Division
 from vgglib.progress import Silent
 from vgglib.results import Store
 from vgglib.train import _Training
+from vgglib.worker import Worker
 
 
 def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):
@@ -27,7 +30,25 @@ def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"A_S256_seed0_\S+ takes more memory than its GPU has free: .*") as caught:
         run(small(), results=tmp_path)
     said = str(caught.value)
-    assert "--images-per-pass" in said and "a batch of 16" in said and "--batch-size" in said and "\n" not in said
+    assert "`vgg run` with --images-per-pass, which takes a batch of 16 in parts" in said and "\n" not in said
+    assert "--batch-size" in said and "--device cpu (device in a notebook)" in said
+
+
+def test_a_training_keeps_the_threads_that_it_began_with(images, tmp_path, monkeypatch):
+    (entry,) = small()
+    first, store = entry.runs[0], Store(tmp_path)
+    begin = Worker(None, "cpu", 1, store, math.inf, retry_failed=False)
+    assert begin._threads(first) == 1
+    run([entry], results=tmp_path, threads=2)
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    assert begin._threads(first) == 2 and replace(begin, threads_asked=True)._threads(first) == 1
+    monkeypatch.setattr(devices, "cores", lambda: 1)
+    assert begin._threads(first) == 1
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    checkpoints.set_aside(store.checkpoint_path(first))  # its record remains
+    assert begin._threads(first) == 2
+    store.record_path(first).unlink()
+    assert begin._threads(first) == 1
 
 
 def test_a_donor_that_another_process_trains_is_left_to_it(images, tmp_path):

@@ -114,7 +114,9 @@ def run(
     data_dir: DataDir = None,
     results: Results = None,
     device: Device = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each training.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of each training; by default one, or all for one net at a time.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Nets trained at once; by default one per core or worker, one on a GPU.")
     ] = None,

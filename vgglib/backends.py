@@ -56,7 +56,7 @@ def check(name: str, scheduler: str | None, jobs: int | None, device: str | None
         raise ValueError(f"unknown backend {name!r}: take loky, {', '.join(PACKAGES)}.")
     # A machine whose runs take turns, on its GPU, needs not even joblib.
     if name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None:
-        raise ValueError(f'backend {name!r} is not installed: pip install "vgglib[{name}]".')
+        raise ValueError(f'backend {name!r} is not installed: pip install -e ".[{name}]" in the project\'s folder.')
     if scheduler and name == "loky":
         raise ValueError(f"backend 'loky' has no use for the scheduler {scheduler}: pass --backend dask or ray.")
     if jobs and jobs > 1 and _in_turn(name, scheduler, device):

@@ -63,7 +63,9 @@ def _classes() -> dict:
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     except ImportError as error:
-        raise ValueError('to read Caffe models takes protobuf: pip install "vgglib[caffe]".') from error
+        raise ValueError(
+            'to read Caffe models takes protobuf: pip install -e ".[caffe]" in the project\'s folder.'
+        ) from error
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="vgglib/caffe.proto", package="vgglib.caffe", syntax="proto2")
     for name, entries in MESSAGES.items():

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from vgglib import paper
+from vgglib.arithmetic import trained_on
 from vgglib.statistics import Decision
 from vgglib.tables import mean_interval
 
 ERROR, SECONDS = "top1_error_percent", "evaluation_seconds"  # columns that can be compared
 COLUMNS = ["preset", "table", "net", "train_scale", "test_scales", "method", "start", "seed", "status"]
-COLUMNS += [ERROR, SECONDS, "wrong"]
+COLUMNS += [ERROR, SECONDS, "wrong", "environment"]
 Row = Any  # a named tuple of COLUMNS
 _ONE_SEED = "one seed says nothing of the spread between seeds: at least two are needed"
 
@@ -141,6 +142,22 @@ class Evidence:
                 if grown and others:
                     remarks[f"{grown[0]} has A's training behind it, {others[0]} has not"] = None
         return ", ".join(remarks)
+
+    @property
+    def mixed_devices(self) -> str:
+        """A remark where the nets of a pair were trained on different kinds of device, of which each drops other units:
+        such a pair has less in common.
+        """
+        mixed = {
+            seed for pair in self.pairs for seed in self.seeds if len({_device(row) for row in pair[seed]} - {None}) > 1
+        }
+        seeds = ", ".join(map(str, sorted(mixed)))
+        return f"of seed {seeds} the nets were trained on different kinds of device" if mixed else ""
+
+
+def _device(row: Row) -> str | None:
+    """The kind of device that trained a row's net, None where no record says so."""
+    return trained_on(row.environment)[1] if isinstance(row.environment, dict) and row.environment else None
 
 
 def checked(rows: pd.DataFrame) -> list[Row]:

@@ -46,7 +46,9 @@ def device(name: str | None = None) -> torch.device:
     if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
         count = torch.cuda.device_count()
         remedy = f"start at most {count} processes here, or " if count and "LOCAL_RANK" in os.environ else ""
-        raise ValueError(f"device {name!r} is not on this machine ({count} GPUs): {remedy}pass --device cpu.")
+        raise ValueError(
+            f"device {name!r} is not on this machine ({count} GPUs): {remedy}pass --device cpu (device in a notebook)."
+        )
     return chosen
 
 

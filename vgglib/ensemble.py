@@ -14,4 +14,8 @@ def mean_posteriors(members: Sequence[np.ndarray]) -> np.ndarray:
     if len({member.shape for member in members}) != 1:
         shapes = ", ".join(str(member.shape) for member in members)
         raise ValueError(f"posteriors of shapes {shapes} cannot be averaged: take runs on the same images.")
-    return np.mean([member.astype(np.float64) for member in members], axis=0)
+    # One after the other: at ImageNet's scale each takes 0.4 GB.
+    total = np.zeros(members[0].shape)
+    for member in members:
+        total += member
+    return total / len(members)

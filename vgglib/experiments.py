@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 
@@ -367,18 +367,24 @@ def plan(
         if key not in known:
             raise ValueError(f"unknown setting {key!r}: choose one of {', '.join(sorted(known))}.")
     changed = {key: value for key, value in overrides.items() if value is not None}
-    entries = [
-        entry
-        for seed in seeds
-        for name in names
-        for entry in _Recipe(chosen, seed, changed).entries(name)
-        if {run.experiment.net for run in entry.runs} <= set(nets)
-        and (train_scales is None or {run.experiment.scale_text for run in entry.runs} <= set(train_scales))
-    ]
+    rows = [entry for seed in seeds for name in names for entry in _Recipe(chosen, seed, changed).entries(name)]
+    own = [entry for entry in rows if {run.experiment.net for run in entry.runs} <= set(nets)]
+    if not own:
+        of = _each_once([run.experiment.net for run in entry.runs] for entry in rows)
+        raise ValueError(f"table {table} has no row of {', '.join(nets)} alone: its rows are of {of}.")
+    if train_scales is None:
+        return own
+    entries = [entry for entry in own if {run.experiment.scale_text for run in entry.runs} <= set(train_scales)]
     if not entries:
-        scales = f" at S of {', '.join(train_scales)}" if train_scales is not None else ""
-        raise ValueError(f"table {table} has no row of {', '.join(nets)} alone{scales}: name more, or another table.")
+        at = _each_once([run.experiment.scale_text for run in entry.runs] for entry in own)
+        asked = f"{', '.join(nets)} alone at S of {', '.join(train_scales)}"
+        raise ValueError(f"table {table} has no row of {asked}: its rows of them are at S of {at}.")
     return entries
+
+
+def _each_once(rows: Iterable[list[str]]) -> str:
+    """What rows are of, such as "B; C & D" for rows of B and rows of C and D together."""
+    return "; ".join(dict.fromkeys(" & ".join(sorted(set(names))) for names in rows))
 
 
 def runs(entries: Sequence[Entry]) -> list[Run]:

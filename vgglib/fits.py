@@ -5,46 +5,29 @@ from __future__ import annotations
 import pandas as pd
 
 from vgglib import tables
+from vgglib.statistics import mcnemar_p
 
 BASE = "A"  # the net that the others are compared with
-EARLY = 3 / 4  # of the epochs of the longest training
+ALIKE = 0.05  # training losses that differ by no more count as the same
 
 
 def of(rows: pd.DataFrame) -> pd.DataFrame:
-    """From rows as `Store.rows` gives them, one line per net of Table 3 that was trained at S = 256.
+    """From rows as `Store.rows` gives them, one line per net of Table 3 that was trained at S = 256, and B-5x5.
 
     Columns `net`, `seeds` (how many), `loss` (training, mean over the last epoch, then over the seeds), and of the
     top-1 error in percent, dense at Q = S, `top1`, `top1_low` and `top1_high` as `tables.summary` has them.
     """
-    own = _first_stage(rows)
+    own = first_stage(rows)
     losses = own["history"].map(_last_loss).groupby(own["net"]).mean()
     found = tables.summary(own)
     found["loss"] = found["net"].map(losses)
     return found[["net", "seeds", "loss", "top1", "top1_low", "top1_high"]]
 
 
-def ended_early(rows: pd.DataFrame) -> str:
-    """Which of Table 3's trainings at S = 256 ended before three quarters of the longest one's epochs, and what the
-    other seeds of the same net say without them, as sentences; empty where there is none.
-    """
-    own = _first_stage(rows)
-    own = own.assign(epochs=own["history"].map(len), loss=own["history"].map(_last_loss))
-    early = own["epochs"] < EARLY * own["epochs"].max()
-    said = []
-    for row in own[early].itertuples():
-        said.append(
-            f"The training of {row.net}, seed {row.seed}, ended after {row.epochs} epochs, of {own['epochs'].max()} at "
-            f"most: training loss {row.loss:.2f}, top-1 error {row.top1_error_percent:.1f} %."
-        )
-        others = own[(own["net"] == row.net) & ~early]
-        if len(others):
-            loss, error = others["loss"].mean(), others["top1_error_percent"].mean()
-            said.append(f"The other seeds of {row.net} have {loss:.2f} and {error:.1f} % on average.")
-    return " ".join(said)
-
-
-def _first_stage(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[(rows["table"] == "3") & (rows["train_scale"] == "256") & (rows["status"] == "done")]
+def first_stage(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows as `Store.rows` gives them those of Table 3 at S = 256 that are done, and of B-5x5."""
+    own = (rows["table"] == "3") | ((rows["table"] == "5x5") & (rows["net"] == "B-5x5"))
+    return rows[own & (rows["train_scale"] == "256") & (rows["status"] == "done")]
 
 
 def _last_loss(history: list[dict]) -> float:
@@ -65,24 +48,53 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def at_one_loss(found: pd.DataFrame) -> str:
+    """Of the nets of `of` whose losses differ by `ALIKE` at most, the two whose errors differ most, in a sentence.
+
+    Empty where there are none.
+    """
+    pairs = [
+        (more.top1 - less.top1, more, less)
+        for more in found.itertuples()
+        for less in found.itertuples()
+        if more.net != less.net and abs(more.loss - less.loss) <= ALIKE
+    ]
+    if not pairs:
+        return ""
+    points, more, less = max(pairs, key=lambda pair: pair[0])
+    return (
+        f"Of nets whose training losses differ by {ALIKE} at most, {more.net} ({more.loss:.2f}) errs {points:.1f} "
+        f"points more than {less.net} ({less.loss:.2f}), which is the most: so much the loss does not explain."
+    )
+
+
 def by_scale(rows: pd.DataFrame) -> pd.DataFrame:
     """For display, top-1 errors (%) at each of Table 4's test scales by itself and of their averaged posteriors, a line
-    per net and S: means over the seeds that have all four.
+    per net and S: means over the seeds that have all four; and the average's less that of each seed's best scale, with
+    McNemar's p of these two for every seed.
     """
     done = rows[rows["status"] == "done"]
     alone = done[done["table"] == "scales"].groupby(["net", "train_scale", "seed"])
-    errors = {key: dict(zip(own["test_scales"], own["top1_error_percent"], strict=True)) for key, own in alone}
-    found: dict[tuple[str, str], list[list[float]]] = {}
+    tests = {key: {row.test_scales: row for row in own.itertuples()} for key, own in alone}
+    found: dict[tuple[str, str], list[tuple]] = {}
     for row in done[done["table"] == "4"].itertuples():
-        own = errors.get((row.net, row.train_scale, row.seed), {})
+        own = tests.get((row.net, row.train_scale, row.seed), {})
         if set(row.test_scales.split()) == set(own):
             each = [own[q] for q in sorted(own, key=int)]
-            found.setdefault((row.net, row.train_scale), []).append([*each, row.top1_error_percent])
+            found.setdefault((row.net, row.train_scale), []).append((*each, row))
     lines = []
-    for (net, scale), values in found.items():
-        means = [f"{sum(column) / len(values):.1f}" for column in zip(*values, strict=True)]
+    for (net, scale), seeds in found.items():
+        errors = [[test.top1_error_percent for test in tests] for tests in seeds]
+        means = [f"{sum(column) / len(seeds):.1f}" for column in zip(*errors, strict=True)]
         names = ("Smallest Q", "Middle Q", "Largest Q", "All three")
-        lines.append({"Net": net, "S": scale, "Seeds": len(values), **dict(zip(names, means, strict=True))})
+        gains = [own[-1] - min(own[:-1]) for own in errors]
+        best = [min(tests[:-1], key=lambda test: test.top1_error_percent) for tests in seeds]
+        p_values = [mcnemar_p(tests[-1].wrong, one.wrong) for tests, one in zip(seeds, best, strict=True)]
+        lines.append(
+            {"Net": net, "S": scale, "Seeds": len(seeds), **dict(zip(names, means, strict=True))}
+            | {"All three less the best": f"{sum(gains) / len(gains):+.2f}"}
+            | {"McNemar's p": ", ".join(map("{:.3f}".format, p_values))}
+        )
     return pd.DataFrame(lines)
 
 

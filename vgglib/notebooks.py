@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from vgglib import experiments, presets, results
+from vgglib import experiments, presets, results, show
 from vgglib.configs import TABLE_1, config
-from vgglib.experiments import Entry
+from vgglib.experiments import Entry, Run
 
 # papermill writes its parameters into a cell that begins with this line.
 _INJECTED = "# Parameters"
@@ -34,17 +34,32 @@ class Parameters:
         return experiments.plan(self.preset, table, self.nets, self.seeds)
 
     def rows(self, plan: Sequence[Entry]) -> pd.DataFrame:
-        """A row per number: from the records that exist, and with `train_missing` from new runs."""
+        """A row per number: from the records that exist, and with `train_missing` from new runs, of which a sentence
+        then says how many there were.
+        """
+        store = results.Store(results.default_root())
         if not self.train_missing:
-            return results.Store(results.default_root()).rows(list(plan))
+            return store.rows(list(plan))
         from vgglib import runner  # training needs torch, reading records does not
 
-        return runner.run(plan, data_dir=self.data_dir, device=self.device)
+        tests = experiments.runs(plan)
+        before = _recorded(store, tests)
+        rows = runner.run(plan, data_dir=self.data_dir, device=self.device)
+        if before == len(tests):
+            show.sentence(f"All {before} tests were there already: nothing was trained.")
+        else:
+            made = _recorded(store, tests) - before
+            show.sentence(f"Of {len(tests)} tests {before} were there already, and {made} were made now.")
+        return rows
 
     def evidence(self) -> pd.DataFrame:
         """Rows of all tables from the records that exist, for verdicts that hold for all claims together."""
         plan = experiments.plan(self.preset, "all", seeds=self.seeds)
         return results.Store(results.default_root()).rows(plan)
+
+
+def _recorded(store: results.Store, tests: Sequence[Run]) -> int:
+    return sum(store.record_path(run).exists() for run in tests)
 
 
 def parameters(namespace: dict) -> Parameters:

@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,10 +34,19 @@ class Workers:
         return joblib.dump(content, self.folder / "shared.joblib")[0]
 
     def map(self, function: Callable, calls: Iterable[tuple]) -> list:
-        """`function(*call)` of every call, in their order; begun in that order, too, as workers become free."""
+        """`function(*call)` of every call, in their order; begun in that order, too, as workers become free.
+
+        Raises ValueError when a process of this host was killed.
+        """
         import joblib
 
-        return self.parallel(joblib.delayed(function)(*call) for call in calls)
+        try:
+            return self.parallel(joblib.delayed(function)(*call) for call in calls)
+        except BrokenExecutor as error:
+            raise ValueError(
+                "a process was killed, most likely for lack of memory: run again with fewer --jobs; what was done is "
+                "kept."
+            ) from error
 
     @contextmanager
     def heard(self, handler: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:

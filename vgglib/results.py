@@ -101,7 +101,7 @@ class Store:
         except OSError as error:
             raise OSError(
                 f"the results folder {self.root / preset} cannot be written ({error.strerror}): choose another with "
-                "--results."
+                "--results (VGG_RESULTS in a notebook)."
             ) from error
 
     def write(
@@ -130,7 +130,8 @@ class Store:
         for part, ours in (("experiment", as_dict(run.experiment)), ("protocol", as_dict(run.protocol))):
             if was := differences(record[part], ours):
                 raise ValueError(
-                    f"the record {path} was made with other settings ({was}): move it away, or pass another --results."
+                    f"the record {path} was made with other settings ({was}): move it away, or pass another --results "
+                    "(VGG_RESULTS in a notebook)."
                 )
         return record
 
@@ -170,14 +171,25 @@ class Store:
         names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
         return tuple(sorted({int(found[1]) for name in names if (found := _OWN_RECIPE.fullmatch(name))}))
 
+    def tests(self, run: Run) -> list[dict]:
+        """The records of all tests of a run's training that are done; ValueError as `records` raises it."""
+        names = (self.root / run.preset / "runs").glob(f"{run.experiment_id}_*.json")
+        found, ours = [_read(path) for path in sorted(names)], as_dict(run.experiment)
+        return [one for one in found if one["status"] == "done" and not differences(one["experiment"], ours)]
+
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
         are wrong, seconds of evaluation, history of the training, environment.
 
-        A row of several runs has the errors of the mean of their posteriors; nothing is run for it.
+        A row of several runs has the errors of the mean of their posteriors; nothing is run for it. Raises ValueError
+        where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
         """
-        found = {run: self._evaluated(run) for run in runs(entries)}
-        return pd.DataFrame([_row(entry, [found[run] for run in entry.runs]) for entry in entries])
+        rows = {}
+        for seed in dict.fromkeys(entry.seed for entry in entries):  # each lets go of its posteriors: gigabytes, maybe
+            own = {place: entry for place, entry in enumerate(entries) if entry.seed == seed}
+            found = {run: self._evaluated(run) for run in runs(list(own.values()))}
+            rows |= {place: _row(entry, [found[run] for run in entry.runs]) for place, entry in own.items()}
+        return pd.DataFrame([rows[place] for place in range(len(entries))])
 
     def _evaluated(self, run: Run) -> tuple[dict | None, np.ndarray | None, np.ndarray | None]:
         record = self.read(run)
@@ -213,6 +225,7 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
         "environment": first.get("environment", {}),
     }
     if done:
+        _check_weights(entry.runs, records)
         labels = shared_labels(
             [own for _, _, own in found], f"the runs of {entry.net}, {entry.method}, seed {entry.seed},"
         )
@@ -224,6 +237,18 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
             "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),
         }
     return row
+
+
+def _check_weights(tested: Sequence[Run], records: Sequence[dict]) -> None:
+    """ValueError where tests of one training were made with different weights."""
+    first = {}
+    for run, record in zip(tested, records, strict=True):
+        other = first.setdefault(run.experiment, record)
+        if record["weights_sha256"] != other["weights_sha256"]:
+            raise ValueError(
+                f"the records {other['run_id']} and {record['run_id']} are tests of one training and not of the same "
+                "weights: move away those of one of them."
+            )
 
 
 def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:

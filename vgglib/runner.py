@@ -45,15 +45,16 @@ def run(
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave most
     of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU always
-    takes them in turn, and refuses more jobs. With the `backend` "dask" or "ray" the nets train on the workers of a
-    cluster, that at the address `scheduler` or one that is started on this host; `backends` says what its hosts must
-    have in common. Processes that torchrun started train and test every net together; `images_per_pass` and
-    `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
+    takes them in turn, and refuses more jobs. Without `threads` a training goes on with as many as it began with. With
+    the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at the address `scheduler` or one
+    that is started on this host; `backends` says what its hosts must have in common. Processes that torchrun started
+    train and test every net together; `images_per_pass` and `bf16_gradients` are as in `distributed.Division`,
+    `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
     A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
     which stderr says. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may
     share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
     for a data or results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too,
-    for a net that a GPU has no memory for.
+    for a net that a GPU has no memory for, and for one that was trained again and has other weights than its records.
     """
     check(device, jobs, backend, scheduler)
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
@@ -83,15 +84,18 @@ def run(
                 for experiment in {task.run.experiment for task in needed} if compiled else ():
                     batch = min(experiment.batch_size, len(images.train))
                     updates.check_compiles(where, devices.precision(experiment.precision, where), division, batch)
-                threads = threads or (1 if pool else devices.cores())
-                at = device if scheduler else str(where)
-                worker = Worker(images, at, threads, store, stop_at, retry_failed, division, compiled)
+                if division.first:
+                    _say(tasks.repeated(needed, store))
+                at, usual = device if scheduler else str(where), 1 if pool else devices.cores()
+                worker = Worker(
+                    *(images, at, threads or usual, store, stop_at, retry_failed, division, compiled),
+                    threads_asked=threads is not None,
+                )
                 with display or fitting() if division.first else Silent() as shown:
                     shown.plan({task.name: sum(task.macs(images)) for task in needed})
                     _execute_all(needed, worker, pool, shown)
         if division.first:
-            for sentence in tasks.prevented(planned, store):
-                print(sentence, file=sys.stderr)
+            _say(tasks.prevented(planned, store))
         division.agree(None)  # when all has been written
     return store.rows(plan)
 
@@ -107,13 +111,19 @@ def check(
         raise ValueError(f"--jobs is {jobs}: torchrun's processes share every net; leave --jobs out.")
 
 
+def _say(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
+
+
 def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
     """ValueError when a record was made from other images than these."""
     for record in records:
         if record is not None and record["environment"]["data_sha256"] != images.digest:
             raise ValueError(
                 f"the record {record['run_id']} of preset {record['preset']} was made from other images (digest "
-                f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): pass another --results."
+                f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): pass another --results "
+                "(VGG_RESULTS in a notebook)."
             )
 
 
@@ -126,7 +136,7 @@ def _check_precision(records: Iterable[dict | None], where: torch.device) -> Non
         if (used := record["environment"]["precision"]) != here:
             raise ValueError(
                 f"the record {record['run_id']} of preset {record['preset']} was computed in {used}, and this device "
-                f"would go on in {here}: pass another --results."
+                f"would go on in {here}: pass another --results (VGG_RESULTS in a notebook)."
             )
 
 

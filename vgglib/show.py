@@ -13,6 +13,7 @@ from IPython.display import HTML, Markdown, display
 
 from vgglib import (
     arithmetic,
+    drops,
     evidence,
     experiments,
     fusions,
@@ -189,7 +190,8 @@ def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> N
         )
     found = tables.BY_NAME[own[0]](rows)
     title = ", ".join(filter(None, (tables.TITLES[own[0]], whose)))
-    caption = f"{title}. Errors in percent; the interval is that of our top-1 error."
+    caption = f"{title}. Errors in percent; the interval is that of our top-1 error, over seeds, or where there is one "
+    caption += '("images") over the test images alone.'
     text = tables.shown(found)
     net = next((column for column in ("net", "ensemble") if column in found), None)
     table(text[found[net].isin(rows["net"])] if net and len(rows) else text, caption)
@@ -260,6 +262,11 @@ def lengths_of(preset: str = "demo") -> None:
     if len(changed):
         table(changed, "By how many points more epochs, and another test, change what 19 layers are worth against 11")
     sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
+    sentence(
+        f"Of the longest, tested dense: {drops.said(drops.of(longest))} Below 0 it says that seeds whose first rate "
+        "lasted longer err less. The rule may have cut the others short, or only seen that they had stopped: the "
+        "records do not tell, since the rule was the same for all."
+    )
 
 
 def arithmetic_of(preset: str = "demo") -> None:
@@ -312,7 +319,7 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
         "On": cost["on"].fillna("not run"),
     }
     caption = "Time of evaluation for each image, three test scales with mirror images: medians over the seeds with "
-    caption += "both, and the geometric mean of their ratios. Crops share no computation; dense evaluation looks at "
+    caption += "both, and the median of their ratios. Crops share no computation; dense evaluation looks at "
     caption += "every part of the image once. Other work on the machine is in these times."
     table(pd.DataFrame(text), caption)
     square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))

@@ -233,7 +233,7 @@ def _complete(joined: pd.DataFrame) -> pd.DataFrame:
 
 def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
     """Measured seconds per image over three test scales, mirror images included, medians over the seeds with both:
-    dense evaluation and multi-crop (150 crops); the geometric mean of the seeds' `ratio`, the number of `seeds`, and
+    dense evaluation and multi-crop (150 crops); the median of the seeds' `ratio`, the number of `seeds`, and
     the devices they ran `on`.
 
     rows: as `results.Store.rows` gives them, of any tables, or none; one line for each net of Table 5.
@@ -255,7 +255,7 @@ def _cost(group: pd.DataFrame) -> dict:
     if both.shape[1] < 2 or both.empty:
         return {}
     devices = sorted({environment["device_name"] for environment in group["environment"]})
-    ratio = float(stats.gmean(both["multi-crop"] / both["dense"]))
+    ratio = float((both["multi-crop"] / both["dense"]).median())
     return {**both.median(), "ratio": ratio, "seeds": len(both), "on": ", ".join(devices)}
 
 
@@ -265,11 +265,15 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     What is the same on every line, such as the method in Table 3, is left to the title.
     """
     labels = [column for column in LABELS if column in table and table[column].nunique() > 1]
-    ends = zip(table["top1_low"], table["top1_high"], strict=True)
-    table = table.assign(interval=[None if pd.isna(low) else f"{low:.1f} to {high:.1f}" for low, high in ends])
+    ends = zip(table["top1_low"], table["top1_high"], table["seeds"], strict=True)
+    table = table.assign(interval=[None if pd.isna(low) else _interval(low, high, seeds) for low, high, seeds in ends])
     columns = [*labels, *(column for column in NUMBERS if column in table)]
     text = {column: [_text(column, value) for value in table[column]] for column in columns}
     return pd.DataFrame(text, index=table.index).rename(columns=LABELS | NUMBERS)
+
+
+def _interval(low: float, high: float, seeds: int) -> str:
+    return f"{low:.1f} to {high:.1f}" + (" (images)" if seeds == 1 else "")
 
 
 def _text(column: str, value) -> str:

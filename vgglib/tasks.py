@@ -81,6 +81,17 @@ def failed_start(run: Run, store: Store) -> Run | None:
     return donor if failed(donor, store) else failed_start(donor, store)
 
 
+def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
+    """A sentence for each training that has tests on record and no weights for further ones."""
+    for task in tasks:
+        if not finished(task.run.experiment, store.checkpoint_path(task.run)) and store.tests(task.run):
+            yield (
+                f"{task.name} has tests on record and is trained again for what they lack, which is added only if its "
+                "weights come out the same to the last bit: with another --results (VGG_RESULTS in a notebook) all "
+                "tests are made anew."
+            )
+
+
 def prevented(planned: Iterable[Run], store: Store) -> Iterator[str]:
     """A sentence for each training that a failed one prevents."""
     for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():

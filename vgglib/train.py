@@ -403,6 +403,7 @@ class _Training:
         if self.division.first:
             state = {
                 "arithmetic": self.arithmetic,
+                "threads": torch.get_num_threads(),
                 "chance": self.chance,
                 "history": [asdict(epoch) for epoch in self.history],
                 "signal": self.signal,
@@ -420,7 +421,8 @@ class _Training:
             how = differences(was, value) if both else f"{str(was)[:length]} and now {str(value)[:length]}"
             if was != value and how:  # an older checkpoint lacks settings that are None now
                 raise ValueError(
-                    f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results."
+                    f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results "
+                    "(VGG_RESULTS in a notebook)."
                 )
         ours = self._tensors()
         checkpoints.check(path, tensors, ours)
@@ -435,6 +437,7 @@ class _Training:
         if self.arithmetic != needed and self.next_learning_rate() is not None:
             raise ValueError(
                 f"{path} was trained in {was}, and would go on in {self.arithmetic}: repeat --compile and "
-                "--bf16-gradients as they were, on the same kind of device, or pass another --results."
+                "--bf16-gradients as they were, on the same kind of device, or pass another --results (VGG_RESULTS in "
+                "a notebook)."
             )
         self.arithmetic = was

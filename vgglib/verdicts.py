@@ -98,6 +98,7 @@ def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
     evidence = Evidence.of(rows, claim.comparisons, measure)
     decision = evidence.undecidable or decide(evidence.differences)
     notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", evidence.head_start]
+    notes.append(evidence.mixed_devices)
     return replace(
         found,
         **evidence.effect(),

@@ -22,9 +22,11 @@ def load(store: Store, run: Run) -> VGG:
     record = store.read(run)
     paths = [path for path in (store.weights_path(run), store.checkpoint_path(run)) if path.exists()]
     if record is None or record["status"] != "done" or not paths:
-        raise ValueError(
-            f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root}: "
-            "train it with `vgg run`."
+        net, seed, scale = run.experiment.net, run.experiment.seed, run.experiment.scale_text
+        raise ValueError(  # where its records are, `vgg run` would train nothing
+            f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root}: train it in a folder "
+            f"of its own, `vgg run --preset {run.preset} --nets {net} --train-scales {scale} --seeds {seed} --results "
+            "mine`, and set VGG_RESULTS to that folder."
         )
     tensors, _ = checkpoints.read(paths[0])
     experiment = run.experiment
@@ -35,8 +37,20 @@ def load(store: Store, run: Run) -> VGG:
     except RuntimeError:  # other layers, or other shapes
         same = False
     if not same:
-        raise ValueError(f"the weights {paths[0]} are not those of the record {run.run_id}: delete them.")
+        raise ValueError(f"the weights {paths[0]} are not those of the record {run.run_id}: move them away.")
     return model.eval()
+
+
+def check(store: Store, run: Run, model: VGG) -> None:
+    """ValueError where tests of a run's training are on record that were made with other weights than the model's."""
+    recorded = store.tests(run)
+    own = digest(model) if recorded else None
+    for record in recorded:
+        if record["weights_sha256"] != own:
+            raise ValueError(
+                f"{run.experiment_id} was trained again, and its weights are not those of the record "
+                f"{record['run_id']}, so that no test can be added: pass another --results (VGG_RESULTS in a notebook)."
+            )
 
 
 def keep(store: Store, run: Run) -> str:

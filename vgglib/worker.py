@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vgglib import checkpoints, data, devices, published
+from vgglib import checkpoints, data, devices, published, weights
 from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Run
 from vgglib.models import VGG
@@ -35,6 +35,7 @@ class Worker:
     retry_failed: bool
     division: Division = ALONE
     compiled: bool = False
+    threads_asked: bool = False  # by the user, and not the usual number
 
     def __call__(self, task: Task, send: Callable[[Event], None], wait: bool) -> bool:
         """Do a task. True when another process is at it, or at one that comes before; with `wait` it is awaited."""
@@ -49,9 +50,9 @@ class Worker:
             pass
         except torch.OutOfMemoryError as error:
             raise ValueError(
-                f"{task.name} takes more memory than its GPU has free: train it with --images-per-pass, which takes a "
-                f"batch of {task.run.experiment.batch_size} in parts, or with a smaller --batch-size, which is another "
-                "training; once it is trained, test it with --device cpu."
+                f"{task.name} takes more memory than its GPU has free: train it by `vgg run` with --images-per-pass, "
+                f"which takes a batch of {task.run.experiment.batch_size} in parts, or with a smaller --batch-size, "
+                "which is another training; once it is trained, test it with --device cpu (device in a notebook)."
             ) from error
         finally:
             lock.release()
@@ -75,7 +76,7 @@ class Worker:
                 return free
 
     def _execute(self, task: Task, send: Callable[[Event], None]) -> None:
-        devices.prepare(self.threads)
+        devices.prepare(self._threads(task.run))
         where = devices.device(self.device)
         devices.exact(where)
         checkpoint = self.store.checkpoint_path(task.run)
@@ -100,6 +101,7 @@ class Worker:
 
         try:
             trained = self._trained(task.run, where, report)
+            weights.check(self.store, task.run, trained.model)
             for number, run in enumerate(missing):
                 done, own = sum(work[: number + 1]) / sum(work), work[number + 1]
                 looked = self._looked(task.name, run, send, done, own / sum(work))
@@ -119,6 +121,16 @@ class Worker:
                 for run in missing:
                     self.store.write(run, recorder.failed(run, failure))
             send(Event(task.name, "failed"))
+
+    def _threads(self, run: Run) -> int:
+        """How many threads: those that a training began with, on which its last bits depend, unless others were asked
+        for or this host has fewer cores.
+        """
+        begun = checkpoints.latest(self.store.checkpoint_path(run))
+        known = [checkpoints.read_state(begun).get("threads")] if begun else []
+        known += [record["environment"]["threads"] for record in self.store.tests(run)]
+        first = next(filter(None, known), self.threads)
+        return self.threads if self.threads_asked or first > devices.cores() else first
 
     def _trained(self, run: Run, where: torch.device, report: Callable[[Progress], None]) -> Trained:
         """The net of a run: trained here, or with the weights that others published."""
@@ -154,7 +166,8 @@ class Worker:
         return looked
 
     def _donor(self, run: Run, where: torch.device) -> VGG:
-        """The net whose weights a training begins with, from its checkpoint; _NoDonor where that is not finished.
+        """The net whose weights a training begins with, from its checkpoint; _NoDonor where that is not finished,
+        ValueError where its records are of other weights.
 
         A finished checkpoint is not written any more, so that it may be read without its lock.
         """
@@ -162,7 +175,9 @@ class Worker:
         path = self.store.checkpoint_path(donor)
         if not self.division.agree(finished(donor.experiment, path) and not failed(donor, self.store)):
             raise _NoDonor
-        return train(donor.experiment, self.images, where, path, division=self.division).model
+        model = train(donor.experiment, self.images, where, path, division=self.division).model
+        weights.check(self.store, donor, model)
+        return model
 
 
 class _NoDonor(Exception):

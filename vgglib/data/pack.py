@@ -15,7 +15,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +68,9 @@ def pack(
     smallest_side: pixels; smaller images stay as they are. jobs: processes, by default one per core. report: called
     with the images done so far and all images. Images that do not decode stop the packing, or are left out and listed
     if `skip_bad_images`.
-    Raises ValueError for a bad argument, source or image, and for a target that is the pack of something else or is
-    being packed by another process; OSError when the disk is full, beforehand where that can be foreseen. Finished
-    shards stay in every case.
+    Raises ValueError for a bad argument, source or image, for a target that is the pack of something else or is being
+    packed by another process, and when a process was killed; OSError when the disk is full, beforehand where that can
+    be foreseen. Finished shards stay in every case.
     """
     started = time.monotonic()
     for name, value in (("smallest-side", smallest_side), ("jobs", jobs)):
@@ -82,7 +81,9 @@ def pack(
     declared = _declared(source, smallest_side, shards)
     _check(target, declared, shards, smallest_side)
     with _alone(target):
-        if not (target / PACK).exists():
+        if (target / PACK).exists():
+            _check_same(target, declared)  # another process may have begun since
+        else:
             files.write_atomically(target / PACK, json.dumps(declared, indent=1).encode())
         packed = _write_missing(shards, smallest_side, skip_bad_images, jobs, report)
     return _summary(shards, packed, time.monotonic() - started)
@@ -200,14 +201,9 @@ def _write_missing(
     count(0)
     if missing:
         jobs = min(jobs or cores(), len(missing))
-        try:
-            with loky(jobs) as workers, workers.heard(count) as tell:
-                settings = smallest_side, skip_bad_images, os.getpid(), tell
-                workers.map(_write_shard, ((shard, *settings) for shard in missing))
-        except BrokenExecutor as error:
-            raise OSError(
-                "a packing process was killed, most likely for lack of memory: run again with fewer --jobs."
-            ) from error
+        with loky(jobs) as workers, workers.heard(count) as tell:
+            settings = smallest_side, skip_bad_images, os.getpid(), tell
+            workers.map(_write_shard, ((shard, *settings) for shard in missing))
     return left
 
 

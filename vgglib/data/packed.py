@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +22,7 @@ from vgglib import devices
 from vgglib.data import dali, resample
 from vgglib.data.files import opened_image
 from vgglib.data.imageset import ImageSet, Sized, Split
-from vgglib.data.shards import PACK, SCHEMA, left_out, mapped, places, shard_paths
+from vgglib.data.shards import PACK, SCHEMA, ShardFile, left_out, mapped, places, shard_paths
 
 if TYPE_CHECKING:
     from vgglib.augment import Draws
@@ -50,7 +49,7 @@ class PackedSplit(Sized):
     for the caller's alone, None for one on each core that is this process's share; decoder: one of `data.DECODERS`.
     """
 
-    shards: tuple[Path, ...]
+    shards: tuple[ShardFile, ...]
     shard: np.ndarray
     offset: np.ndarray
     length: np.ndarray
@@ -86,12 +85,13 @@ class PackedSplit(Sized):
 
     def name(self, i: int) -> str:
         """The name that image i had when it was packed."""
-        with mapped(self.shards[self.shard[i]]) as (reader, start):
+        file = self.shards[self.shard[i]]
+        with mapped(file.path) as (reader, start):
             for batch in map(reader.get_batch, range(reader.num_record_batches)):
                 begins, _ = places(batch, start)
                 if len(found := np.flatnonzero(begins == self.offset[i])):
                     return batch.column("path")[int(found[0])].as_py()
-        raise ValueError(f"{self.shards[self.shard[i]]} has changed since it was opened: start again.")
+        raise file.changed()
 
     def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Whole images in batches of one shape: (indices (B,), images (B, 3, H, W) uint8 in channels_last memory).
@@ -154,7 +154,7 @@ class PackedSplit(Sized):
 
     def encoded(self, i: int) -> bytes:
         """The JPEG of image i."""
-        return os.pread(_descriptor(self.shards[self.shard[i]]), int(self.length[i]), int(self.offset[i]))
+        return self.shards[self.shard[i]].read(int(self.length[i]), int(self.offset[i]))
 
     def check(self, index: Tensor) -> None:
         """ValueError, naming the image, when one of those at `index` does not decode."""
@@ -174,7 +174,7 @@ class PackedSplit(Sized):
         try:
             return opened_image(self.encoded(i), upright=True)
         except ValueError as error:
-            path = self.shards[self.shard[i]]
+            path = self.shards[self.shard[i]].path
             raise ValueError(
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
             ) from error
@@ -286,12 +286,6 @@ def _rgbx(image: Image.Image) -> Tensor:
         return torch.from_numpy(np.array(image.convert("RGBX")))
 
 
-@cache
-def _descriptor(path: Path) -> int:
-    """An open file: read at places, so that processes can share it and no memory is mapped."""
-    return os.open(path, os.O_RDONLY)
-
-
 def load(
     folder: Path, minival_share: float = MINIVAL_SHARE, threads: int | None = None, decoder: str = "auto"
 ) -> ImageSet:
@@ -301,7 +295,9 @@ def load(
     Raises ValueError for a folder that holds no whole pack, and for a decoder that is not installed.
     """
     if decoder == "dali" and not dali.installed():
-        raise ValueError("DALI is not installed: pip install 'vgglib[dali]', or pass --decoder pillow.")
+        raise ValueError(
+            'DALI is not installed: pip install -e ".[dali]" in the project\'s folder, or pass --decoder pillow.'
+        )
     try:
         described = json.loads((folder / PACK).read_bytes())
         schema = described["schema"]
@@ -336,7 +332,7 @@ def _split(paths: list[Path], threads: int | None, decoder: str = "auto") -> tup
     numbers, offsets, lengths, stored, labels, sums, products = zip(*parts, strict=True)
     shard = np.repeat(np.array(numbers, np.int32), [len(part) for part in labels])
     return PackedSplit(
-        shards=tuple(paths),
+        shards=tuple(map(ShardFile, paths)),
         shard=shard,
         offset=np.concatenate(offsets),
         length=np.concatenate(lengths),

@@ -8,6 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+VAL = ("val", "valid", "validation")
+
+
+def splits(folder: Path) -> tuple[list[Path], list[Path]] | None:
+    """The shards of train and of val, which has one of the names `VAL`, in `folder` or its folder data/; None where
+    there are none of train.
+
+    Raises ValueError when there are none of val, or as `shards`.
+    """
+    for place in (folder, folder / "data"):
+        if train := shards(place, "train"):
+            if val := next(filter(None, (shards(place, name) for name in VAL)), None):
+                return train, val
+            *most, last = (f"{name}-*.parquet" for name in VAL)
+            raise ValueError(f"{place} holds train-*.parquet and no {', '.join(most)} or {last}: fetch them.")
+    return None
+
 
 def shards(folder: Path, split: str) -> list[Path]:
     """The files `<split>-*.parquet` of `folder`, sorted; none where there are none.

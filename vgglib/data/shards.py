@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,6 +16,42 @@ PACK = "pack.json"  # beside the shards, says what they are made of
 SCHEMA = 1  # of both
 IMAGES_PER_BATCH = 128  # what a writer holds in memory
 SKIPPED = b"skipped"  # key of the schema's metadata
+
+
+class ShardFile:
+    """A shard that is open for as long as anybody has it: a pack made anew at its path does not change what is read.
+
+    It is read at places, so that threads and processes can share it and no memory is mapped. Another process opens the
+    path, and refuses a file of another size with ValueError.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def read(self, length: int, offset: int) -> bytes:
+        return os.pread(self.descriptor, length, offset)
+
+    def changed(self) -> ValueError:
+        """The error for a path where another file is now."""
+        return ValueError(f"{self.path} has changed since it was opened: start again.")
+
+    def __reduce__(self):
+        return _opened_again, (self.path, self.size)
+
+
+def _opened_again(path: Path, size: int) -> ShardFile:
+    # Not by inode or time: hosts of a cluster may have copies of their own.
+    file = ShardFile(path)
+    if file.size != size:
+        raise file.changed()
+    return file
 
 
 def shard_paths(folder: Path, split: str, count: int) -> list[Path]:

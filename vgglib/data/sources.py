@@ -166,9 +166,8 @@ def open_source(folder: Path) -> Source:
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
         raise ValueError(f"the source folder {folder} does not exist: check the path.")
-    for place in (folder, folder / "data"):
-        if parquet.shards(place, "train"):
-            return _parquet(place)
+    if found := parquet.splits(folder):
+        return _parquet(*found)
     root = folder / KAGGLE if (folder / KAGGLE).is_dir() else folder
     if not (root / "train").is_dir():
         raise ValueError(
@@ -182,11 +181,7 @@ def open_source(folder: Path) -> Source:
     return _sorted_val(root) if folders else _flat_val(root)
 
 
-def _parquet(folder: Path) -> Source:
-    train, val = (parquet.shards(folder, split) for split in ("train", "val"))
-    val = val or parquet.shards(folder, "validation")
-    if not val:
-        raise ValueError(f"{folder} holds train-*.parquet and no val-*.parquet or validation-*.parquet: fetch them.")
+def _parquet(train: list[Path], val: list[Path]) -> Source:
     class_names = parquet.class_names(train[0])
     return Source(class_names, *(Rows(class_names, _pieces(paths)) for paths in (train, val)))
 

@@ -37,7 +37,7 @@ def reader(data_dir: Path):
     """The function that reads a folder's layout: (folder, "train" or "val") -> file names, labels, a function from an
     image's number to the bytes of its file, WordNet ids in label order. ValueError when it holds neither layout.
     """
-    if list(data_dir.glob("train-*.parquet")):
+    if parquet.splits(data_dir):
         return _parquet
     if (data_dir / "wnids.txt").is_file():
         return _unpacked
@@ -48,17 +48,17 @@ def reader(data_dir: Path):
 
 
 def _parquet(data_dir: Path, which: str):
-    shards = parquet.shards(data_dir, which)
-    if not shards:
-        raise ValueError(f"{data_dir} holds no {which}-*.parquet: the Parquet copy needs both train and val shards.")
-    images, labels = [], []
+    train, val = parquet.splits(data_dir)
+    shards = train if which == "train" else val
+    names, images, labels = [], [], []
     for shard in shards:
         with parquet.opened(shard) as file:
             table = file.read(columns=["image", "label"])
-        images += table["image"].to_pylist()
+        images += (rows := table["image"].to_pylist())
         labels += table["label"].to_pylist()
+        names += [row["path"] or f"{shard.stem}-{number:06}" for number, row in enumerate(rows)]
     wnids = parquet.class_names(shards[0])
-    return [record["path"] for record in images], labels, lambda i: images[i]["bytes"], wnids
+    return names, labels, lambda i: images[i]["bytes"], wnids
 
 
 def _unpacked(data_dir: Path, which: str):
