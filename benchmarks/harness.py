@@ -73,9 +73,7 @@ def run(
     suite or commit, a pattern without cases, and, without `force`, on a busy machine. Failed names contenders that
     broke down, after all other cases have been timed.
     """
-    plan = {suite: _cases(suite, settings, pattern) for suite in suites}
-    if not any(plan.values()):
-        raise ValueError(f"no case of {', '.join(suites)} matches {pattern!r}: `vgg bench --list` names them.")
+    plan = _plan(suites, settings, pattern)
     busy = used_cores()
     if busy > CALM and not force:
         raise ValueError(
@@ -117,8 +115,8 @@ def command(
     )
     suites = suites or bench.SUITES
     if list_only:
-        for suite in suites:
-            for case in _cases(suite, settings, pattern):
+        for suite, cases in _plan(suites, settings, pattern).items():
+            for case in cases:
                 print(f"{suite:10} {case.name}: {', '.join(case.contenders)}")
         return
     try:
@@ -126,6 +124,13 @@ def command(
             print(path)
     except Failed as error:
         raise ValueError(str(error)) from error
+
+
+def _plan(suites: Sequence[str], settings: Settings, pattern: str) -> dict[str, list[Case]]:
+    plan = {suite: _cases(suite, settings, pattern) for suite in suites}
+    if not any(plan.values()):
+        raise ValueError(f"no case of {', '.join(suites)} matches {pattern!r}: `vgg bench --list` names them.")
+    return plan
 
 
 def _cases(suite: str, settings: Settings, pattern: str) -> list[Case]:

@@ -115,6 +115,22 @@ def test_a_gpu_takes_no_two_nets_at_once(name, tmp_path, monkeypatch):
         assert pool is None
 
 
+@pytest.mark.parametrize(
+    "threads, jobs, processes", [(None, None, 8), (3, None, 2), (8, None, 1), (20, None, 1), (3, 4, 4)]
+)
+def test_processes_of_several_threads_are_fewer(threads, jobs, processes, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(backends.devices, "cores", lambda: 8)
+    monkeypatch.setattr(backends, "loky", lambda count: asked.append(count) or nullcontext(count))
+    monkeypatch.setattr(backends, "_dask", lambda scheduler, count, *more: asked.append(count))
+    monkeypatch.setattr(backends, "_ray", lambda scheduler, count, each, *more: asked.append(count))
+    for name in ("dask", "ray"):
+        backends.workers(name, None, jobs, threads, "cpu", 30, tmp_path)
+    with backends.workers("loky", None, jobs, threads, "cpu", 30, tmp_path) as pool:
+        assert pool == (processes if processes > 1 else None)  # what is done one after another needs no process
+    assert set(asked) == {processes}
+
+
 @pytest.mark.parametrize("name", ["dask", "ray"])
 def test_a_package_that_is_missing_is_named(monkeypatch, name):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

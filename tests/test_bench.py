@@ -281,6 +281,7 @@ def test_the_command_line_lists_and_refuses(tmp_path):
     for options, sentence in (
         (["--rounds", "0"], "--rounds is 0: it must be at least 1."),
         (["--images", str(tmp_path / "none")], "does not exist: check --images."),
+        (["--list", "--cases", "nothing"], "no case of user matches 'nothing': `vgg bench --list` names them."),
     ):
         found = CliRunner().invoke(app, ["bench", "user", *options])
         assert sentence in str(found.exception)

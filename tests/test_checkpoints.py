@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, two kept, and every kind that does not fit refused by name."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -67,6 +68,20 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, mon
     with pytest.raises(OSError, match=r"c.safetensors takes 12 MB where 10 are free: make room or choose another"):
         checkpoints.write(path, numbers(2, 3_000_000), {}, keep_previous=True)
     assert checkpoints.read(path)[0]["x"].tolist() == [1.0] * 4 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_both_that_were_there(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "c.safetensors"
+    for value in range(2):
+        checkpoints.write(path, numbers(value), {"value": value}, keep_previous=True)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device, while writing .*c.safetensors: make room"):
+        checkpoints.write(path, numbers(2), {"value": 2}, keep_previous=True)
+    assert [checkpoints.read(found)[1]["value"] for found in (path, checkpoints.previous(path))] == [1, 0]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_disk_that_fills_up_meanwhile_leaves_what_was_there(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vgglib import data
 from vgglib.data.files import decode
+from vgglib.runner import load_images
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tiny-imagenet-200"
 
@@ -113,6 +114,13 @@ def test_real_images_of_tiny_imagenet():
     assert images.class_names == ("n01443537", "n01629819")
     assert (len(images.train), len(images.minival), len(images.val)) == (900, 100, 100)
     assert images.train.sizes.unique().tolist() == [64]
+
+
+def test_images_without_bad_ones_have_none_to_leave_out(tmp_path):
+    with pytest.raises(ValueError, match="the data set shapes has no bad images, since it is drawn: leave out --skip-"):
+        load_images("smoke", skip_bad_images=True)
+    with pytest.raises(ValueError, match="imagenet has no bad images, since `vgg data pack` left them out or stopped"):
+        load_images("imagenet", tmp_path, skip_bad_images=True)
 
 
 def test_own_folder_with_and_without_val(tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from vgglib.configs import Config, Layer, config
 from vgglib.models import VGG
-from vgglib.receptive_field import IMAGE, Field, fields, first_that_sees_all, joined, outside_share, table
+from vgglib.receptive_field import IMAGE, Field, fields, first_that_sees_all, outside_share, table
 
 CONV3 = Layer("conv", "conv", 1, kernel=3, padding=1)
 CONV5 = Layer("conv", "conv", 1, kernel=5, padding=2)
@@ -124,23 +124,6 @@ def test_who_sees_the_whole_image():
     assert found["sees_all"].tolist()[:3] == ["none", "none", "centre"]
     assert first_that_sees_all(net, 6) == "second"
     assert first_that_sees_all(net, 6, "all") == "last"
-
-
-def test_paths_add_up_to_the_widest():
-    narrow, wide = through(CONV3, POOL), through(CONV5, POOL)
-    assert joined(narrow, wide) == joined(wide, narrow) == wide
-    assert joined(narrow) == narrow
-    shortcut = through(CONV3)  # a residual block: two more layers beside nothing at all
-    assert joined(shortcut, shortcut.through(CONV3).through(CONV3)) == Field(7, 1, 3)
-
-
-def test_paths_that_are_not_aligned_are_refused():
-    with pytest.raises(ValueError, match="their strides are 1, 2 pixels"):
-        joined(through(CONV3), through(CONV3, POOL))
-    with pytest.raises(ValueError, match="their centres are 0, 1 pixels"):
-        joined(through(CONV3), through(replace(CONV3, padding=0)))
-    with pytest.raises(ValueError, match="name at least one"):
-        joined()
 
 
 @pytest.mark.parametrize("size", [31, 0, -224])

@@ -113,12 +113,15 @@ def test_damaged_posteriors_are_refused(store):
 
 def test_what_a_killed_writer_left_is_swept_once_it_is_old(store):
     store.check_writable("smoke")
-    leftovers = [store.root / "smoke" / "runs" / f".{name}.json.x.tmp" for name in ("old", "new")]
-    for path in leftovers:
-        path.write_text("half")
-    os.utime(leftovers[0], (0, 0))
-    store.check_writable("smoke")
-    assert [path.exists() for path in leftovers] == [False, True]
+    assert not (store.root / "smoke" / "weights").exists()
+    (store.root / "smoke" / "weights").mkdir()
+    for folder in (store.root / "smoke" / part for part in ("runs", "weights")):
+        leftovers = [folder / f".{name}.x.tmp" for name in ("old", "new")]
+        for path in leftovers:
+            path.write_text("half")
+        os.utime(leftovers[0], (0, 0))
+        store.check_writable("smoke")
+        assert [path.exists() for path in leftovers] == [False, True]
 
 
 def test_a_failed_write_leaves_the_old_record(store, monkeypatch):

@@ -221,6 +221,12 @@ def test_a_cluster_and_jobs_are_refused_under_torchrun(monkeypatch, tmp_path):
         run(small(), results=tmp_path, jobs=2)
 
 
+def test_gradients_that_nobody_is_sent_are_not_rounded(monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "_execute_all", None)
+    with pytest.raises(ValueError, match="--bf16-gradients rounds what torchrun's processes send one another: use"):
+        run(small(), results=tmp_path, bf16_gradients=True)
+
+
 def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="the data folder /nowhere does not exist"):

@@ -87,6 +87,12 @@ def test_another_file_is_refused_by_name(measured, root, why, damage):
         speed.of("smoke", 2)
 
 
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_no_images_is_refused(batch_size, root):
+    with pytest.raises(ValueError, match=f"batch_size is {batch_size}: it must be at least 1"):
+        speed.measure("smoke", batch_size, "cpu")
+
+
 def test_an_unknown_preset_is_named(root):
     with pytest.raises(ValueError, match="unknown preset 'big'"):
         speed.of("big", 2)

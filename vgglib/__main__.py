@@ -118,7 +118,10 @@ def run(
         int | None, typer.Option(help="CPU threads of each training; by default one, or all for one net at a time.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Nets trained at once; by default one per core or worker, one on a GPU.")
+        int | None,
+        typer.Option(
+            help="Nets trained at once; by default one per core (or --threads of them) or worker, one on a GPU."
+        ),
     ] = None,
     backend: Annotated[
         str, typer.Option(help="Who trains several nets at once: loky (this host's processes), dask or ray.")

@@ -6,13 +6,12 @@ import math
 
 import pandas as pd
 
-from vgglib.experiments import plan, runs
+from vgglib.experiments import COMPILED, plan, runs
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, equivalence_p, lower
 from vgglib.tables import mean_interval
 
 BOTH = ["bf16", "fp32"]
-COMPILED = ", compiled"
 ROUNDED_ELSEWHERE = ("bf16_gradients", "updates_compiled")  # what a record says of trainings that round otherwise
 ALL = "mean of the nets"
 

@@ -78,8 +78,8 @@ def workers(
     most: int,
     folder: Path,
 ) -> AbstractContextManager[Workers | None]:
-    """Workers for `jobs` calls at once, by default one for each core of this host or each worker of the cluster, and
-    never for more than `most`; None when the calls should take turns in this process.
+    """Workers for `jobs` calls at once, by default as many as have `threads` cores of this host each, or one for each
+    worker of the cluster, and never for more than `most`; None when the calls should take turns in this process.
 
     Without `scheduler`, dask and ray are started on this host, and stopped at the end; this host's GPU takes runs in
     turn, only ray knows how to share out several. threads: of each call; device: of each worker, as in
@@ -89,7 +89,7 @@ def workers(
     """
     if _in_turn(name, scheduler, device):
         jobs = 1
-    jobs = min(jobs or (most if scheduler else devices.cores()), most)
+    jobs = min(jobs or (most if scheduler else max(1, devices.cores() // (threads or 1))), most)
     if name == "dask":
         return _dask(scheduler, jobs, device, folder)
     if name == "ray":

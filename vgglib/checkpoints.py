@@ -31,14 +31,11 @@ def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bo
             f"{path} takes {needed / 1e6:,.0f} MB where {free / 1e6:,.0f} are free: make room or choose another folder"
         )
         raise OSError(errno.ENOSPC, reason)
-    with replacing(path) as temporary:
+    with replacing(path, previous(path) if keep_previous else None) as temporary:
         try:
             save_file(plain, temporary, {"state": json.dumps(state)})
         except SafetensorError as error:  # what the system said reaches us as text alone
             raise OSError(errno.EIO, str(error)) from error
-        if keep_previous:
-            with suppress(FileNotFoundError):  # there is none yet
-                os.replace(path, previous(path))
 
 
 def previous(path: Path) -> Path:

@@ -11,9 +11,7 @@ import torch
 from vgglib import devices
 from vgglib.configs import config
 from vgglib.cost import macs, parameters
-from vgglib.models import VGG
-
-TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
+from vgglib.models import TORCHVISION, VGG
 
 
 def fvcore_macs(net: str, image_size: int = 224, num_classes: int = 1000) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import platform
 import shutil
@@ -19,12 +20,26 @@ from vgglib.rounding import Bf16InFp32
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _NEVER = 2**31 - 1
+CGROUP = Path("/sys/fs/cgroup")
+QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))  # of cgroup v2, of v1
 
 
 def cores() -> int:
-    """How many cores this process may use: its share, where torchrun started several on this machine."""
+    """How many cores this process may use, by its affinity and its container's quota: its share of them, where torchrun
+    started several on this machine.
+    """
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return max(1, min(found, _quota()) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def _quota() -> float:
+    """Cores, rounded up; `joblib.cpu_count` reads the same, but a machine with a GPU needs no joblib."""
+    for files in QUOTAS:
+        with contextlib.suppress(OSError, ValueError):  # no such group, or the word max
+            quota, period = (int(word) for file in files for word in (CGROUP / file).read_text().split())
+            if quota > 0:
+                return math.ceil(quota / period)
+    return math.inf
 
 
 def device(name: str | None = None) -> torch.device:

@@ -21,8 +21,9 @@ def sweep(folder: Path, older_than_seconds: float = STALE_SECONDS) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write to; when the block ends it is flushed to disk and renamed over `path`.
+def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
+    """A temporary file beside `path` to write to; when the block ends it is flushed to disk and renamed over `path`,
+    whose file is first renamed to `kept`, where one is asked for.
 
     A process killed meanwhile leaves the temporary file, never a part of `path`; `sweep` removes it later. Raises
     OSError, naming `path`, when it cannot be written; then nothing is left, and `path` is what it was.
@@ -36,6 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files private
+        if kept:
+            with suppress(FileNotFoundError):  # there is none yet
+                os.replace(path, kept)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, config
 from vgglib.lrn import LocalResponseNorm
 
+TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}  # how it calls the nets that it has
+
 
 class Dropout(nn.Dropout):
     """Dropout whose masks are those of a whole batch when the batch is divided over passes or processes.

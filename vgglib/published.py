@@ -23,12 +23,11 @@ from torch import Tensor
 
 from vgglib import caffe, checkpoints
 from vgglib.experiments import PUBLISHED, Experiment, Run
-from vgglib.models import VGG, load_torchvision
+from vgglib.models import TORCHVISION, VGG, load_torchvision
 from vgglib.results import Store
 from vgglib.train import Trained
 from vgglib.weights import digest
 
-TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)  # stated with the authors' models, there in the order BGR
 LAYER = re.compile(r"(features|classifier)\.(\d+)\.(weight|bias)")
 

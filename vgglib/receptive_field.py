@@ -55,24 +55,6 @@ class Field:
 IMAGE = Field()
 
 
-def joined(*paths: Field) -> Field:
-    """The fields of units that add up, or stack, what several paths from the image bring: their union.
-
-    Raises ValueError for paths that are not aligned: of different strides, or with other centres, so that unit i would
-    not mean the same place in all of them. The nets of Table 1 have a single path; this is for nets with branches.
-    """
-    if not paths:
-        raise ValueError("no path leads to this unit: name at least one.")
-    for what, values in (("strides", {path.stride for path in paths}), ("centres", {path.centre(0) for path in paths})):
-        if len(values) > 1:
-            listed = ", ".join(f"{value:g}" for value in sorted(values))
-            raise ValueError(
-                f"the paths are not aligned, their {what} are {listed} pixels: unit i means another place in each; "
-                "mend the padding of one of them."
-            )
-    return max(paths, key=lambda path: path.size)
-
-
 def fields(net: Config, input_size: int = 224) -> Iterator[tuple[Layer, Field, int]]:
     """Every layer of a net with its field and the units along a side of an image of `input_size` pixels, in order; the
     head is one unit that sees the last pool whole (Sect. 3.2 reads it as a convolution of that size).

@@ -12,11 +12,11 @@ import torch
 from vgglib import data, devices, weights
 from vgglib.distributed import Division
 from vgglib.evaluate import posteriors
-from vgglib.experiments import Run, as_dict
+from vgglib.experiments import COMPILED, ROUNDED, Run, as_dict
 from vgglib.metrics import error_percent
 from vgglib.provenance import commit
 from vgglib.results import SCHEMA
-from vgglib.train import COMPILED, ROUNDED, Diverged, OutOfTime, Trained
+from vgglib.train import Diverged, OutOfTime, Trained
 
 # Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
 # of two cores, of which compiled passes save a tenth (AVX-512) to a half (AMX).

@@ -98,6 +98,7 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 sweep(folder)
                 tempfile.TemporaryFile(dir=folder).close()
+            sweep(self.root / preset / "weights")  # which is there only once weights are kept
         except OSError as error:
             raise OSError(
                 f"the results folder {self.root / preset} cannot be written ({error.strerror}): choose another with "

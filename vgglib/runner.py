@@ -43,20 +43,21 @@ def run(
 ) -> pd.DataFrame:
     """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it.
 
-    On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores): small nets leave most
-    of a second thread idle. With `jobs=1` the nets take turns with `threads` threads, whole seeds first; a GPU always
-    takes them in turn, and refuses more jobs. Without `threads` a training goes on with as many as it began with. With
-    the `backend` "dask" or "ray" the nets train on the workers of a cluster, that at the address `scheduler` or one
-    that is started on this host; `backends` says what its hosts must have in common. Processes that torchrun started
-    train and test every net together; `images_per_pass` and `bf16_gradients` are as in `distributed.Division`,
-    `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
+    On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores, or with `threads` to
+    what fits on them): small nets leave most of a second thread idle. With `jobs=1` the nets take turns with `threads`
+    threads, whole seeds first; a GPU always takes them in turn, and refuses more jobs. Without `threads` a training
+    goes on with as many as it began with. With the `backend` "dask" or "ray" the nets train on the workers of a
+    cluster, that at the address `scheduler` or one that is started on this host; `backends` says what its hosts must
+    have in common. Processes that torchrun started train and test every net together; `images_per_pass` and
+    `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
     A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
     which stderr says. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may
     share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
     for a data or results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too,
-    for a net that a GPU has no memory for, and for one that was trained again and has other weights than its records.
+    when a process was killed, for a net that a GPU has no memory for, and for one that was trained again and has other
+    weights than its records.
     """
-    check(device, jobs, backend, scheduler)
+    check(device, jobs, backend, scheduler, bf16_gradients)
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
@@ -101,7 +102,11 @@ def run(
 
 
 def check(
-    device: str | None = None, jobs: int | None = None, backend: str = "loky", scheduler: str | None = None
+    device: str | None = None,
+    jobs: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    bf16_gradients: bool = False,
 ) -> None:
     """ValueError for settings of `run` that do not go together."""
     backends.check(backend, scheduler, jobs, device)
@@ -109,6 +114,10 @@ def check(
         raise ValueError(f"--backend {backend} gives every net to one process: start it without torchrun.")
     if distributed.started() and jobs and jobs > 1:
         raise ValueError(f"--jobs is {jobs}: torchrun's processes share every net; leave --jobs out.")
+    if bf16_gradients and not distributed.started():
+        raise ValueError(
+            "--bf16-gradients rounds what torchrun's processes send one another: use torchrun, or leave it out."
+        )
 
 
 def _say(sentences: Iterable[str]) -> None:
@@ -153,9 +162,8 @@ def load_images(
     needed; whatever the number, val begins with the same images. A set that is read from a folder is read whole.
     """
     chosen = presets.named(preset_name)
-    if chosen.needs_folder:
-        return data.load(**chosen.data, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
-    return data.load(**chosen.data | drawn, data_dir=data_dir, decoder=decoder)
+    settings = chosen.data if chosen.needs_folder else chosen.data | drawn
+    return data.load(**settings, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
 
 
 def _execute_all(needed: list[Task], worker: Worker, pool: Workers | None, shown: Silent) -> None:

@@ -46,8 +46,10 @@ def kept(preset: str) -> Speed | None:
 def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
     """Time a preset's nets here and now, on batches of `batch_size` crops.
 
-    Raises ValueError for an unknown preset or device, and for batches that the GPU has no memory for.
+    Raises ValueError for an unknown preset or device, and for batches of no images or that the GPU has no memory for.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: it must be at least 1.")
     from torch import OutOfMemoryError  # measuring needs torch, reading a record does not
 
     from vgglib import devices, provenance, timing

@@ -18,7 +18,7 @@ from vgglib.cost import TRAINING_PASSES, macs
 from vgglib.data.imageset import ImageSet
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
-from vgglib.experiments import Experiment, as_dict, differences
+from vgglib.experiments import COMPILED, ROUNDED, Experiment, as_dict, differences
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
 from vgglib.schedule import next_learning_rate
@@ -29,7 +29,6 @@ REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
 LARGE_BYTES, LARGE_SECONDS = 1 << 26, 60  # of a checkpoint that takes its time, and how much may be lost instead
 STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree on what it says
-ROUNDED, COMPILED = ", gradients in bf16", ", compiled"  # how a checkpoint names updates that round otherwise
 
 
 @dataclass(frozen=True)

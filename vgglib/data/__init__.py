@@ -12,6 +12,7 @@ __all__ = ["DATASETS", "DECODERS", "ImageSet", "Split", "load"]
 
 DATASETS = ("shapes", "tiny-imagenet", "imagenet", "folder")
 DECODERS = ("auto", "dali", "pillow")  # of packed images
+WITHOUT_BAD = {"shapes": "it is drawn", "imagenet": "`vgg data pack` left them out or stopped at them"}
 
 
 def load(
@@ -33,7 +34,7 @@ def load(
     "auto" for DALI on a GPU where it is installed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
     Raises ValueError for an unknown name, a missing folder or one that is not asked for, a decoder where no images are
-    packed, or what the loader refuses.
+    packed, bad images to be skipped where there are none, or what the loader refuses.
     """
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
@@ -41,6 +42,10 @@ def load(
         raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(DATASETS)}.")
     if decoder != "auto" and name != "imagenet":
         raise ValueError(f"the data set {name} has no packed images for --decoder {decoder}: leave it out.")
+    if skip_bad_images and name in WITHOUT_BAD:
+        raise ValueError(
+            f"the data set {name} has no bad images, since {WITHOUT_BAD[name]}: leave out --skip-bad-images."
+        )
     if name == "shapes":
         if data_dir is not None:
             raise ValueError(
