@@ -35,7 +35,7 @@ def _line(row) -> tuple:
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
-    """Those that dropped `early`, for display, beside the mean error of their nets' others."""
+    """Those that dropped `early`, for display, beside the mean error of their nets' seeds that did not."""
     lines = []
     for row in found[found["early"]].sort_values(["net", "seed"]).itertuples():
         others = found[(found["net"] == row.net) & ~found["early"]]
@@ -48,7 +48,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
                 "Points below chance": f"{row.from_chance:.1f}",
                 "Training loss in the end": f"{row.train_loss:.2f}",
                 "Top-1 error": f"{row.top1_error_percent:.1f}",
-                "That of the net's others": f"{others[ERROR].mean():.1f} ({len(others)})" if len(others) else "-",
+                "That of its late seeds": f"{others[ERROR].mean():.1f} ({len(others)})" if len(others) else "-",
             }
         )
     return pd.DataFrame(lines)
