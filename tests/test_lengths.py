@@ -20,7 +20,7 @@ def store(tmp_path):
 def trained(store, net, seed, used="bf16", table="3", **settings):
     """A record of a net that was trained in `used`, whatever was asked for."""
     (run,) = planned(table=table, nets=[net], seeds=[seed], train_scales=["256"], **settings)
-    history = [{"epoch": 1, "minival_top1_error_percent": 50.0}]
+    history = [{"epoch": 1, "learning_rate": 0.01, "train_loss": 1.0, "minival_top1_error_percent": 50.0}]
     environment = {"precision": used, "device": "cpu", "evaluation_seconds": 1.0}
     store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
@@ -130,4 +130,4 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
             trained(store, net, seed, table="crops")
     shown.clear()
     show.lengths_of("demo")
-    assert shown == ["picture", "picture", "table", "table", "sentence"]
+    assert shown == ["picture", "picture", "table", "table", "sentence", "sentence"]
