@@ -151,8 +151,8 @@ class Evidence:
         mixed = {
             seed for pair in self.pairs for seed in self.seeds if len({_device(row) for row in pair[seed]} - {None}) > 1
         }
-        seeds = ", ".join(map(str, sorted(mixed)))
-        return f"of seed {seeds} the nets were trained on different kinds of device" if mixed else ""
+        seeds = f"seed{'s' * (len(mixed) > 1)} {', '.join(map(str, sorted(mixed)))}"
+        return f"of {seeds} the nets were trained on different kinds of device" if mixed else ""
 
 
 def _device(row: Row) -> str | None:

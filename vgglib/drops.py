@@ -6,8 +6,9 @@ import pandas as pd
 from scipy import stats
 
 from vgglib.comparisons import ERROR
+from vgglib.fits import BASE
 
-BASE = "A"  # the net that the others are compared with
+COLUMNS = ["net", "seed", "first_rate_epochs", "minival_error", "from_chance", "epochs", "train_loss", ERROR]
 
 
 def of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -17,21 +18,25 @@ def of(rows: pd.DataFrame) -> pd.DataFrame:
     then), `from_chance` (by how many points guessing errs more), `early` (sooner than in the training of these that
     kept its first rate longest), `epochs` (all), `train_loss` of the last, and the `top1_error_percent` of the row.
     """
-    done = rows[(rows["status"] == "done") & (rows["history"].map(len) > 0)]
-    found = pd.DataFrame([_line(row) for row in done.itertuples()], columns=COLUMNS)
+    found = pd.DataFrame([_line(row) for row in _trained(rows).itertuples()], columns=COLUMNS)
     return found.assign(early=found["first_rate_epochs"] < found["first_rate_epochs"].max())
 
 
-COLUMNS = ["net", "seed", "first_rate_epochs", "minival_error", "from_chance", "epochs", "train_loss", ERROR]
+def _trained(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["status"] == "done") & (rows["history"].map(len) > 0)]
+
+
+def _first(history: list[dict]) -> int:
+    """How many epochs the first rate lasted."""
+    return sum(epoch["learning_rate"] == history[0]["learning_rate"] for epoch in history)
 
 
 def _line(row) -> tuple:
-    rate = row.history[0]["learning_rate"]
-    first = [epoch for epoch in row.history if epoch["learning_rate"] == rate]
-    best = min(epoch["minival_top1_error_percent"] for epoch in first)
+    first = _first(row.history)
+    best = min(epoch["minival_top1_error_percent"] for epoch in row.history[:first])
     chance = 100 * (1 - 1 / row.n_classes)
     end = (len(row.history), row.history[-1]["train_loss"], row.top1_error_percent)
-    return (row.net, row.seed, len(first), best, chance - best, *end)
+    return (row.net, row.seed, first, best, chance - best, *end)
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
@@ -77,10 +82,9 @@ def course(rows: pd.DataFrame) -> pd.DataFrame:
     """For display, training loss and top-1 error on minival (%) of each net in the last epoch of the first rate, the
     first epoch after, and the last one: means over the seeds of rows as `of` takes them whose rate dropped at all.
     """
-    done = rows[(rows["status"] == "done") & (rows["history"].map(len) > 0)]
     lines = {}
-    for row in done.itertuples():
-        first = sum(epoch["learning_rate"] == row.history[0]["learning_rate"] for epoch in row.history)
+    for row in _trained(rows).itertuples():
+        first = _first(row.history)
         if first < len(row.history):
             lines.setdefault(row.net, []).append([row.history[place] for place in (first - 1, first, -1)])
     names = ("before the first drop", "after it", "in the end")

@@ -263,8 +263,8 @@ def lengths_of(preset: str = "demo") -> None:
         table(changed, "By how many points more epochs, and another test, change what 19 layers are worth against 11")
     sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
     sentence(
-        f"Of the longest, tested dense: {drops.said(drops.of(longest))} Below 0 it says that seeds whose first rate "
-        "lasted longer err less. The rule may have cut the others short, or only seen that they had stopped: the "
+        f"The longest trainings, tested dense. {drops.said(drops.of(longest))} Below 0 it says that seeds whose first "
+        "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped: the "
         "records do not tell, since the rule was the same for all."
     )
 
