@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Warnings are errors, and --all runs every notebook anew: otherwise old numbers can stay on a page.
-BOOK := $(BIN)/jupyter-book build . --all -W -n --keep-going
+# Warnings are errors. Notebooks run anew where a number could be another (book/extensions/fresh_pages.py).
+BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
 SITE := $(CURDIR)/_build/html
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 

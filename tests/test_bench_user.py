@@ -15,12 +15,15 @@ def settings(tmp_path):
 
 @pytest.fixture
 def built(monkeypatch):
-    """Books are not built but noted: the tree, whether it had a built book before, and the changes of environment."""
+    """Books are not built but noted: the tree, whether it had a built book before, and the changes of environment.
+
+    An option is noted as one of these, which has no value.
+    """
     seen = []
 
-    def note(tree, **environment):
-        seen.append((tree, (tree / "_build").exists(), environment))
-        (tree / "_build").mkdir(exist_ok=True)
+    def note(tree, *options, **environment):
+        seen.append((tree, (tree / "_build").exists(), dict.fromkeys(options) | environment))
+        (tree / "_build" / "html").mkdir(parents=True, exist_ok=True)
         return 1.5
 
     monkeypatch.setattr(user, "_build", note)
@@ -32,7 +35,7 @@ def test_every_notebook_is_a_case_and_the_way_of_a_user_has_its_limits(settings,
     assert sum(name.startswith("re-run ") for name in cases) == len(list((user.ROOT / "notebooks").glob("*.ipynb")))
     assert all(case.unit == "s" and not case.more_is_better for case in cases.values())
     limits = {name: case.limit for name, case in cases.items() if case.limit and "re-run" not in name}
-    assert limits == {user.IMPORT: 0.2, user.WARM: 60, user.DEMO: 1200}
+    assert limits == {user.IMPORT: 0.2, user.EDITED: 60, user.WARM: 60, user.DEMO: 1200}
     assert {case.limit for name, case in cases.items() if "re-run" in name} == {15}
     assert [case.name for case in user.cases(settings)] == [
         user.IMPORT,
@@ -70,6 +73,20 @@ def test_the_book_is_warm_from_the_second_build_of_one_copy_on(settings, built):
         assert user.measure(user.WARM, OURS, settings) == {"value": 1.5}
     assert [before for _, before, _ in built] == [False, True, True]
     assert len({tree for tree, _, _ in built}) == 1
+    assert [options for _, _, options in built] == [{}, {"--all": None}, {"--all": None}]
+
+
+def test_a_page_is_edited_in_the_copy_alone_and_the_site_is_gone_as_make_book_has_it(settings, built, monkeypatch):
+    before = (user.ROOT / user.PAGE).read_text()
+    for edits in (1, 2):
+        (tree,) = {tree for tree, _, _ in built} or {None}
+        if tree:
+            (tree / "_build" / "html" / "old.html").touch()
+        assert user.measure(user.EDITED, OURS, settings) == {"value": 1.5}
+        tree, *_, options = built[-1]
+        assert (tree / user.PAGE).read_text() == before + "\n" * edits and options == {}
+        assert not list((tree / "_build" / "html").iterdir())
+    assert len(built) == 3 and (user.ROOT / user.PAGE).read_text() == before
 
 
 def test_a_changed_project_is_copied_anew(settings, built, monkeypatch):

@@ -29,7 +29,7 @@ def site(tmp_path_factory) -> Path:
         return Path(built).resolve()
     folder = tmp_path_factory.mktemp("site")
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT), "--path-output", str(folder)]
-    command += ["--all", "-W", "-n", "--keep-going"]
+    command += ["-W", "-n", "--keep-going"]
     environment = {**os.environ, "VGG_RESULTS": str(COMMITTED.root)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from importlib.metadata import EntryPoint
 from multiprocessing import forkserver
+from pathlib import Path
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
@@ -73,6 +74,13 @@ def start():
         factory.default_provisioner_name = NAME
 
 
+def start_for(app, env, pages):
+    """Start the server if one of the pages about to be read holds code."""
+    texts = (Path(env.doc2path(page)).read_text() for page in pages)
+    if any('"code"' in text or "{code-cell}" in text for text in texts):
+        start()
+
+
 def setup(app):
-    app.connect("builder-inited", lambda app: start())
+    app.connect("env-before-read-docs", start_for)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
