@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vgglib.statistics import bootstrap_interval, holm, lower, mcnemar_p, no_better
+from vgglib.statistics import bootstrap_interval, holm, lower, mcnemar_p, no_better, probability_text
 
 # Student (1908): extra hours of sleep under two drugs.
 FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -106,3 +106,8 @@ def test_the_bootstrap_covers_what_images_alone_miss():
         low, high = bootstrap_interval(differences[:1], resamples=200)  # one net, and its own luck
         alone += low < 0 < high
     assert both >= 34 and alone <= 20
+
+
+def test_a_p_value_is_never_shown_as_zero():
+    shown = [probability_text(p_value) for p_value in (None, 0.0, 0.0009, 0.001, 0.25)]
+    assert shown == ["-", "< 0.001", "< 0.001", "0.001", "0.250"]

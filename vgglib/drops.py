@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
 from vgglib.comparisons import ERROR
 from vgglib.fits import BASE
+from vgglib.statistics import probability_text
+
+ORDERS = 10**5  # tried by the permutation test; all of them, where there are no more: up to eight seeds
 
 COLUMNS = ["net", "seed", "first_rate_epochs", "minival_error", "from_chance", "epochs", "train_loss", ERROR]
 
@@ -105,7 +109,8 @@ def course(rows: pd.DataFrame) -> pd.DataFrame:
 def said(found: pd.DataFrame) -> str:
     """How long the first rate lasted, and how that goes with the error among a net's seeds; empty for no training.
 
-    Spearman's rank correlation, of nets with at least five seeds that do not all have the same; p values stand alone.
+    Spearman's rank correlation, of nets with at least five seeds that do not all have the same, with the p value of the
+    exact permutation test; p values stand alone.
     """
     if found.empty:
         return ""
@@ -114,6 +119,24 @@ def said(found: pd.DataFrame) -> str:
     parts = []
     for net, own in found.groupby("net", sort=False):
         if len(own) >= 5 and own["first_rate_epochs"].nunique() > 1:
-            rank = stats.spearmanr(own["first_rate_epochs"], own[ERROR])
-            parts.append(f"{rank.statistic:+.2f} for {net} ({len(own)} seeds, p = {rank.pvalue:.3f})")
+            correlation, p_value = _rank_correlation(own["first_rate_epochs"].to_numpy(), own[ERROR].to_numpy())
+            parts.append(f"{correlation:+.2f} for {net} ({len(own)} seeds, p value {probability_text(p_value)})")
     return f"{text} Its rank correlation with the error: {', '.join(parts)}." if parts else text
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Spearman's, and its two-sided p value; Student's t, which is often used for it, is wrong for few numbers."""
+
+    def test(order: np.ndarray, axis: int) -> np.ndarray:
+        return (order * ranks).sum(axis)  # grows with the correlation
+
+    ranks = stats.rankdata(second)
+    found = stats.permutation_test(
+        (stats.rankdata(first),),
+        test,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=ORDERS,
+        random_state=np.random.default_rng(0),
+    )
+    return float(stats.spearmanr(first, second).statistic), float(found.pvalue)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from vgglib import tables
-from vgglib.statistics import mcnemar_p
+from vgglib.statistics import mcnemar_p, probability_text
 
 BASE = "A"  # the net that the others are compared with
 ALIKE = 0.05  # training losses that differ by no more count as the same
@@ -93,7 +93,7 @@ def by_scale(rows: pd.DataFrame) -> pd.DataFrame:
         lines.append(
             {"Net": net, "S": scale, "Seeds": len(seeds), **dict(zip(names, means, strict=True))}
             | {"All three less the best": f"{sum(gains) / len(gains):+.2f}"}
-            | {"McNemar's p": ", ".join(map("{:.3f}".format, p_values))}
+            | {"McNemar's p": ", ".join(map(probability_text, p_values))}
         )
     return pd.DataFrame(lines)
 

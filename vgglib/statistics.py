@@ -90,6 +90,13 @@ def mcnemar_p(first: np.ndarray, second: np.ndarray) -> float:
     return float(mcnemar(table, exact=True).pvalue)
 
 
+def probability_text(p_value: float | None) -> str:
+    """A p value as tables show it: three decimals, "< 0.001" where these would be zeros, "-" for None."""
+    if p_value is None:
+        return "-"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def bootstrap_interval(
     differences: np.ndarray, confidence: float = 0.95, resamples: int = RESAMPLES
 ) -> tuple[float, float]:

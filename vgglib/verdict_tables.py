@@ -6,7 +6,7 @@ import pandas as pd
 
 from vgglib.claims import KINDS, Claim, Pool, claim_called
 from vgglib.comparisons import Comparison, Evidence, Row, checked, paper_effect
-from vgglib.statistics import LEVEL, bootstrap_interval, mcnemar_p
+from vgglib.statistics import LEVEL, bootstrap_interval, mcnemar_p, probability_text
 from vgglib.verdicts import Verdict
 
 DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "Resampled", "McNemar p"]
@@ -23,7 +23,7 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
                 "Paper": _text(verdict.paper, verdict.kind, decimals=1),
                 "Ours": _text(verdict.effect, verdict.kind),
                 "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
-                "p (Holm)": _probability(verdict.p_value),
+                "p (Holm)": probability_text(verdict.p_value),
                 "Seeds": "-" if KINDS[verdict.kind] is None else str(verdict.seeds),
                 "Verdict": verdict.verdict,
                 "Why": verdict.why,
@@ -81,7 +81,7 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
         line["Resampled"] = "images alone" if len(evidence.seeds) == 1 else "seeds and images"
     if evidence.seeds and alone:
         p_values = [mcnemar_p(*(row.wrong for row in evidence.pairs[0][seed])) for seed in evidence.seeds]
-        least, most = (_probability(end(p_values)) for end in (min, max))
+        least, most = (probability_text(end(p_values)) for end in (min, max))
         below = f"{sum(p_value < LEVEL for p_value in p_values)} of {len(p_values)} below {LEVEL}"
         line["McNemar p"] = f"{least} to {most}, {below}" if len(p_values) > 1 else least
     return line
@@ -95,9 +95,3 @@ def _text(value: float | None, kind: str, decimals: int = 2) -> str:
 
 def _interval(low: float | None, high: float | None, kind: str) -> str:
     return "-" if low is None else f"{_text(low, kind)} to {_text(high, kind)}"
-
-
-def _probability(p_value: float | None) -> str:
-    if p_value is None:
-        return "-"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
