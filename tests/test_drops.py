@@ -64,5 +64,5 @@ def test_how_long_the_first_rate_lasted_is_said_with_its_rank_correlation(rows):
         "The first rate lasted 1 to 5 epochs. "
         "Its rank correlation with the error: -1.00 for A (5 seeds, p value 0.017)."
     )
-    assert drops.said(drops.of(longer.iloc[:1])) == "The first rate lasted 1 epochs."
+    assert drops.said(drops.of(longer.iloc[:1])) == "The first rate lasted 1 epoch."
     assert drops.said(drops.of(rows.iloc[:0])) == ""

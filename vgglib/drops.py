@@ -115,7 +115,8 @@ def said(found: pd.DataFrame) -> str:
     if found.empty:
         return ""
     least, most = found["first_rate_epochs"].min(), found["first_rate_epochs"].max()
-    text = f"The first rate lasted {least if least == most else f'{least} to {most}'} epochs."
+    lasted = f"{least} to {most} epochs" if least < most else f"{least} epoch{'s' if least > 1 else ''}"
+    text = f"The first rate lasted {lasted}."
     parts = []
     for net, own in found.groupby("net", sort=False):
         if len(own) >= 5 and own["first_rate_epochs"].nunique() > 1:
