@@ -55,6 +55,17 @@ def test_scales_are_compared_on_seeds_that_have_them_all():
     assert list(line.values()) == ["D", "256", 2, "11.0", "21.0", "31.0", "41.0", "+30.00", "< 0.001, < 0.001"]
 
 
+def test_scales_are_shown_net_by_net_and_jitter_last():
+    runs = [("E", 0, "256"), ("B", 1, "256"), ("C", 0, "256-512"), ("C", 1, "384"), ("C", 1, "256")]
+    tests = [
+        row(net, seed, 1.0, 9.0, table=table, train_scale=scale, test_scales=q, wrong=np.arange(100) < 9)
+        for net, seed, scale in runs
+        for table, q in (("scales", "1"), ("scales", "2"), ("scales", "3"), ("4", "1 2 3"))
+    ]
+    found = fits.by_scale(pd.DataFrame(tests))
+    assert found[["Net", "S"]].agg(" ".join, axis=1).tolist() == ["B 256", "C 256", "C 384", "C 256-512", "E 256"]
+
+
 def test_what_is_found_tells_fit_from_error(rows):
     assert fits.finding(fits.of(rows)) == (
         "Beside A: E errs more, with a higher training loss; D errs more, with no higher training loss; B errs no more."

@@ -83,7 +83,8 @@ def by_scale(rows: pd.DataFrame) -> pd.DataFrame:
             each = [own[q] for q in sorted(own, key=int)]
             found.setdefault((row.net, row.train_scale), []).append((*each, row))
     lines = []
-    for (net, scale), seeds in found.items():
+    # Nets in their order and jitter last, whichever of them was run first.
+    for (net, scale), seeds in sorted(found.items(), key=lambda line: (line[0][0], len(line[0][1]), line[0][1])):
         errors = [[test.top1_error_percent for test in tests] for tests in seeds]
         means = [f"{sum(column) / len(seeds):.1f}" for column in zip(*errors, strict=True)]
         names = ("Smallest Q", "Middle Q", "Largest Q", "All three")
