@@ -129,7 +129,6 @@ def _book(case: str, settings: Settings) -> float:
             return _build(tree, "--all")
         with (tree / PAGE).open("a") as page:
             page.write("\n")
-        shutil.rmtree(tree / "_build" / "html")  # as `make book` does
         return _build(tree)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "project"
@@ -138,7 +137,8 @@ def _book(case: str, settings: Settings) -> float:
 
 
 def _build(tree: Path, *options: str, **environment: str) -> float:
-    """Seconds of the strict build in a copy, which imports and documents its own library."""
+    """Seconds of the strict build in a copy, which imports and documents its own library and writes all pages."""
+    shutil.rmtree(tree / "_build" / "html", ignore_errors=True)  # as `make book` does
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", *BUILD, *options]
     return _seconds(command, tree, PYTHONPATH=str(tree), **environment)
 

@@ -23,7 +23,7 @@ def built(monkeypatch):
 
     def note(tree, *options, **environment):
         seen.append((tree, (tree / "_build").exists(), dict.fromkeys(options) | environment))
-        (tree / "_build" / "html").mkdir(parents=True, exist_ok=True)
+        (tree / "_build").mkdir(exist_ok=True)
         return 1.5
 
     monkeypatch.setattr(user, "_build", note)
@@ -76,17 +76,22 @@ def test_the_book_is_warm_from_the_second_build_of_one_copy_on(settings, built):
     assert [options for _, _, options in built] == [{}, {"--all": None}, {"--all": None}]
 
 
-def test_a_page_is_edited_in_the_copy_alone_and_the_site_is_gone_as_make_book_has_it(settings, built, monkeypatch):
+def test_a_page_is_edited_in_the_copy_alone(settings, built):
     before = (user.ROOT / user.PAGE).read_text()
     for edits in (1, 2):
-        (tree,) = {tree for tree, _, _ in built} or {None}
-        if tree:
-            (tree / "_build" / "html" / "old.html").touch()
         assert user.measure(user.EDITED, OURS, settings) == {"value": 1.5}
         tree, *_, options = built[-1]
         assert (tree / user.PAGE).read_text() == before + "\n" * edits and options == {}
-        assert not list((tree / "_build" / "html").iterdir())
-    assert len(built) == 3 and (user.ROOT / user.PAGE).read_text() == before
+    assert len({tree for tree, _, _ in built}) == 1 and (user.ROOT / user.PAGE).read_text() == before
+
+
+def test_a_build_finds_no_page_of_the_last_one_as_make_book_has_it(tmp_path, monkeypatch):
+    site = tmp_path / "_build" / "html"
+    monkeypatch.setattr(user, "_seconds", lambda *_, **__: site.exists())
+    assert user._build(tmp_path) is False
+    site.mkdir(parents=True)
+    (site / "old.html").touch()
+    assert user._build(tmp_path) is False
 
 
 def test_a_changed_project_is_copied_anew(settings, built, monkeypatch):

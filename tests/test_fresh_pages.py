@@ -26,7 +26,8 @@ def book(tmp_path, monkeypatch, fresh_pages):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(fresh_pages, "ROOT", tmp_path)
+    monkeypatch.setattr(fresh_pages.vgglib, "__file__", str(tmp_path / "vgglib" / "__init__.py"))
+    monkeypatch.setattr("vgglib.results.REPOSITORY", tmp_path)
     monkeypatch.delenv("VGG_RESULTS", raising=False)
 
     def build(freshenv=False):

@@ -128,13 +128,13 @@ def said(found: pd.DataFrame) -> str:
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     """Spearman's, and its two-sided p value; Student's t, which is often used for it, is wrong for few numbers."""
 
-    def test(order: np.ndarray, axis: int) -> np.ndarray:
+    def product(order: np.ndarray, axis: int) -> np.ndarray:
         return (order * ranks).sum(axis)  # grows with the correlation
 
     ranks = stats.rankdata(second)
     found = stats.permutation_test(
         (stats.rankdata(first),),
-        test,
+        product,
         permutation_type="pairings",
         vectorized=True,
         n_resamples=ORDERS,

@@ -6,13 +6,14 @@ warned, failed or was stopped; a page whose own text has changed is made anew by
 """
 
 import json
-import os
 import platform
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import vgglib
+from vgglib.results import default_root
+
 SHOWN = "shown.json"  # what the pages beside it were made from; it is there only after a build that ended well
 
 
@@ -22,21 +23,20 @@ def _state(paths) -> str:
     return sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _inputs(results: Path) -> dict[str, str]:
+def _inputs() -> dict[str, str]:
     """What all pages may show beside their own text -> its state, or name."""
     packages = sorted(f"{found.name} {found.version}" for found in distributions())
     return {
-        "code": _state([*(ROOT / "vgglib").rglob("*.py"), *Path(__file__).parent.glob("*.py")]),
-        "results": _state(results.rglob("*")),
+        "code": _state([*Path(vgglib.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")]),
+        "results": _state(default_root().rglob("*")),
         "packages": sha256(json.dumps(packages).encode()).hexdigest(),
         "python": f"{platform.python_version()} {platform.platform()}",
     }
 
 
 def _now(app) -> dict:
-    results = Path(os.environ.get("VGG_RESULTS") or ROOT / "results")
     pages = {page: _state([Path(app.env.doc2path(page))]) for page in sorted(app.env.found_docs)}
-    return {"inputs": _inputs(results), "pages": pages}
+    return {"inputs": _inputs(), "pages": pages}
 
 
 def outdated(app, env, added, changed, removed):
