@@ -109,8 +109,8 @@ def course(rows: pd.DataFrame) -> pd.DataFrame:
 def said(found: pd.DataFrame) -> str:
     """How long the first rate lasted, and how that goes with the error among a net's seeds; empty for no training.
 
-    Spearman's rank correlation, of nets with at least five seeds that do not all have the same, with the p value of the
-    exact permutation test; p values stand alone.
+    Spearman's rank correlation, of nets with at least five seeds that do not all have the same, with the p value of a
+    permutation test, which is exact up to eight seeds; p values stand alone.
     """
     if found.empty:
         return ""
