@@ -119,6 +119,17 @@ def test_the_comparison_of_starts_names_each():
     assert glorot.donor is None and from_a.donor.overrides == ()
 
 
+def test_longer_starts_have_the_epochs_of_a_and_of_e_together():
+    for preset, epochs, settings in (("demo", 24, {}), ("tiny-imagenet", 100, {}), ("demo", 10, {"epochs": 5})):
+        found = runs(plan(preset, "longer-starts", seeds=[0], **settings))
+        assert [run.experiment.start_text for run in found] == ["he-fan-out", "glorot"]
+        assert {run.experiment.epochs for run in found} == {epochs} and not any(run.donor for run in found)
+    assert found[0].run_id == "E_S256_seed0_epochs=10_from_a=False_dense_Q256"
+    # The same training as one whose settings were made by hand.
+    by_hand = plan("demo", "3", ["E"], [0], ["256"], epochs=10, from_a=False)
+    assert runs(by_hand) == [found[0]]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

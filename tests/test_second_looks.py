@@ -1,8 +1,11 @@
 import pandas as pd
 from test_comparisons import row
 from test_lengths import SHORT, of
+from test_starts import FROM_A
+from test_starts import LONG as LONGER_START
+from test_starts import of as started
 
-from vgglib import lengths, second_looks, show
+from vgglib import lengths, second_looks, show, starts
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 
@@ -10,11 +13,12 @@ LONG = "48 epochs, fp32"
 
 
 NO_TRAININGS = pd.DataFrame(columns=["method", *lengths.COLUMNS])
+NO_STARTS = pd.DataFrame(columns=["table", "start", *starts.COLUMNS])
 
 
-def looked(rows, longer=NO_TRAININGS):
-    """The table of a preset with these rows and these longer trainings."""
-    return second_looks.table(pd.DataFrame(rows), pd.DataFrame(longer))
+def looked(rows, longer=NO_TRAININGS, begun=NO_STARTS):
+    """The table of a preset with these rows, longer trainings, and trainings from several starts."""
+    return second_looks.table(pd.DataFrame(rows), pd.DataFrame(longer), pd.DataFrame(begun))
 
 
 def test_another_way_stands_beside_the_verdict():
@@ -45,6 +49,13 @@ def test_depth_is_asked_of_crops_and_longer_trainings():
         [f"E - A, at most {LONG}, dense", "-0.50"],
         ["E - A, at most 12 epochs, fp32, dense", "+2.00"],
     ]
+
+
+def test_the_start_from_a_is_asked_with_as_many_epochs_in_all():
+    begun = started(FROM_A, 10.0, 10.0) + started(LONGER_START, 9.0, 10.0)
+    (line,) = looked([row(Arm("3", "A"), 0, 10.0)], begun=begun).to_dict("records")
+    assert line["Claim"].startswith("Starting deep nets from a trained A is unnecessary")
+    assert line["Asked otherwise"].startswith("E from A - E from glorot for 24 epochs") and line["Ours"] == "+0.50"
 
 
 def test_one_seed_has_no_line_and_nothing_is_shown(capsys):

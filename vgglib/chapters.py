@@ -161,6 +161,7 @@ def estimate_shown(estimate: pd.DataFrame) -> pd.DataFrame:
     titles = {
         **{"5x5": "B against B-5x5", "jitter": "jitter and its control", "starts": "starts of E"},
         **{"scales": "each scale of Table 4", "crops": "Table 3 on crops"},
+        "longer-starts": "starts of E, longer",
     }
     names = [titles.get(name, name if name == "together" else f"Table {name}") for name in estimate["table"]]
     energy = ["-" if pd.isna(kwh) else _decimals(kwh) for kwh in estimate["kwh"]]

@@ -247,8 +247,9 @@ class Entry:
 # Beside the paper's tables: the shallow net of Sect. 4.1; jitter and its control of equal length; net E from A and
 # from random weights; every test scale of Table 4 by itself, which takes no further test.
 TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts", "scales")
-# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training.
-BESIDE = ("crops",)
+# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training; and net E
+# from random weights for as many epochs as E from A has behind it, A's own among them.
+BESIDE = ("crops", "longer-starts")
 _DEFAULTS = {field.name: field.default for field in fields(Experiment)}
 GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 STARTS = (
@@ -310,8 +311,18 @@ class _Recipe:
                 yield Entry(table, row.ensemble, "", "", row.method, runs)
             return
         for key in _rows(table):
-            for start in STARTS if table == "starts" else ({},):
+            for start in self._starts(table):
                 yield Entry(table, *key, self.runs(*key, **start))
+
+    def _starts(self, table: str) -> Sequence[dict]:
+        """The settings in which rows of one net, S and Q differ."""
+        if table == "starts":
+            return STARTS
+        if table == "longer-starts":
+            from_a, *others = STARTS
+            grown, _ = self._training("E", "256", from_a)
+            return [{**start, "epochs": grown.start.epochs + grown.epochs} for start in others]
+        return ({},)
 
 
 @cache
@@ -319,7 +330,7 @@ def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
     """(net, S, Q, method) of every row."""
     if table == "5x5":
         return ("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")
-    if table == "starts":
+    if table in ("starts", "longer-starts"):
         return (("E", "256", "256", "dense"),)
     if table == "scales":
         each = [(net, s, q, method) for net, s, scales, method in _rows("4") for q in scales.split()]

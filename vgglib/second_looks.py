@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib import lengths
+from vgglib import lengths, starts
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked
 from vgglib.tables import mean_interval
 from vgglib.verdicts import judge
 
 
-def table(rows: pd.DataFrame, trainings: pd.DataFrame) -> pd.DataFrame:
+def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) -> pd.DataFrame:
     """For display, a line for each other way to ask of which there are two seeds: the claim's verdict, the way, and the
     effect in points with its 95 % interval, which no correction touches and which decides nothing.
 
     rows: of a preset's every table, as `evidence.rows` gives them; trainings: of its nets by length and arithmetic, as
-    `lengths.rows` does.
+    `lengths.rows` does; started: of net E from several starts, as `starts.rows` does.
     """
     compared = checked(rows)
     lines = []
     for claim, verdict in zip(CLAIMS, judge(rows), strict=True):
-        looks = _of_depth(trainings) if claim.name == "depth" else {}
+        looks = {}
+        if claim.name == "depth":
+            looks = _of_depth(trainings)
+        elif claim.name == "start":
+            looks = starts.differences(started)
         for pool in claim.again:
             looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0]).differences
         lines += [

@@ -21,6 +21,7 @@ from vgglib import (
     presets,
     results,
     second_looks,
+    starts,
     tables,
     verdict_tables,
 )
@@ -228,7 +229,8 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
     rows: of all its tables, where they have been read already.
     """
     rows = _evidence(preset, "all") if rows is None else rows
-    found = second_looks.table(rows, lengths.rows(results.Store(results.default_root()), preset))
+    store = results.Store(results.default_root())
+    found = second_looks.table(rows, lengths.rows(store, preset), starts.rows(store, preset))
     if len(found):
         caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
         table(found, caption + "Not corrected for their number; they decide nothing.")
@@ -237,6 +239,31 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
 def starts_of(preset: str = "demo") -> None:
     """Net E from several starts, from a preset's records."""
     the_table(_evidence(preset, "starts"), "starts")
+
+
+def longer_starts_of(preset: str = "demo") -> None:
+    """Net E from random weights with as many epochs as A and E have together, from a preset's records, or how to make
+    them.
+    """
+    found = starts.rows(results.Store(results.default_root()), preset)
+    if found.empty:
+        sentence(f"Preset {preset} has no such records; `vgg run --preset {preset} --table longer-starts` makes them.")
+        return
+    from vgglib import plots
+
+    caption = f"Net E from several starts and for several lengths, preset {preset}, S = Q = 256, dense evaluation: "
+    caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
+    caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
+    table(starts.summary(found), caption)
+    alt = f"Top-1 error of net E from random weights on minival after every epoch of the longer trainings, {preset}"
+    longer = found[found["table"] == starts.TOGETHER]
+    picture(plots.training_curves(longer, by="start").figure, alt, f"{alt}, a line for each start and seed")
+    gained = starts.gains(found)
+    if len(gained):
+        caption = "What the start from A is worth when E from random weights is given A's epochs, too: points of top-1 "
+        table(
+            gained, caption + "error by seed; minus means that E from A errs less. Tests stand alone, as a second look"
+        )
 
 
 def lengths_of(preset: str = "demo") -> None:

@@ -44,6 +44,7 @@ TITLES = {
     "5x5": "Sect. 4.1 of the paper: B against the shallow B-5x5, S = Q = 256, dense evaluation",
     "jitter": "Scale jitter and a control of equal length (384+384), Q = 384, dense evaluation",
     "starts": "Net E from seven layers of a trained A and from random weights, S = Q = 256, dense evaluation",
+    "longer-starts": "Net E from random weights, with the epochs of A added to its own, S = Q = 256, dense evaluation",
     "scales": "Every test scale of Table 4 by itself, dense evaluation",
     "crops": "The nets of Table 3 at S = 256 on 25 crops and their mirror images, Q = 256",
 }
@@ -168,6 +169,11 @@ def starts(rows: pd.DataFrame) -> pd.DataFrame:
     return _beside_paper("starts", rows)
 
 
+def longer_starts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Net E from two kinds of random weights, trained for as long as A and E from A together."""
+    return _beside_paper("longer-starts", rows)
+
+
 def scales(rows: pd.DataFrame) -> pd.DataFrame:
     """Table 4's nets at each of their test scales; the paper has some of them in Table 3."""
     return _beside_paper("scales", rows)
@@ -187,6 +193,7 @@ BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "5x5": small_filters,
     "jitter": jitter,
     "starts": starts,
+    "longer-starts": longer_starts,
     "scales": scales,
     "crops": crops,
 }
@@ -209,7 +216,7 @@ def _numbers(table: pd.DataFrame) -> list[str]:
 def _lines(name: str) -> pd.DataFrame:
     """What identifies the lines of a table, in its order; they are the same in every preset."""
     entries = experiments.plan("smoke", name, seeds=[0])
-    key = KEY if name == "starts" else [column for column in KEY if column != "start"]
+    key = KEY if name in ("starts", "longer-starts") else [column for column in KEY if column != "start"]
     return pd.DataFrame([{column: getattr(entry, column) for column in key} for entry in entries])
 
 

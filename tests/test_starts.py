@@ -1,0 +1,106 @@
+import pandas as pd
+import pytest
+from test_evidence import planned
+from test_results import LABELS, POSTERIORS
+from test_results import record as results_record
+
+from vgglib import show, starts
+from vgglib.results import Store
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+    return Store(tmp_path / "results")
+
+
+def trained(store, table, seed):
+    """Records of one seed's trainings of a table."""
+    for run in planned(table=table, nets=["E"], seeds=[seed]):
+        history = [
+            {"epoch": number, "learning_rate": 0.01, "train_loss": 1.0, "minival_top1_error_percent": error}
+            for number, error in ((1, 50.0), (2, 40.0))
+        ]
+        environment = {"precision": "bf16", "device": "cpu", "evaluation_seconds": 1.0}
+        store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
+
+
+def of(training, *errors, history=(90.0,), classes=10):
+    """Rows of a training (table, start, epochs of E, of A before) with an error for each seed."""
+    table, start, epochs, before = training
+    epochs_done = [{"epoch": n, "minival_top1_error_percent": error} for n, error in enumerate(history, start=1)]
+    same = {"preset": "demo", "table": table, "net": "E", "train_scale": "256", "test_scales": "256", "start": start}
+    same |= {"method": "dense", "status": "done", "epochs": epochs, "before": before, "n_classes": classes}
+    return [same | {"seed": n, "top1_error_percent": e, "history": epochs_done} for n, e in enumerate(errors)]
+
+
+FROM_A = ("starts", "A", 12, 12)
+SHORT = ("starts", "glorot", 12, 0)
+LONG = ("longer-starts", "glorot", 24, 0)
+
+
+def test_rows_say_how_long_each_was_trained_and_what_was_before(store):
+    trained(store, "starts", 3)
+    assert starts.rows(store, "demo").empty  # nothing to compare them with
+    trained(store, "longer-starts", 3)
+    found = starts.rows(store, "demo")
+    assert found[["start", "before", "epochs", "seed"]].values.tolist() == [
+        ["A", 12, 12, 3],
+        ["he-fan-out", 0, 12, 3],
+        ["glorot", 0, 12, 3],
+        ["he-fan-out", 0, 24, 3],
+        ["glorot", 0, 24, 3],
+    ]
+    assert found["training"].iloc[-1] == "glorot, 24 epochs"
+
+
+def test_chance_is_left_where_the_schedule_says_so():
+    def left(*errors):
+        return starts.left_chance([{"epoch": n, "minival_top1_error_percent": e} for n, e in enumerate(errors, 1)], 10)
+
+    # Guessing one of ten errs in 90 %; five points below is 85.
+    assert left(90.0, 85.1, 85.0, 20.0) == 3
+    assert left(92.0, 85.1) is None and left() is None
+
+
+def test_summary_by_pencil():
+    rows = of(FROM_A, 10.0, 12.0, 14.0, history=(80.0,)) + of(LONG, 20.0, history=(90.0, 84.0)) + of(SHORT, 89.0, 91.0)
+    from_a, longer, short = starts.summary(pd.DataFrame(rows)).to_dict("records")
+    # 10, 12, 14: standard error 2/sqrt(3), t = 4.303.
+    assert list(from_a.values()) == ["A", 12, 12, "12.0", "7.0 to 17.0", 3, "3 of 3", 1]
+    assert list(longer.values()) == ["glorot", "-", 24, "20.0", "-", 1, "1 of 1", 2]
+    assert list(short.values())[-2:] == ["0 of 2", "-"]
+
+
+def test_a_failed_training_has_no_error_and_is_counted_nowhere():
+    rows = of(LONG, 20.0, 30.0)
+    rows[1] |= {"status": "failed", "top1_error_percent": None}
+    assert [line["Seeds"] for line in starts.summary(pd.DataFrame(rows)).to_dict("records")] == [1]
+
+
+def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
+    rows = of(FROM_A, 10.0, 10.0, 10.0) + of(LONG, 11.0, 12.0, 13.0) + of(SHORT, 90.0, 90.0, 90.0)
+    ((label, points),) = starts.differences(pd.DataFrame(rows)).items()
+    assert label == "E from A - E from glorot for 24 epochs, as many as A and E together"
+    assert points.tolist() == [-1, -2, -3] and points.index.tolist() == [0, 1, 2]
+    (line,) = starts.gains(pd.DataFrame(rows)).to_dict("records")
+    assert (line["Points"], line["95 % interval"], line["Below 0"]) == ("-2.00", "-4.48 to +0.48", "3 of 3 seeds")
+    assert line["That E from A errs less"] == "undecided"
+    assert starts.gains(pd.DataFrame(of(FROM_A, 10.0) + of(LONG, 11.0))).empty  # one seed
+
+
+def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_style):
+    said, shown, drawn = [], [], []
+    monkeypatch.setattr(show, "sentence", said.append)
+    monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
+    monkeypatch.setattr(show, "picture", lambda figure, alt, caption: drawn.append(figure))
+    show.longer_starts_of("demo")
+    assert "`vgg run --preset demo --table longer-starts`" in said.pop() and not shown
+    for seed in (0, 1):
+        trained(store, "starts", seed)
+        trained(store, "longer-starts", seed)
+    show.longer_starts_of("demo")
+    summary, gains = shown
+    assert len(summary) == 5 and len(gains) == 2 and not said
+    ((axes,),) = [figure.axes for figure in drawn]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["he-fan-out", "glorot"]
