@@ -10,7 +10,7 @@ import pandas as pd
 from bs4 import BeautifulSoup
 
 from vgglib import show
-from vgglib.experiments import plan
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.tables import OURS_IN_TABLE_7
 

@@ -1,7 +1,7 @@
 """Runs of a few seconds, for tests."""
 
 from vgglib import runner
-from vgglib.experiments import plan
+from vgglib.plans import plan
 from vgglib.progress import Silent
 
 

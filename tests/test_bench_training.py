@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import growth, harness, images, rivals, training
 from benchmarks.cases import OURS, LeftOut, Settings
-from vgglib import bench, experiments
+from vgglib import bench, plans
 from vgglib.data import folder
 from vgglib.models import VGG, LocalResponseNorm, load_torchvision
 from vgglib.results import REPOSITORY
@@ -63,7 +63,7 @@ def test_an_epoch_of_the_trees_has_enough_steps_of_256(source, tmp_path):
 
 def test_ours_is_trained_by_the_presets_recipe(tmp_path):
     given = training.work(Settings("cpu", 2, tmp_path), "D")
-    (entry,) = experiments.plan("tiny-imagenet", "3", ["D"], [0], ["256"], width=1 / 4, batch_size=256, epochs=2)
+    (entry,) = plans.plan("tiny-imagenet", "3", ["D"], [0], ["256"], width=1 / 4, batch_size=256, epochs=2)
     assert training.experiment(given) == entry.runs[0].experiment
     imagenet = training.experiment(replace(given, crop=224, width=1.0))
     assert (imagenet.crop, imagenet.learning_rate, imagenet.initialisation) == (224, 0.01, "glorot")

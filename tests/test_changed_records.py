@@ -14,8 +14,9 @@ from bs4 import BeautifulSoup
 from pages import EXPERIMENTS, asked, displayed, lines_of_tables
 
 from vgglib import evidence, speed, tables, verdict_tables, verdicts
-from vgglib.experiments import Run, plan, runs
+from vgglib.experiments import Run, runs
 from vgglib.metrics import error_percent
+from vgglib.plans import plan
 from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]

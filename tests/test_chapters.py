@@ -3,7 +3,7 @@ import pytest
 
 from vgglib import chapters, cost, planner
 from vgglib.configs import config
-from vgglib.experiments import plan
+from vgglib.plans import plan
 
 
 def test_table_1_marks_what_the_left_neighbour_lacks():

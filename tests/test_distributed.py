@@ -8,8 +8,9 @@ import torch
 
 from vgglib import checkpoints, devices, distributed
 from vgglib.distributed import ALONE, Division
-from vgglib.experiments import Experiment, plan
+from vgglib.experiments import Experiment
 from vgglib.models import VGG, Dropout
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.train import train
 

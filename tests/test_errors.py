@@ -6,7 +6,7 @@ import pytest
 from vgglib import data, errors, experiments, presets
 from vgglib.data.shapes import CLASSES
 from vgglib.errors import Answers
-from vgglib.experiments import plan
+from vgglib.plans import plan
 from vgglib.results import FIELDS, Store
 
 NAMES = ("plain disc", "plain star", "dotted star")

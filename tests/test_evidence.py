@@ -8,7 +8,8 @@ from test_results import record as results_record
 from vgglib import evidence, planner
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
-from vgglib.experiments import plan, runs
+from vgglib.experiments import runs
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.verdicts import judge
 

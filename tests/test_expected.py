@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vgglib import evaluate, evidence, expected, published, runner, worker
-from vgglib.experiments import plan
 from vgglib.models import VGG, initialise
+from vgglib.plans import plan
 from vgglib.progress import Silent
 from vgglib.published import Published, Source
 from vgglib.results import Store

@@ -1,8 +1,6 @@
 import pytest
 
-from vgglib import paper
-from vgglib.experiments import TABLES, Experiment, Protocol, plan, runs
-from vgglib.presets import PRESETS
+from vgglib.experiments import Experiment, Protocol
 
 
 def test_the_papers_recipe_is_the_default():
@@ -11,172 +9,12 @@ def test_the_papers_recipe_is_the_default():
     assert (paper.learning_rate, paper.drops, paper.epochs) == (1e-2, 3, 74)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_keeps_what_dense_evaluation_needs(name):
-    run = plan(name, "3")[0].runs[0]
-    # After five pools the crop leaves one cell fewer than S = 256, as 7 and 8 in the paper.
-    assert run.experiment.pixels(256) // 32 == run.experiment.crop // 32 + 1
-
-
-def test_a_plan_has_whole_seeds_first():
-    entries = plan("smoke", "3", ["A", "B"], [3, 4])
-    assert [(entry.net, entry.seed) for entry in entries] == [("A", 3), ("B", 3), ("A", 4), ("B", 4)]
-    assert entries[0].runs[0].run_id == "A_S256_seed3_dense_Q256"
-
-
-@pytest.mark.parametrize("table, rows", [("3", 12), ("4", 10), ("5", 6)])
-def test_a_table_has_the_papers_rows_in_its_order(table, rows):
-    entries = plan("smoke", table)
-    theirs = paper.numbers()
-    theirs = theirs[theirs["table"] == int(table)][["net", "train_scale", "test_scales", "method"]]
-    assert [[e.net, e.train_scale, e.test_scales, e.method] for e in entries] == theirs.to_numpy().tolist()
-    assert len(entries) == rows
-
-
-def test_a_row_of_several_scales_or_methods_is_a_mean_of_runs():
-    last = plan("smoke", "5")[-1]
-    assert last.method == "multi-crop & dense"
-    assert [(run.protocol.method, run.protocol.test_scale) for run in last.runs] == [
-        (method, scale) for method in ("multi-crop", "dense") for scale in (256, 384, 512)
-    ]
-    assert {run.experiment.name for run in last.runs} == {"E_S256-512_seed0"}
-
-
-def test_the_submission_fuses_seven_nets_and_the_later_one_two():
-    seven, dense, crops, both = plan("smoke", "6")
-    nets = sorted({(run.experiment.net, run.experiment.scale_text) for run in seven.runs})
-    jittered = [("D", "256-512")]
-    assert nets == sorted([(n, s) for n in "CDE" for s in ("256", "384")] + jittered)
-    assert [len(entry.runs) for entry in (seven, dense, crops, both)] == [21, 6, 6, 12]
-    assert {run.experiment.name for run in dense.runs} == {"D_S256-512_seed0", "E_S256-512_seed0"}
-
-
-def test_the_stages_follow_each_other_as_in_the_paper():
-    stages = {run.experiment.scale_text: run.experiment for run in runs(plan("tiny-imagenet", "jitter", ["D"]))}
-    assert list(stages) == ["384", "384+384", "256-512"]
-    jitter, control, second = stages["256-512"], stages["384+384"], stages["384"]
-    assert jitter.start == control.start == second and second.start.train_scale == 256
-    assert second.start.start is None
-    # 1e-3 after 1e-2 (Sect. 3.1), kept as a ratio; the control has the same number of epochs.
-    assert second.learning_rate == pytest.approx(second.start.learning_rate / 10)
-    assert jitter.epochs == control.epochs and jitter.epochs_before == second.start.epochs + second.epochs
-    assert (jitter.test_scale, second.test_scale, jitter.jittered, control.jittered) == (384, 384, True, False)
-
-
-def test_settings_made_by_hand_reach_every_stage():
-    entries = plan("smoke", "jitter", ["D"], width=1 / 32, epochs=9, learning_rate=0.5)
-    for run in runs(entries):
-        stage = run.experiment
-        assert stage.width == 1 / 32 and stage.first.epochs == 9 and stage.epochs == 3
-        assert stage.learning_rate == 0.05
-        assert "_epochs=9_learning_rate=0.5_width=0.03125_" in run.run_id
-
-
-def test_a_setting_made_by_hand_shows_in_the_name():
-    run = plan("smoke", "3", ["A"], [0], width=1 / 32, epochs=2, learning_rate=None)[0].runs[0]
-    assert run.overrides == (("width", 1 / 32),)  # epochs is the preset's own
-    assert run.run_id == "A_S256_seed0_width=0.03125_dense_Q256"
-
-
-def test_only_some_scales_can_be_planned():
-    entries = plan("smoke", "3", train_scales=["256"])
-    assert [entry.net for entry in entries] == ["A", "A-LRN", "B", "C", "D", "E"]
-
-
-def test_every_evaluation_has_a_name_of_its_own():
-    for preset in PRESETS:
-        found = runs(plan(preset, "all"))
-        assert len({run.run_id for run in found}) == len(found)
-    assert {entry.table for entry in plan("smoke", "all")} == set(TABLES)
-
-
-def test_every_scale_by_itself_takes_no_further_test():
-    tested = set(runs(plan("demo", "3")) + runs(plan("demo", "4")))
-    alone = plan("demo", "scales", seeds=[0])
-    assert set(runs(alone)) <= tested and all(len(entry.runs) == 1 for entry in alone)
-    assert [entry.test_scales for entry in alone if (entry.net, entry.train_scale) == ("D", "256-512")] == [
-        *("256", "384", "512")
-    ]
-
-
-def test_crops_are_asked_for_by_name():
-    nets = {entry.net: entry.runs[0].protocol for entry in plan("demo", "crops", seeds=[0])}
-    assert list(nets) == ["A", "A-LRN", "B", "C", "D", "E"] and set(nets.values()) == {Protocol(256, "multi-crop")}
-
-
-def test_the_demo_grows_deep_nets_from_an_a_of_the_same_seed_and_settings():
-    first = {run.experiment.net: run for run in runs(plan("demo", "3", seeds=[5], train_scales=["256"]))}
-    assert [net for net, run in first.items() if run.donor] == ["B", "C", "D", "E"]
-    assert first["E"].donor.run_id == first["A"].run_id and first["E"].donor.experiment == first["A"].experiment
-
-
-def test_the_comparison_of_starts_names_each():
-    for preset in ("demo", "tiny-imagenet"):
-        entries = plan(preset, "starts", seeds=[0])
-        assert [entry.start for entry in entries] == ["A", "he-fan-out", "glorot"]
-    from_a, other, glorot = (entry.runs[0] for entry in plan("demo", "starts", seeds=[0]))
-    assert (from_a.overrides, other.overrides) == ((), (("from_a", False),))
-    assert glorot.donor is None and from_a.donor.overrides == ()
-
-
-def test_longer_starts_have_the_epochs_of_a_and_of_e_together():
-    for preset, epochs, settings in (("demo", 24, {}), ("tiny-imagenet", 100, {}), ("demo", 10, {"epochs": 5})):
-        found = runs(plan(preset, "longer-starts", seeds=[0], **settings))
-        assert [run.experiment.start_text for run in found] == ["he-fan-out", "glorot"]
-        assert {run.experiment.epochs for run in found} == {epochs} and not any(run.donor for run in found)
-    assert found[0].run_id == "E_S256_seed0_epochs=10_from_a=False_dense_Q256"
-    # The same training as one whose settings were made by hand.
-    by_hand = plan("demo", "3", ["E"], [0], ["256"], epochs=10, from_a=False)
-    assert runs(by_hand) == [found[0]]
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"preset_name": "big"}, "unknown preset 'big'"),
-        ({"table": "8"}, "unknown table '8'"),
-        ({"nets": ["A", "F"]}, "unknown net 'F'"),
-        ({"nets": []}, "no net"),
-        ({"nets": ["A"], "table": "4"}, r"table 4 has no row of A alone: its rows are of B; C; D; E\.$"),
-        ({"nets": ["C"], "table": "5"}, r"table 5 has no row of C alone: its rows are of D; E\.$"),
-        ({"nets": ["D"], "table": "6"}, r"table 6 has no row of D alone: its rows are of C & D & E; D & E\.$"),
-        ({"nets": ["C"], "table": "7"}, r"its rows are of D; E; C & D & E; D & E\.$"),
-        ({"nets": ["C", "D"], "table": "5x5"}, r"table 5x5 has no row of C, D alone: its rows are of B; B-5x5\.$"),
-        ({"nets": ["A", "B"], "table": "starts"}, r"table starts has no row of A, B alone: its rows are of E\.$"),
-        ({"nets": ["B"], "table": "jitter"}, r"its rows are of C; D; E\.$"),
-        ({"nets": ["B-5x5"], "table": "3"}, r"its rows are of A; A-LRN; B; C; D; E\.$"),
-        ({"nets": ["A"], "table": "scales"}, r"its rows are of B; C; D; E\.$"),
-        ({"nets": ["B-5x5"], "table": "crops"}, r"its rows are of A; A-LRN; B; C; D; E\.$"),
-        (
-            {"nets": ["D", "E"], "table": "6", "train_scales": ["300"]},
-            r"table 6 has no row of D, E alone at S of 300: its rows of them are at S of 256-512\.$",
-        ),
-        ({"train_scales": ["300"]}, r"table all has no row of .* at S of 300: .* at S of 256; 384; .*; 384\+384\.$"),
-        ({"seeds": [1, 1]}, "seed is given twice in 1, 1"),
-        ({"seeds": [-1]}, "seed is -1"),
-        ({"depth": 3}, "unknown setting 'depth'"),
-        ({"width": -1}, "width is -1"),
-        ({"epochs": 0}, "epochs is 0"),
-        ({"width": float("inf")}, "width is inf"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"precision": "fp8"}, "unknown precision 'fp8'"),
-        ({"initialisation": "zeros"}, "unknown initialisation 'zeros'"),
-    ],
-)
-def test_refusals_name_the_value(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        plan(**{"preset_name": "smoke", **arguments})
-
-
 def test_what_a_net_can_start_from():
     a = Experiment("A", 0)
     with pytest.raises(ValueError, match="net B-5x5 cannot start from A"):
         Experiment("B-5x5", 0, start=a)
     with pytest.raises(ValueError, match="net A cannot start from B"):
         Experiment("A", 0, start=Experiment("B", 0))
-    first, second = runs(plan("smoke", "3", ["A", "D"], [0], train_scales=["256"], from_a=True))
-    assert (first.run_id, second.run_id) == ("A_S256_seed0_dense_Q256", "D_S256_seed0_from_a=True_dense_Q256")
-    assert second.donor == first
 
 
 def test_published_weights_have_no_seed_and_trainings_no_weights():
@@ -188,8 +26,6 @@ def test_published_weights_have_no_seed_and_trainings_no_weights():
         ValueError, match="no weights of net A by caffe: there are A, B, D, E of torchvision and D, E of"
     ):
         Experiment("A", None, weights="caffe")
-    with pytest.raises(ValueError, match="unknown setting 'weights'"):
-        plan("smoke", weights="torchvision")
 
 
 def test_scales_below_the_crop_are_refused():

@@ -8,8 +8,9 @@ from test_results import record
 
 from vgglib import explore_ensembles, explore_scales, tables
 from vgglib.ensemble import mean_posteriors
-from vgglib.experiments import plan, runs
+from vgglib.experiments import runs
 from vgglib.metrics import error_percent, interval_percent
+from vgglib.plans import plan
 from vgglib.results import Store
 
 ENSEMBLES = plan("smoke", "6", seeds=[0])

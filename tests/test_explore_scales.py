@@ -7,8 +7,8 @@ from test_explore import in_browser, texts
 from test_explore_ensembles import D_HALF, SCALES, data_of, explorers, filled, put
 
 from vgglib import explore_scales
-from vgglib.experiments import plan
 from vgglib.metrics import interval_percent
+from vgglib.plans import plan
 from vgglib.results import Store
 
 

@@ -7,8 +7,9 @@ from test_explore_ensembles import put
 from test_results import record
 
 from vgglib import fusions, show
-from vgglib.experiments import plan, runs
+from vgglib.experiments import runs
 from vgglib.fusions import ONE_SEED, TWO_D, TWO_E, TWO_SEEDS, pseudo_values
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.tables import mean_interval
 

@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from pages import EXPERIMENTS, NOTEBOOKS, asked, code_cells, displayed
 
-from vgglib import experiments, full_size, runner, show
-from vgglib.experiments import plan, runs
+from vgglib import full_size, plans, runner, show
+from vgglib.experiments import runs
 from vgglib.notebooks import parameters, settings
+from vgglib.plans import plan
 from vgglib.presets import PRESETS
 from vgglib.results import Store
 
@@ -124,7 +125,7 @@ def test_the_comment_on_the_preset_names_them_all(notebook):
 
 def test_the_papers_own_size_is_planned_as_on_the_page_of_imagenet():
     source = "\n".join(cell.source for cell in code_cells(NOTEBOOKS[3]))
-    own = eval(re.search(r"^paper = (.*)$", source, re.MULTILINE)[1], {"experiments": experiments})
+    own = eval(re.search(r"^paper = (.*)$", source, re.MULTILINE)[1], {"plans": plans})
     assert own[0].runs[0].experiment.epochs == 74
     work = full_size.work().set_index("For")["Multiply-adds, 10^18"]
     assert work["everything behind all tables, one seed"] == f"{full_size.multiply_adds(own) / 1e18:,.1f}"

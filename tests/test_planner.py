@@ -5,7 +5,8 @@ from vgglib import planner
 from vgglib.configs import config
 from vgglib.cost import macs, parameters
 from vgglib.data import load
-from vgglib.experiments import Experiment, Protocol, Run, plan
+from vgglib.experiments import Experiment, Protocol, Run
+from vgglib.plans import plan
 from vgglib.presets import PRESETS
 
 CROP = macs(config("A").scaled(1 / 64), 56)

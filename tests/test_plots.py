@@ -7,7 +7,7 @@ import pytest
 from test_tables import best, fused, row, seeds
 
 from vgglib import plots
-from vgglib.experiments import plan
+from vgglib.plans import plan
 
 NOTHING = pd.DataFrame()
 

@@ -4,9 +4,10 @@ import os
 import numpy as np
 import pytest
 
-from vgglib.experiments import as_dict, plan, runs
+from vgglib.experiments import as_dict, runs
 from vgglib.metrics import error_percent
 from vgglib.paper import FOLDER, numbers
+from vgglib.plans import plan
 from vgglib.results import FIELDS, Store, _check
 
 (ENTRY,) = plan("smoke", "3", ["A"], [0])

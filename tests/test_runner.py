@@ -8,7 +8,8 @@ import pytest
 from small_runs import run, small
 
 from vgglib import checkpoints, devices, evaluate, recorder, runner, tasks, worker
-from vgglib.experiments import Protocol, plan
+from vgglib.experiments import Protocol
+from vgglib.plans import plan
 from vgglib.results import Store, write_sealed
 from vgglib.train import _Training
 

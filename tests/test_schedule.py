@@ -1,6 +1,7 @@
 import pytest
 
-from vgglib.experiments import Experiment, plan
+from vgglib.experiments import Experiment
+from vgglib.plans import plan
 from vgglib.schedule import next_learning_rate
 
 

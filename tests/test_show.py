@@ -10,7 +10,7 @@ from PIL import Image
 from test_tables import best, fused, row, seeds
 
 from vgglib import results, show, tables
-from vgglib.experiments import plan
+from vgglib.plans import plan
 from vgglib.runner import load_images
 
 

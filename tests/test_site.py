@@ -12,7 +12,8 @@ from bs4 import BeautifulSoup
 from pages import EXPERIMENTS, NOTEBOOKS, asked, lines_of_tables
 
 from vgglib import evidence, speed, tables, verdict_tables, verdicts
-from vgglib.experiments import plan, runs
+from vgglib.experiments import runs
+from vgglib.plans import plan
 from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vgglib import experiments, paper, tables
+from vgglib import paper, plans, tables
 from vgglib.metrics import interval_percent
 from vgglib.tables import mean_interval, shown, summary
 
@@ -101,9 +101,9 @@ def test_without_rows_every_line_says_not_run(name):
         assert table["top1"].isna().all() and table["seeds"].fillna(0).eq(0).all()
 
 
-@pytest.mark.parametrize("name", [*experiments.TABLES, *experiments.BESIDE])
+@pytest.mark.parametrize("name", [*plans.TABLES, *plans.BESIDE])
 def test_every_entry_of_a_plan_has_its_line(name):
-    entries = experiments.plan("demo", name, seeds=[0, 1])
+    entries = plans.plan("demo", name, seeds=[0, 1])
     lines = [row(name, e.net, e.train_scale, e.test_scales, e.method, start=e.start, seed=e.seed) for e in entries]
     table = tables.BY_NAME[name](pd.DataFrame(lines))
     assert len(table) * 2 == len(entries)
@@ -164,7 +164,7 @@ def test_starts_are_lines_and_have_no_number_of_the_paper():
 
 def test_every_table_has_a_title():
     assert list(tables.TITLES) == list(tables.BY_NAME)
-    assert {*experiments.TABLES, *experiments.BESIDE} == set(tables.BY_NAME) - {"7"}
+    assert {*plans.TABLES, *plans.BESIDE} == set(tables.BY_NAME) - {"7"}
 
 
 def test_shown_tables_have_readable_heads_and_no_gaps():

@@ -52,10 +52,10 @@ SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave ou
 
 
 def _plan(preset, table, nets, seeds, train_scales, **overrides):
-    from vgglib import experiments
+    from vgglib import plans
 
     scales = _listed(train_scales, what="scale")
-    return experiments.plan(preset, table, _listed(nets), _listed(seeds, int, "seed"), scales, **overrides)
+    return plans.plan(preset, table, _listed(nets), _listed(seeds, int, "seed"), scales, **overrides)
 
 
 def _listed(text: str | None, kind: type = str, what: str = "net"):

@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from vgglib.experiments import COMPILED, plan, runs
+from vgglib.experiments import COMPILED, runs
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, equivalence_p, lower
 from vgglib.tables import mean_interval

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vgglib import experiments, receptive_field, results, weights
+from vgglib import plans, receptive_field, results, weights
 from vgglib.configs import Config, config
 from vgglib.data import shapes
 from vgglib.experiments import Run
@@ -69,7 +69,7 @@ def trained(preset: str, nets: Iterable[str], seed: int = 0) -> dict[str, VGG]:
 
 
 def _training(preset: str, net: str, seed: int) -> Run:
-    return experiments.plan(preset, "all", [net], [seed], ["256"])[0].runs[0]
+    return plans.plan(preset, "all", [net], [seed], ["256"])[0].runs[0]
 
 
 def central(net: Config, layer: str, side: int) -> tuple[Field, int]:

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from vgglib import experiments, presets, results
+from vgglib import plans, presets, results
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import Entry
 from vgglib.metrics import interval_percent, wrong
@@ -102,7 +102,7 @@ def at_one_scale(found: Sequence[Answers], scale: str = "256") -> list[Answers]:
 
 def averages(preset: str, seeds: Sequence[int]) -> list[Answers]:
     """Net E after jitter, from the mean of few posteriors to that of many and of several nets (`AVERAGES`)."""
-    plan = [entry for table in ("3", "5", "6") for entry in experiments.plan(preset, table, seeds=seeds)]
+    plan = [entry for table in ("3", "5", "6") for entry in plans.plan(preset, table, seeds=seeds)]
     names = {key: name for name, key in AVERAGES.items()}
     found = {own.key: own for own in answers(plan) if own.key in names}
     return [replace(found[key], name=name) for key, name in names.items()]

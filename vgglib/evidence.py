@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vgglib import arithmetic, experiments, planner, verdict_tables
+from vgglib import arithmetic, experiments, planner, plans, verdict_tables
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.configs import TABLE_1
 from vgglib.cost import TRAINING_PASSES
@@ -40,7 +40,7 @@ def rows(store: Store, preset: str, table: str = "all") -> pd.DataFrame:
 
 
 def _planned(store: Store, preset: str, table: str = "all") -> list[experiments.Entry]:
-    return experiments.plan(preset, table, seeds=store.seeds(preset) or None)
+    return plans.plan(preset, table, seeds=store.seeds(preset) or None)
 
 
 def records(store: Store, preset: str) -> pd.DataFrame:
@@ -205,7 +205,7 @@ def first_stages(store: Store, preset: str, nets: Sequence[str]) -> pd.DataFrame
     found = records(store, preset).drop_duplicates("experiment")
     looks = found["experiment"].map(lambda one: (one.net, one.scale_text, one.start_text))
     for net in nets:
-        usual = experiments.plan(preset, "3", [net], [0], ["256"])[0].runs[0].experiment
+        usual = plans.plan(preset, "3", [net], [0], ["256"])[0].runs[0].experiment
         own = found[(looks == (net, "256", usual.start_text)) & ~found["by_hand"]]
         for computed, group in own.groupby("arithmetic"):
             minutes = f"{group['training_seconds'].mean() / 60:.1f}"
@@ -231,7 +231,7 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
 
     lines = {}
     for net in DEPTHS:
-        entries = experiments.plan(preset, "3", [net], [0])
+        entries = plans.plan(preset, "3", [net], [0])
         work = planner.estimate(entries, images, 0, lambda run, kind: 1.0)["training_hours"].iloc[-1] * 60
         lines[net] = {device: f"{work / own['macs'].median():.1f}" for device, own in found.groupby("on")}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("Net").reset_index()
@@ -258,7 +258,7 @@ def commands(found: pd.DataFrame) -> list[str]:
         table = "3" if table == "all" and first[group.index].all() else table
         made = set(group["experiment"])
         seeds = sorted({one.seed for one in made})
-        planned = {run.experiment for run in experiments.runs(experiments.plan(preset, seeds=seeds))}
+        planned = {run.experiment for run in experiments.runs(plans.plan(preset, seeds=seeds))}
         words = [f"vgg run --preset {preset} --results again"]
         words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
         words += [f"--table {table}"] * (table != "all")

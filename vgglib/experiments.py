@@ -1,15 +1,15 @@
-"""What can be run: `Experiment` (one training), `Protocol` (one way to test a net), and what tables need of them."""
+"""What can be run: `Experiment` is one training, `Protocol` one way to test a net, `Run` both, and `Entry` a number
+of a table, made of runs.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 
-from vgglib import paper, presets
-from vgglib.configs import GROWN_NETS, INITIALISATIONS, TABLE_1, config
-from vgglib.presets import Preset
+from vgglib.configs import GROWN_NETS, INITIALISATIONS, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
@@ -18,7 +18,7 @@ METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, se
 PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
-LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
+GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 ROUNDED, COMPILED = ", gradients in bf16", ", compiled"  # how a checkpoint names updates that round otherwise
 
 
@@ -242,161 +242,6 @@ class Entry:
     def start(self) -> str:
         """How the nets' trainings begin: "A", the name of an initialisation, or several."""
         return ", ".join(dict.fromkeys(run.experiment.start_text for run in self.runs))
-
-
-# Beside the paper's tables: the shallow net of Sect. 4.1; jitter and its control of equal length; net E from A and
-# from random weights; every test scale of Table 4 by itself, which takes no further test.
-TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts", "scales")
-# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training; and net E
-# from random weights for as many epochs as E from A has behind it, A's own among them.
-BESIDE = ("crops", "longer-starts")
-_DEFAULTS = {field.name: field.default for field in fields(Experiment)}
-GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
-STARTS = (
-    {"from_a": True},
-    {"from_a": False, "initialisation": "he-fan-out"},
-    {"from_a": False, "initialisation": "glorot"},
-)
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """Makes the runs of one preset and seed."""
-
-    preset: Preset
-    seed: int
-    changed: dict  # fields of Experiment, and from_a
-
-    def runs(self, net: str, train_scale: str, test_scales: str, method: str, **start) -> tuple[Run, ...]:
-        """A run for every scale and method; "multi-crop & dense" is two methods. `train_scale` is as in `Entry`,
-        `start` are settings of a comparison, marked in the name like those by hand.
-        """
-        experiment, different = self._training(net, train_scale, start)
-        protocols = [Protocol(int(q), how) for how in method.split(" & ") for q in test_scales.split()]
-        return tuple(Run(self.preset.name, experiment, protocol, different) for protocol in protocols)
-
-    def _training(self, net: str, train_scale: str, start: dict) -> tuple[Experiment, tuple]:
-        """A training, and those of its settings that are not the preset's."""
-        changed = {**self.changed, **start}
-        chosen = {"from_a": self.preset.grow, **self.preset.recipe}
-        default = _DEFAULTS | chosen
-        different = {key: value for key, value in sorted(changed.items()) if default[key] != value}
-        if net not in GROWN_NETS:
-            different = {key: value for key, value in different.items() if key not in GROWN_ONLY}
-        settings = {**chosen, **different}
-        from_a = settings.pop("from_a") and net in GROWN_NETS
-        first = Experiment(net=net, seed=self.seed, **settings)
-        if from_a:
-            first = replace(first, start=replace(first, net="A"))
-        return self._stage(first, train_scale), tuple(different.items())
-
-    def _stage(self, first: Experiment, train_scale: str) -> Experiment:
-        """S = 256; 384 from 256; [256; 512] from 384 (Sect. 3.1); "384+384", the last one's length without jitter."""
-        if train_scale == str(first.train_scale):
-            return first
-        shorter = {
-            "learning_rate": first.learning_rate / LATER_STAGES_SLOWER,
-            "epochs": max(1, round(first.epochs * self.preset.stage_epochs)),
-        }
-        second = replace(first, train_scale=384, start=first, **shorter)
-        stages = (second, replace(second, train_scale=JITTER, start=second), replace(second, start=second))
-        return {stage.scale_text: stage for stage in stages}[train_scale]
-
-    def entries(self, table: str) -> Iterator[Entry]:
-        """The rows of a table, in the paper's order."""
-        if table == "6":
-            for row in paper.numbers("fusion").itertuples():
-                members = [member.strip().split("/") for member in row.members.split(";")]
-                runs = tuple(run for member in members for run in self.runs(*member, row.method))
-                yield Entry(table, row.ensemble, "", "", row.method, runs)
-            return
-        for key in _rows(table):
-            for start in self._starts(table):
-                yield Entry(table, *key, self.runs(*key, **start))
-
-    def _starts(self, table: str) -> Sequence[dict]:
-        """The settings in which rows of one net, S and Q differ."""
-        if table == "starts":
-            return STARTS
-        if table == "longer-starts":
-            from_a, *others = STARTS
-            grown, _ = self._training("E", "256", from_a)
-            return [{**start, "epochs": grown.start.epochs + grown.epochs} for start in others]
-        return ({},)
-
-
-@cache
-def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
-    """(net, S, Q, method) of every row."""
-    if table == "5x5":
-        return ("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")
-    if table in ("starts", "longer-starts"):
-        return (("E", "256", "256", "dense"),)
-    if table == "scales":
-        each = [(net, s, q, method) for net, s, scales, method in _rows("4") for q in scales.split()]
-        return tuple(dict.fromkeys(each))
-    if table == "crops":
-        return tuple((net, s, q, "multi-crop") for net, s, q, _ in _rows("3") if s == "256")
-    if table == "jitter":
-        return tuple((net, s, "384", "dense") for net in ("C", "D", "E") for s in ("384", "384+384", "256-512"))
-    numbers = paper.numbers()
-    numbers = numbers[numbers["table"].astype(str) == table]
-    return tuple(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
-
-
-def plan(
-    preset_name: str,
-    table: str = "all",
-    nets: Sequence[str] | None = None,
-    seeds: Sequence[int] | None = None,
-    train_scales: Sequence[str] | None = None,
-    **overrides,
-) -> list[Entry]:
-    """The numbers of a table: every row whose nets are all among `nets` and trained at one of `train_scales` ("256",
-    "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole seeds first. "all" takes
-    every table in `TABLES`.
-
-    `overrides` are fields of Experiment, such as width or epochs, and from_a, which concerns the nets that can start
-    from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
-    Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
-    """
-    chosen = presets.named(preset_name)
-    names = {"all": TABLES, "7": ("5", "6")}.get(table, (table,))  # Table 7 repeats rows of 5 and 6
-    if not set(names) <= {*TABLES, *BESIDE}:
-        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")
-    nets = tuple(TABLE_1) if nets is None else tuple(nets)
-    seeds = chosen.seeds if seeds is None else tuple(seeds)
-    for name, values in (("net", nets), ("seed", seeds)):
-        if not values:
-            raise ValueError(f"the plan has no {name}: name at least one.")
-        if len(set(values)) != len(values):
-            raise ValueError(f"a {name} is given twice in {', '.join(map(str, values))}: name each once.")
-    for net in nets:
-        config(net)
-    fixed = {"net", "seed", "train_scale", "start", "weights"}
-    known = {field.name for field in fields(Experiment)} - fixed | set(GROWN_ONLY)
-    for key in overrides:
-        if key not in known:
-            raise ValueError(f"unknown setting {key!r}: choose one of {', '.join(sorted(known))}.")
-    changed = {key: value for key, value in overrides.items() if value is not None}
-    rows = [entry for seed in seeds for name in names for entry in _Recipe(chosen, seed, changed).entries(name)]
-    own = [entry for entry in rows if {run.experiment.net for run in entry.runs} <= set(nets)]
-    if not own:
-        of = _each_once([run.experiment.net for run in entry.runs] for entry in rows)
-        raise ValueError(f"table {table} has no row of {', '.join(nets)} alone: its rows are of {of}.")
-    if train_scales is None:
-        return own
-    entries = [entry for entry in own if {run.experiment.scale_text for run in entry.runs} <= set(train_scales)]
-    if not entries:
-        at = _each_once([run.experiment.scale_text for run in entry.runs] for entry in own)
-        asked = f"{', '.join(nets)} alone at S of {', '.join(train_scales)}"
-        raise ValueError(f"table {table} has no row of {asked}: its rows of them are at S of {at}.")
-    return entries
-
-
-def _each_once(rows: Iterable[list[str]]) -> str:
-    """What rows are of, such as "B; C & D" for rows of B and rows of C and D together."""
-    return "; ".join(dict.fromkeys(" & ".join(sorted(set(names))) for names in rows))
 
 
 def runs(entries: Sequence[Entry]) -> list[Run]:

@@ -36,7 +36,7 @@ def ensembles(plan: Sequence[Entry], store: Store | None = None) -> str:
     """An explorer of ensembles (Sect. 4.4): the reader ticks nets and picks an evaluation, and gets the errors of the
     mean of the nets' posteriors, beside those of the best net among them. It starts with the last ensemble of the plan.
 
-    plan: its entries of Table 6 give the nets to tick and the evaluations, as `experiments.plan` makes them; others are
+    plan: its entries of Table 6 give the nets to tick and the evaluations, as `plans.plan` makes them; others are
     left out. An ensemble is the mean of all its nets' runs, each seed within itself, as in Table 6. store: where the
     records are, by default in `results.default_root()`.
     Raises ValueError for a plan without an ensemble, and where nets were tested on different images.

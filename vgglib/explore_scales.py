@@ -23,7 +23,7 @@ def scales(plan: Sequence[Entry], store: Store | None = None) -> str:
     paper's, all of the net's errors drawn over Q, and the sizes of images and crop. It starts with the net that has
     most tests, at several Q.
 
-    plan: its entries of Tables 3 and 4 give nets, S and Q, as `experiments.plan` makes them; every Q of a mean over
+    plan: its entries of Tables 3 and 4 give nets, S and Q, as `plans.plan` makes them; every Q of a mean over
     several is also shown alone. store: where the records are, by default in `results.default_root()`.
     Raises ValueError for a plan without such an entry.
     """

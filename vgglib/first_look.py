@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from vgglib import evaluate, experiments, protocol_plots, results, weights
+from vgglib import evaluate, plans, protocol_plots, results, weights
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.experiments import Run
 from vgglib.models import VGG
@@ -40,7 +40,7 @@ def trained(preset: str, net: str, seed: int = 0, data_dir: str | None = None) -
     Raises ValueError where this net has no weights here, and for images that need a folder without one.
     """
     store = results.Store(results.default_root())
-    run = experiments.plan(preset, "all", [net], [seed], ["256"])[0].runs[0]
+    run = plans.plan(preset, "all", [net], [seed], ["256"])[0].runs[0]
     model = weights.load(store, run)
     return Trained(run, model, store.read(run), protocol_plots.few_images(preset, data_dir))
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import pandas as pd
 
-from vgglib import bench, bench_page, cost, experiments, paper, planner
+from vgglib import bench, bench_page, cost, paper, planner, plans
 from vgglib.configs import config
 from vgglib.experiments import Entry, Run
 from vgglib.metrics import interval_percent
@@ -28,7 +28,7 @@ INPUT_SCHEMA = 1
 
 def first_stage(net: str) -> Run:
     """The run of a net trained at S = 256."""
-    return experiments.plan(PRESET, "3", [net], [0], ["256"])[0].runs[0]
+    return plans.plan(PRESET, "3", [net], [0], ["256"])[0].runs[0]
 
 
 def multiply_adds(entries: list[Entry]) -> float:
@@ -39,8 +39,8 @@ def multiply_adds(entries: list[Entry]) -> float:
 
 def work() -> pd.DataFrame:
     """Multiply-adds behind each net and behind all tables, and hours at each speed of `SUSTAINED`."""
-    plans = {f"net {net}, S = 256": experiments.plan(PRESET, "3", [net], [0], ["256"]) for net in NETS}
-    plans["everything behind all tables, one seed"] = experiments.plan(PRESET, "all", None, [0])
+    plans = {f"net {net}, S = 256": plans.plan(PRESET, "3", [net], [0], ["256"]) for net in NETS}
+    plans["everything behind all tables, one seed"] = plans.plan(PRESET, "all", None, [0])
     lines = []
     for name, entries in plans.items():
         macs = multiply_adds(entries)

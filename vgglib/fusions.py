@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from vgglib.ensemble import mean_posteriors
-from vgglib.experiments import Entry, plan
+from vgglib.experiments import Entry
 from vgglib.metrics import error_percent
+from vgglib.plans import plan
 from vgglib.results import Store, shared_labels
 from vgglib.tables import mean_interval
 

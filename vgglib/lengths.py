@@ -8,7 +8,7 @@ import pandas as pd
 
 from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
-from vgglib.experiments import plan
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import lower
 from vgglib.tables import mean_interval

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from vgglib import experiments, presets, results, show
+from vgglib import experiments, plans, presets, results, show
 from vgglib.configs import TABLE_1, config
 from vgglib.experiments import Entry, Run
 
@@ -31,7 +31,7 @@ class Parameters:
 
     def plan(self, table: str) -> list[Entry]:
         """The numbers of a table for these nets and seeds."""
-        return experiments.plan(self.preset, table, self.nets, self.seeds)
+        return plans.plan(self.preset, table, self.nets, self.seeds)
 
     def rows(self, plan: Sequence[Entry]) -> pd.DataFrame:
         """A row per number: from the records that exist, and with `train_missing` from new runs, of which a sentence
@@ -54,7 +54,7 @@ class Parameters:
 
     def evidence(self) -> pd.DataFrame:
         """Rows of all tables from the records that exist, for verdicts that hold for all claims together."""
-        plan = experiments.plan(self.preset, "all", seeds=self.seeds)
+        plan = plans.plan(self.preset, "all", seeds=self.seeds)
         return results.Store(results.default_root()).rows(plan)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vgglib import arithmetic, experiments, presets
+from vgglib import arithmetic, plans, presets
 from vgglib.results import default_root, read_sealed, write_sealed
 
 SCHEMA = 1
@@ -56,7 +56,7 @@ def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
 
     where = devices.device(device)
     precision = devices.precision("auto", where)
-    recipe = experiments.plan(preset, "3", [LAYERS_OF], [0], ["256"])[0].runs[0].experiment
+    recipe = plans.plan(preset, "3", [LAYERS_OF], [0], ["256"])[0].runs[0].experiment
     model = timing.net(LAYERS_OF, recipe.width, recipe.crop)
     peaks = timing.peaks(where, precision)
     try:

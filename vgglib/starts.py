@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
-from vgglib.experiments import plan
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.schedule import LEFT_CHANCE_POINTS
 from vgglib.statistics import lower

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from vgglib import experiments, paper
+from vgglib import paper, plans
 from vgglib.metrics import interval_percent
 
 KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
@@ -215,7 +215,7 @@ def _numbers(table: pd.DataFrame) -> list[str]:
 
 def _lines(name: str) -> pd.DataFrame:
     """What identifies the lines of a table, in its order; they are the same in every preset."""
-    entries = experiments.plan("smoke", name, seeds=[0])
+    entries = plans.plan("smoke", name, seeds=[0])
     key = KEY if name in ("starts", "longer-starts") else [column for column in KEY if column != "start"]
     return pd.DataFrame([{column: getattr(entry, column) for column in key} for entry in entries])
 

@@ -16,9 +16,9 @@ from vgglib.augment import Draws
 from vgglib.configs import TABLE_1
 from vgglib.cost import BYTES, TRAINING_PASSES, counts
 from vgglib.distributed import ALONE
-from vgglib.experiments import plan
 from vgglib.models import VGG, initialise
 from vgglib.planner import crop_macs
+from vgglib.plans import plan
 from vgglib.updates import WARM_UP, Updates
 
 REPEATS = 5
