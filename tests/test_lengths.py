@@ -25,9 +25,10 @@ def trained(store, net, seed, used="bf16", table="3", **settings):
     store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
 
-def of(recipe, method="dense", **errors):
+def of(recipe, method="dense", drops=lengths.BY_RULE, **errors):
     """Rows of nets with an error for each seed."""
-    rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "top5_error_percent": 1.0, "n_images": 100}
+    rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "drops": drops}
+    rest |= {"top5_error_percent": 1.0, "n_images": 100}
     rest["by_hand"] = recipe != SHORT
     return [
         row(Arm(lengths.TESTS[method], net, method=method), seed, error) | rest
@@ -52,6 +53,19 @@ def test_rows_are_of_the_recipe_but_for_length_and_arithmetic(store):
         ["A", 1, LONG, "multi-crop"],
     ]
     assert found["by_hand"].tolist() == [False, False, True, True, True]
+
+
+def test_another_patience_is_another_recipe(store):
+    trained(store, "A", 0, patience=12)
+    trained(store, "A", 0, patience=5, epochs=48)
+    trained(store, "A", 0)
+    found = lengths.rows(store, "demo")
+    assert found[["drops", "recipe"]].values.tolist() == [
+        ["", SHORT],
+        ["drops at the deadlines", "12 epochs, drops at the deadlines, bf16"],  # it never waits so long
+        ["patience 5", "48 epochs, patience 5, bf16"],
+    ]
+    assert found["by_hand"].tolist() == [False, True, True]
 
 
 def test_what_was_asked_for_in_two_ways_and_came_to_the_same_counts_once(store):
@@ -96,6 +110,19 @@ def test_changes_pair_seeds_within_one_arithmetic():
     assert crops["E - A changes by"] == "-1.00 (-1.00 to -1.00), below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
 
 
+def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
+    found = pd.DataFrame(
+        of(SHORT, A=[9, 9], E=[1, 1])
+        + of(LONG, A=[10, 10, 10], E=[11, 12, 13])
+        + of("48 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5, 5], E=[5, 5, 5])
+        + of("96 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5], E=[5, 5])
+    )
+    longer, other = lengths.changes(found).to_numpy()
+    assert longer[0] == f"{LONG} instead of {SHORT}, tested dense"
+    assert other[0] == f"48 epochs, late, bf16 instead of {LONG}, tested dense"
+    assert other[1].startswith("-2.00 (-4.48 to +0.48)")  # -1, -2, -3; nothing to set 96 epochs against
+
+
 def test_the_finding_is_that_of_the_claims_test():
     found = pd.DataFrame(of(SHORT, A=[10, 10, 10], E=[15, 16, 14]) + of(LONG, "multi-crop", A=[10, 10], E=[9, 12]))
     said = lengths.finding(found)
@@ -107,6 +134,8 @@ def test_ends_are_those_of_the_histories():
     found = pd.DataFrame(of(SHORT, A=[10, 10]) + of(LONG, A=[5, 5]))
     found["history"] = [[{}] * epochs for epochs in (12, 12, 29, 32)]
     assert lengths.ends(found) == "Trainings ended: of at most 12 epochs after 12; of at most 48 epochs after 29 to 32."
+    found["drops"] = ["", "", "", lengths.AT_DEADLINES]
+    assert lengths.ends(found).endswith("after 29; of at most 48 epochs with drops at the deadlines after 32.")
 
 
 def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
@@ -131,3 +160,19 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
     shown.clear()
     show.lengths_of("demo")
     assert shown == ["picture", "picture", "table", "table", "sentence", "sentence"]
+
+
+def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(store.root))
+    said = []
+    monkeypatch.setattr(show, "sentence", said.append)
+    for name in ("table", "picture"):
+        monkeypatch.setattr(show, name, lambda *content: None)
+    for seed in (0, 1):
+        trained(store, "A", seed)
+        trained(store, "A", seed, epochs=48)
+    show.lengths_of("demo")
+    assert said.pop().endswith("The records do not tell, since the rule was the same for all.")
+    trained(store, "A", 0, epochs=48, patience=48)
+    show.lengths_of("demo")
+    assert "tell the two apart" in said.pop()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated
 
 import typer
@@ -39,6 +42,7 @@ Width = Annotated[float | None, typer.Option(help="Multiply every channel count;
 Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
 LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
+Patience = Annotated[int | None, typer.Option(help="Epochs without a better error on minival before the rate drops.")]
 Initialisation = Annotated[str | None, typer.Option(help="glorot, he-fan-out or gaussian.")]
 FromA = Annotated[
     bool | None,
@@ -51,11 +55,43 @@ Results = Annotated[str | None, typer.Option(help="Folder of the records; by def
 SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that do not decode.")]
 
 
-def _plan(preset, table, nets, seeds, train_scales, **overrides):
+def _plan(
+    preset: Preset = "demo",
+    table: Table = "all",
+    nets: Nets = None,
+    seeds: Seeds = None,
+    train_scales: TrainScales = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    patience: Patience = None,
+    initialisation: Initialisation = None,
+    from_a: FromA = None,
+    precision: Precision = None,
+):
     from vgglib import plans
 
     scales = _listed(train_scales, what="scale")
-    return plans.plan(preset, table, _listed(nets), _listed(seeds, int, "seed"), scales, **overrides)
+    return plans.plan(
+        preset, table, _listed(nets), _listed(seeds, int, "seed"), scales, width=width, epochs=epochs,
+        batch_size=batch_size, learning_rate=learning_rate, patience=patience, initialisation=initialisation,
+        from_a=from_a, precision=precision,
+    )  # fmt: skip
+
+
+def _of_a_plan(command: Callable) -> Callable:
+    """Give a command the options of `_plan`, and in their stead what they plan as its first argument."""
+    options = inspect.signature(_plan, eval_str=True).parameters
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def with_options(**given):
+        return command(_plan(**{name: given.pop(name) for name in options}), **given)
+
+    with_options.__signature__ = inspect.Signature([*options.values(), *own])
+    with_options.__annotations__ = {option.name: option.annotation for option in [*options.values(), *own]}
+    return with_options
 
 
 def _listed(text: str | None, kind: type = str, what: str = "net"):
@@ -69,26 +105,9 @@ def _listed(text: str | None, kind: type = str, what: str = "net"):
 
 
 @app.command()
-def plan(
-    preset: Preset = "demo",
-    table: Table = "all",
-    nets: Nets = None,
-    seeds: Seeds = None,
-    train_scales: TrainScales = None,
-    width: Width = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    initialisation: Initialisation = None,
-    from_a: FromA = None,
-    precision: Precision = None,
-    results: Results = None,
-) -> None:
+@_of_a_plan
+def plan(entries, results: Results = None) -> None:
     """List the evaluations behind a table, and which of them have been made."""
-    entries = _plan(
-        preset, table, nets, seeds, train_scales, width=width, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
-    )  # fmt: skip
     from vgglib.experiments import runs
 
     store = _store(results)
@@ -98,19 +117,9 @@ def plan(
 
 
 @app.command()
+@_of_a_plan
 def run(
-    preset: Preset = "demo",
-    table: Table = "all",
-    nets: Nets = None,
-    seeds: Seeds = None,
-    train_scales: TrainScales = None,
-    width: Width = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    initialisation: Initialisation = None,
-    from_a: FromA = None,
-    precision: Precision = None,
+    entries,
     data_dir: DataDir = None,
     results: Results = None,
     device: Device = None,
@@ -160,10 +169,6 @@ def run(
     for name, value in (("threads", threads), ("jobs", jobs), ("images-per-pass", images_per_pass)):
         if value is not None and value < 1:
             raise ValueError(f"--{name} is {value}: it must be at least 1.")
-    entries = _plan(
-        preset, table, nets, seeds, train_scales, width=width, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
-    )  # fmt: skip
     from vgglib import runner
 
     rows = runner.run(
@@ -179,26 +184,9 @@ def run(
 
 
 @app.command()
-def table(
-    preset: Preset = "demo",
-    table: Table = "all",
-    nets: Nets = None,
-    seeds: Seeds = None,
-    train_scales: TrainScales = None,
-    width: Width = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    initialisation: Initialisation = None,
-    from_a: FromA = None,
-    precision: Precision = None,
-    results: Results = None,
-) -> None:
+@_of_a_plan
+def table(entries, results: Results = None) -> None:
     """Print a table from the records that exist; nothing is run."""
-    entries = _plan(
-        preset, table, nets, seeds, train_scales, width=width, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, initialisation=initialisation, from_a=from_a, precision=precision,
-    )  # fmt: skip
     _print_tables(_store(results).rows(entries))
 
 

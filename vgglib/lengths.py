@@ -1,4 +1,4 @@
-"""What depth is worth after more epochs, and when crops instead of whole images test it: Table 3's nets at S = 256."""
+"""What depth is worth after more epochs, by another patience, and tested on crops: Table 3's nets at S = 256."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ import pandas as pd
 
 from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
+from vgglib.experiments import Experiment
 from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import lower
 from vgglib.tables import mean_interval
 
-# A record's name, with nothing but these two settings made by hand.
-_NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
+# A record's name, with nothing but these settings made by hand.
+_NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
 TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold them
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
-COLUMNS = ("epochs", "by_hand", "recipe")  # of `rows`, beside those
+COLUMNS = ("epochs", "drops", "by_hand", "recipe")  # of `rows`, beside those
+BY_RULE, AT_DEADLINES = (
+    "",
+    "drops at the deadlines",
+)  # what makes the rate drop: the preset's patience, or not even that
 ENDS = "EA"  # those of the paper's claim
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
     """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
-    the preset's recipe in the number of epochs or the arithmetic at most.
+    the preset's recipe in the number of epochs, the patience or the arithmetic at most.
 
-    Three columns come on top: `epochs`, `by_hand` (not the preset's own settings), and `recipe`, such as "12 epochs,
-    bf16". Only what was run has a row; empty where no training had another number of epochs or was tested on crops.
+    Four columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
+    `by_hand` (not the preset's own settings); and `recipe`, such as "12 epochs, bf16". Only what was run has a row;
+    empty where no training had another number of epochs or patience, or was tested on crops.
     """
     names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
     found: dict[str, set[int]] = {}
@@ -35,21 +41,30 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
         found.setdefault(name[2], set()).add(int(name[1]))
     parts = []
     for text, seeds in sorted(found.items()):
-        settings = {
-            key: int(value) if key == "epochs" else value for key, value in re.findall(r"_([a-z]+)=([^_]+)", text)
-        }
+        pairs = re.findall(r"_([a-z]+)=([^_]+)", text)
+        settings = {key: value if key == "precision" else int(value) for key, value in pairs}
         for table in TESTS.values():
             entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
-            own = {"epochs": entries[0].runs[0].experiment.epochs, "by_hand": bool(text)}
+            trained = entries[0].runs[0].experiment
+            own = {"epochs": trained.epochs, "drops": _drops(trained, settings), "by_hand": bool(text)}
             parts.append(store.rows(entries).assign(**own))
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
     whole = whole[whole["status"] != "not run"]
     precision = [trained_on(environment)[0] for environment in whole["environment"]]
-    whole = whole.assign(recipe=whole["epochs"].astype(str) + " epochs, " + pd.Series(precision, whole.index, str))
-    if whole["epochs"].nunique() < 2 and "crops" not in set(whole["table"]):
+    drops = whole["drops"].map(lambda text: text and f", {text}")
+    whole = whole.assign(
+        recipe=whole["epochs"].astype(str) + " epochs" + drops + ", " + pd.Series(precision, whole.index, str)
+    )
+    if whole["epochs"].nunique() < 2 and not whole["drops"].any() and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
     # A precision that was left to "auto" and the same asked for by name are one training.
-    return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values("epochs", kind="stable")
+    return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values(["epochs", "drops"], kind="stable")
+
+
+def _drops(trained: Experiment, settings: dict) -> str:
+    if "patience" not in settings:
+        return BY_RULE
+    return AT_DEADLINES if trained.patience >= trained.epochs else f"patience {trained.patience}"
 
 
 def differences(found: pd.DataFrame, recipe: str, method: str, nets: str) -> pd.Series:
@@ -75,18 +90,22 @@ def effects(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: by how much more epochs, and crops instead of dense evaluation, change E - A, paired by seed; a line
-    for each change of which there are at least two seeds.
+    """For display: by how much more epochs, another rule for the drops, and crops instead of dense evaluation change
+    E - A, paired by seed; a line for each change of which there are at least two seeds.
     """
     lines = []
-    recipes = found.drop_duplicates("recipe").sort_values("epochs")
+    recipes = found.drop_duplicates("recipe").sort_values(["epochs", "drops"])
     recipes = recipes.assign(precision=recipes["recipe"].str.rpartition(", ")[2])
     for _, group in recipes.groupby("precision"):
-        shortest, longest = group["recipe"].iloc[0], group["recipe"].iloc[-1]
-        for method in TESTS:
-            if shortest != longest:
-                before, after = (differences(found, recipe, method, ENDS) for recipe in (shortest, longest))
-                lines.append((f"{longest} instead of {shortest}, tested {method}", after - before))
+        by_rule = group[group["drops"] == BY_RULE]
+        pairs = [(by_rule["recipe"].iloc[0], by_rule["recipe"].iloc[-1])] if len(by_rule) > 1 else []
+        usual = dict(zip(by_rule["epochs"], by_rule["recipe"], strict=True))
+        others = group[(group["drops"] != BY_RULE) & group["epochs"].isin(usual)]
+        pairs += [(usual[row.epochs], row.recipe) for row in others.itertuples()]
+        for before, after in pairs:
+            for method in TESTS:
+                change = differences(found, after, method, ENDS) - differences(found, before, method, ENDS)
+                lines.append((f"{after} instead of {before}, tested {method}", change))
         for recipe in group["recipe"]:
             dense, crops = (differences(found, recipe, method, ENDS) for method in TESTS)
             lines.append((f"crops instead of dense evaluation, {recipe}", crops - dense))
@@ -107,9 +126,10 @@ def ends(found: pd.DataFrame) -> str:
     """After how many epochs the trainings really ended, which the rule of the plateaus may bring about early."""
     done = found[found["history"].map(len) > 0]
     said = []
-    for epochs, own in done.groupby("epochs"):
+    for (epochs, drops), own in done.groupby(["epochs", "drops"]):
         least, most = own["history"].map(len).min(), own["history"].map(len).max()
-        said.append(f"of at most {epochs} epochs after {least if least == most else f'{least} to {most}'}")
+        after = least if least == most else f"{least} to {most}"
+        said.append(f"of at most {epochs} epochs{drops and f' with {drops}'} after {after}")
     return f"Trainings ended: {'; '.join(said)}."
 
 

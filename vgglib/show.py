@@ -278,7 +278,8 @@ def lengths_of(preset: str = "demo") -> None:
 
     alt = "Top-1 error against the number of weight layers, a line for each number of epochs and way to test"
     picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
-    longest = found[(found["epochs"] == found["epochs"].max()) & (found["method"] == "dense")]
+    by_rule = found[(found["drops"] == lengths.BY_RULE) & (found["method"] == "dense")]
+    longest = by_rule[by_rule["epochs"] == by_rule["epochs"].max()]
     if longest["history"].map(len).any():
         alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
         picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
@@ -287,12 +288,16 @@ def lengths_of(preset: str = "demo") -> None:
     table(lengths.effects(found), caption)
     changed = lengths.changes(found)
     if len(changed):
-        table(changed, "By how many points more epochs, and another test, change what 19 layers are worth against 11")
+        caption = "By how many points more epochs, other drops of the rate, and another test change what 19 layers are "
+        table(changed, caption + "worth against 11")
     sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
+    told = "The records do not tell, since the rule was the same for all."
+    if lengths.AT_DEADLINES in set(found["drops"]):
+        told = "Trainings whose rate dropped at the deadlines alone, in the tables above, tell the two apart."
     sentence(
         f"The longest trainings, tested dense. {drops.said(drops.of(longest))} Below 0 it says that seeds whose first "
-        "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped: the "
-        "records do not tell, since the rule was the same for all."
+        "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped. "
+        + told
     )
 
 
