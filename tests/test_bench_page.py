@@ -231,7 +231,7 @@ def test_before_and_after_are_compared(records):
 
 def test_a_user_sees_limits_and_the_share_of_python(records):
     help_, book = bench_page.user(records["user"][0]).to_dict("records")
-    assert (help_["Seconds, median"], help_["Of them Python's start"], help_["Limit"], help_["Met"]) == (
+    assert (help_["Seconds, median"], help_["Python alone, beside it"], help_["Limit"], help_["Met"]) == (
         "0.250", "0.0200", "-", "-",
     )  # fmt: skip
     assert (book["Seconds, median"], book["95 % interval"], book["Limit"], book["Met"]) == ("70.0", "-", "60", "no")

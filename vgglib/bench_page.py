@@ -184,7 +184,7 @@ def user(record: dict) -> pd.DataFrame:
                 "Wait for": row.case,
                 "Seconds, median": number(row.median),
                 "95 % interval": span(row.low, row.high),
-                "Of them Python's start": number(alone.get(row.case)),
+                "Python alone, beside it": number(alone.get(row.case)),
                 "Limit": "-" if limit is None else f"{limit['limit']:,g}",
                 "Met": "-" if limit is None else "yes" if limit["met"] else "no",
             }

@@ -271,13 +271,14 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "start",
-        "Starting deep nets from a trained A is unnecessary: Glorot's initialisation does as well",
+        "Starting deep nets from a trained A is unnecessary, with Glorot's initialisation",
         section="3.1",
         kind="no better",
         contrast="E from A - E from glorot",
         comparisons=(_versus(_started("A"), _started("glorot")),),
         more=(_versus(_started("A"), _started("he-fan-out")),),
-        caveat="the start from A has A's training behind it, as many epochs again; to the paper it was a convenience",
+        caveat="the paper says that training without it is possible, and gives no error; the start from A has A's "
+        "training behind it, as many epochs again",
     ),
     Claim(
         "cheaper-dense",
