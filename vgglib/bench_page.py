@@ -176,6 +176,7 @@ def user(record: dict) -> pd.DataFrame:
     found = bench.summary(record)
     by_name = bench.limits(record).set_index("case")
     alone = found[found["contender"].str.endswith(PART)].set_index("case")["median"]
+    commits = {case["name"]: case["environment"]["commit"] for case in record["cases"]}
     lines = []
     for row in found[found["contender"] == OURS].itertuples():
         limit = by_name.loc[row.case] if row.case in by_name.index else None
@@ -187,6 +188,7 @@ def user(record: dict) -> pd.DataFrame:
                 "Python alone, beside it": number(alone.get(row.case)),
                 "Limit": "-" if limit is None else f"{limit['limit']:,g}",
                 "Met": "-" if limit is None else "yes" if limit["met"] else "no",
+                "Commit": (commits[row.case] or "-")[:7],
             }
         )
     return pd.DataFrame(lines)
