@@ -2,8 +2,11 @@ import json
 import logging
 import multiprocessing
 import os
+import pickle
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from filelock import FileLock
 from small_runs import lasting, run, small
 
 from vgglib import backends, runner
+from vgglib.distributed import ALONE
 from vgglib.progress import Silent
 from vgglib.provenance import sources
 from vgglib.results import Store
@@ -61,6 +65,8 @@ def check_calls(pool):
 def test_ray_gives_the_records_of_one_process(images, tmp_path, monkeypatch):
     with backends.workers("ray", None, 2, 1, "cpu", 3, tmp_path) as pool:
         check_calls(pool)
+        with backends.one_by_one(1, backends._ray_backend({"num_cpus": 1, "num_gpus": 0})) as single:
+            check_calls(replace(pool, parallel=single))
         monkeypatch.setattr(backends, "workers", lambda *_: nullcontext(pool))  # starting ray takes long
         check_the_same_plan(tmp_path / "runs", backend="ray")
     assert not sys.modules["ray"].is_initialized() and not list(tmp_path.glob(".shared-*"))
@@ -87,6 +93,11 @@ def test_dask_elsewhere_gives_the_records_of_one_process(images, tmp_path, monke
         check_the_same_plan(tmp_path.relative_to(tmp_path), backend="dask", scheduler=cluster.scheduler_address)
         with backends.workers("dask", cluster.scheduler_address, 2, 1, "cpu", 3, tmp_path) as pool:
             check_calls(pool)
+
+
+def test_a_single_worker_of_dask_is_given_the_calls(tmp_path):
+    with backends.workers("dask", None, 1, 1, "cpu", 3, tmp_path) as pool:
+        check_calls(pool)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +161,8 @@ def test_a_dask_worker_with_several_threads_is_refused(images, tmp_path, monkeyp
 
 
 def test_what_keeps_a_worker_from_taking_part(tmp_path):
-    def fault(folder=tmp_path, device="cpu", ours=None):
-        return backends._fault(folder, device, ours or sources())
+    def fault(folder=tmp_path, device="cpu", ours=None, suits=None):
+        return backends._fault(folder, device, ours or sources(), pickle.dumps(suits))
 
     assert "has another vgglib" in fault(ours="0" * 64)
     assert f"does not see {tmp_path / 'elsewhere'}" in fault(tmp_path / "elsewhere")
@@ -160,6 +171,27 @@ def test_what_keeps_a_worker_from_taking_part(tmp_path):
     with FileLock(tmp_path / backends.LOCK):
         assert fault() == ""
         assert "cannot take part: unknown device 'gpu'" in fault(device="gpu")
+        used = partial(runner._check_device, earlier={"fp16": "E of preset demo"}, fused=(), division=ALONE)
+        assert "cannot take part: the record E of preset demo was computed in fp16, and this" in fault(suits=used)
+
+
+def test_the_devices_of_a_cluster_are_judged_there(images, tmp_path, monkeypatch):
+    """The processor at which a plan is begun need not be able to do what workers elsewhere are asked for."""
+    judged = []
+
+    def workers(*settings):
+        judged.append(settings[-1])
+        raise KeyboardInterrupt  # nothing is to be run
+
+    monkeypatch.setattr(backends, "workers", workers)
+    monkeypatch.setattr(backends.devices, "compiles", lambda where, precision: where.type == "cuda")
+    with pytest.raises(KeyboardInterrupt):
+        run(small(), results=tmp_path, backend="dask", scheduler="there:1", compiled=True)
+    judged[0](torch.device("cuda"))
+    with pytest.raises(ValueError, match="cannot be compiled on this cpu"):
+        judged[0](torch.device("cpu"))
+    with pytest.raises(ValueError, match="cannot be compiled on this cpu"):
+        run(small(), results=tmp_path, compiled=True)
 
 
 def test_a_worker_without_the_library_is_named(tmp_path, monkeypatch):
@@ -169,19 +201,6 @@ def test_a_worker_without_the_library_is_named(tmp_path, monkeypatch):
 
     with pytest.raises(ValueError, match="the dask worker tcp://there has no vgglib, or another"):
         backends._refuse_faults("dask", ask, tmp_path, None)
-
-
-def test_the_folder_of_a_killed_run_is_removed_and_that_of_a_living_one_kept(tmp_path):
-    dead, living, new = (tmp_path / f".shared-{name}" for name in ("dead", "living", "new"))
-    for folder in (dead, living, new):
-        folder.mkdir()
-        (folder / "shared.joblib").touch()
-    with FileLock(living / backends.LOCK):
-        for folder in (dead, living):
-            os.utime(folder, (0, 0))
-        with backends._common_folder(tmp_path) as own:
-            assert sorted(tmp_path.iterdir()) == sorted([living, new, own])
-    assert sorted(tmp_path.iterdir()) == sorted([living, new])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vgglib import data
-from vgglib.data.files import decode
+from vgglib.data.files import decode, decode_all
 from vgglib.runner import load_images
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tiny-imagenet-200"
@@ -352,3 +352,12 @@ def test_decoded_pixels_are_those_of_the_file():
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     assert torch.equal(torch.tensor(decode(buffer.getvalue())), torch.from_numpy(pixels))
+
+
+def test_a_lack_of_memory_is_no_bad_image(monkeypatch):
+    def scarce(_):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.Image.open", scarce)
+    with pytest.raises(MemoryError):
+        decode_all(["one.png"], lambda _: b"", skip_bad_images=True)

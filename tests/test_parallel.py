@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 
-from vgglib.parallel import loky, shared
+from vgglib.parallel import LOCK, Workers, locked_folder, loky, shared
 
 # Works in a process of its own, whose start method is the only one of a process; says who its manager is.
 PARENT = """
@@ -48,6 +49,41 @@ def test_a_process_that_is_killed_is_one_sentence():
         pool.map(call, [(False,), (True,)])
     with loky(2) as pool:
         assert pool.map(abs, [(-1,), (-2,)]) == [1, 2]
+
+
+def test_a_cluster_says_in_its_own_way_that_a_process_is_lost():
+    class Gone(Exception):
+        pass
+
+    def parallel(calls):
+        raise Gone
+
+    with pytest.raises(ValueError, match="a process was killed, most likely for lack of memory"):
+        Workers(None, None, parallel, (Gone,)).map(abs, [(-1,)])
+    with pytest.raises(Gone):
+        Workers(None, None, parallel).map(abs, [(-1,)])
+
+
+def test_images_that_do_not_fit_name_the_folder_and_a_remedy(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("joblib.dump", full)
+    with pytest.raises(OSError, match=rf"No space left on device, while writing the images to {tmp_path}/.*TMPDIR"):
+        Workers(tmp_path, None, None).share(np.zeros(3))
+
+
+def test_the_folder_of_a_killed_run_is_removed_and_that_of_a_living_one_kept(tmp_path):
+    dead, living, new = (tmp_path / f"vgglib-{name}" for name in ("dead", "living", "new"))
+    for folder in (dead, living, new):
+        folder.mkdir()
+        (folder / "shared.joblib").touch()
+    with FileLock(living / LOCK):
+        for folder in (dead, living):
+            os.utime(folder, (0, 0))
+        with locked_folder(tmp_path, "vgglib-") as own:
+            assert sorted(tmp_path.iterdir()) == sorted([living, new, own])
+    assert sorted(tmp_path.iterdir()) == sorted([living, new])
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())

@@ -17,10 +17,7 @@ import logging
 import os
 import pickle
 import queue
-import shutil
 import socket
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -29,16 +26,17 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import torch
+
 from vgglib import devices
-from vgglib.files import STALE_SECONDS
-from vgglib.parallel import Workers, loky, one_by_one, shared
+from vgglib.parallel import LOCK, Workers, locked_folder, loky, one_by_one, shared
 from vgglib.provenance import sources
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
 SCHEMES = {"dask": ("", "tcp", "tls"), "ray": ("",)}
 ANSWER_SECONDS = 10  # a scheduler that is silent for so long is not there
 WORKER_SECONDS = 240  # in which a worker has started and imported what it needs, on a busy host, too
-LOCK = "lock"
+SHARED = ".shared-"  # begins the name of a folder for all hosts of a cluster
 # Ray reads these when it is imported and started: its servers listen on the loopback address alone, it reports nothing
 # to its makers, and runs without a GPU of their own leave the list of devices as it is.
 LOCAL_RAY = {
@@ -77,13 +75,15 @@ def workers(
     device: str | None,
     most: int,
     folder: Path,
+    suits: Callable[[torch.device], None] | None = None,
 ) -> AbstractContextManager[Workers | None]:
     """Workers for `jobs` calls at once, by default as many as have `threads` cores of this host each, or one for each
     worker of the cluster, and never for more than `most`; None when the calls should take turns in this process.
 
     Without `scheduler`, dask and ray are started on this host, and stopped at the end; this host's GPU takes runs in
     turn, only ray knows how to share out several. threads: of each call; device: of each worker, as in
-    `devices.device`; folder: one that all hosts of a cluster see.
+    `devices.device`; folder: one that all hosts of a cluster see; suits: raises ValueError, on each worker, where its
+    device will not do.
 
     Raises ValueError when the scheduler does not answer, or a worker will not do.
     """
@@ -91,15 +91,18 @@ def workers(
         jobs = 1
     jobs = min(jobs or (most if scheduler else max(1, devices.cores() // (threads or 1))), most)
     if name == "dask":
-        return _dask(scheduler, jobs, device, folder)
+        return _dask(scheduler, jobs, device, folder, suits)
     if name == "ray":
-        return _ray(scheduler, jobs, threads or 1, device, folder)
+        return _ray(scheduler, jobs, threads or 1, device, folder, suits)
     return loky(jobs) if jobs > 1 else nullcontext()
 
 
 @contextmanager
-def _dask(scheduler: str | None, jobs: int, device: str | None, folder: Path) -> Iterator[Workers]:
+def _dask(
+    scheduler: str | None, jobs: int, device: str | None, folder: Path, suits: Callable | None
+) -> Iterator[Workers]:
     from distributed import Client
+    from distributed.scheduler import KilledWorker
 
     with ExitStack() as stack:
         address = scheduler or stack.enter_context(_local_dask(jobs))
@@ -112,11 +115,27 @@ def _dask(scheduler: str | None, jobs: int, device: str | None, folder: Path) ->
         for worker, threads in client.nthreads().items():
             if threads > 1:  # trainings share the random generator and the number of threads of their process
                 raise ValueError(f"the dask worker {worker} has {threads} threads: start it with --nthreads 1.")
-        common = stack.enter_context(_common_folder(folder))
-        _refuse_faults("dask", client.run, common, device)
+        common = stack.enter_context(locked_folder(folder, SHARED))
+        _refuse_faults("dask", client.run, common, device, suits)
         stack.callback(client.run, shared.cache_clear)
         jobs = min(jobs, len(client.nthreads()))
-        yield Workers(common, _Topic.of(client), stack.enter_context(one_by_one(jobs, "dask", client=client)))
+        parallel = stack.enter_context(one_by_one(jobs, _dask_backend(client)))
+        yield Workers(common, _Topic.of(client), parallel, (KilledWorker,))
+
+
+def _dask_backend(client: Any) -> Any:
+    """joblib's for dask, which leaves no call to this process."""
+    import joblib
+
+    with joblib.parallel_config("dask", client=client):
+        backend, _ = joblib.parallel.get_active_backend()
+    backend.effective_n_jobs = _more_than_one
+    return backend
+
+
+def _more_than_one(jobs: int) -> int:
+    """How many workers joblib is told of: where it knows of a single one, it makes all calls in its own process."""
+    return max(2, jobs)
 
 
 @contextmanager
@@ -159,8 +178,10 @@ class _Topic:
 
 
 @contextmanager
-def _ray(scheduler: str | None, jobs: int, threads: int, device: str | None, folder: Path) -> Iterator[Workers]:
-    with _connected_ray(scheduler, jobs * threads), _common_folder(folder) as common:
+def _ray(
+    scheduler: str | None, jobs: int, threads: int, device: str | None, folder: Path, suits: Callable | None
+) -> Iterator[Workers]:
+    with _connected_ray(scheduler, jobs * threads), locked_folder(folder, SHARED) as common:
         import ray
         from ray.util.queue import Queue
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -177,9 +198,10 @@ def _ray(scheduler: str | None, jobs: int, threads: int, device: str | None, fol
             asked = [ray.remote(question).options(**each, scheduling_strategy=one).remote() for one in there]
             return dict(zip(nodes, ray.get(asked, timeout=WORKER_SECONDS), strict=True))
 
-        _refuse_faults("ray", ask, common, device)
+        _refuse_faults("ray", ask, common, device, suits)
+        lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
         with one_by_one(min(jobs, sum(room.values())), _ray_backend(each)) as parallel:
-            yield Workers(common, Queue(actor_options={"num_cpus": 0}), parallel)
+            yield Workers(common, Queue(actor_options={"num_cpus": 0}), parallel, lost)
 
 
 @contextmanager
@@ -226,7 +248,7 @@ def _ray_backend(each: dict[str, int]):
         supports_retrieve_callback = True
 
         def effective_n_jobs(self, n_jobs):
-            return n_jobs
+            return _more_than_one(n_jobs)
 
         def submit(self, func, callback=None):
             future = ray.remote(lambda: func()).options(**each).remote().future()
@@ -240,23 +262,6 @@ def _ray_backend(each: dict[str, int]):
                 raise error.cause from error
 
     return Tasks()
-
-
-@contextmanager
-def _common_folder(parent: Path) -> Iterator[Path]:
-    """A folder in `parent` for all hosts of a cluster, with a file that is locked for as long as it is used."""
-    from filelock import FileLock, Timeout
-
-    for left in parent.glob(".shared-*"):  # by a process that was killed
-        with suppress(Timeout, OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                with FileLock(left / LOCK, timeout=0):
-                    shutil.rmtree(left, ignore_errors=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=".shared-", dir=parent, ignore_cleanup_errors=True) as folder,
-        FileLock(Path(folder, LOCK)),
-    ):
-        yield Path(folder)
 
 
 @contextmanager
@@ -275,16 +280,22 @@ def _answering(name: str, scheduler: str | None) -> Iterator[None]:
         raise ValueError(f"no {name} scheduler answers at {scheduler} ({reason}): start one, or correct it.") from error
 
 
-def _refuse_faults(name: str, ask: Callable[..., dict[str, str]], folder: Path, device: str | None) -> None:
+def _refuse_faults(
+    name: str,
+    ask: Callable[..., dict[str, str]],
+    folder: Path,
+    device: str | None,
+    suits: Callable[[torch.device], None] | None = None,
+) -> None:
     """ValueError when a worker has a fault; `ask` calls a function in all of them."""
-    ours = sources()
+    ours, packed = sources(), pickle.dumps(suits)
 
     def question() -> str:  # sent whole, because a worker without this module could not look it up
         try:
             from vgglib.backends import _fault
         except ImportError as error:
             return f"has no vgglib, or another ({error}): install the same on all hosts."
-        return _fault(folder, device, ours)
+        return _fault(folder, device, ours, packed)
 
     try:
         faults = ask(question)
@@ -295,8 +306,10 @@ def _refuse_faults(name: str, ask: Callable[..., dict[str, str]], folder: Path, 
             raise ValueError(f"the {name} worker {worker} {fault}")
 
 
-def _fault(folder: Path, device: str | None, ours: str) -> str:
-    """What keeps this process from doing runs for another one, if anything."""
+def _fault(folder: Path, device: str | None, ours: str, suits: bytes) -> str:
+    """What keeps this process from doing runs for another one, if anything; `suits` is pickled, since where the library
+    is another it may not be found.
+    """
     from filelock import FileLock, Timeout
 
     if sources() != ours:
@@ -306,7 +319,9 @@ def _fault(folder: Path, device: str | None, ours: str) -> str:
     with suppress(Timeout), FileLock(Path(folder, LOCK), timeout=0):
         return f"ignores a lock in {folder}: put the results (--results) where locks hold between hosts."
     try:
-        devices.device(device)
+        found = devices.device(device)
+        if check := pickle.loads(suits):
+            check(found)
     except ValueError as error:
         return f"cannot take part: {error}"
     return ""

@@ -44,7 +44,7 @@ class Experiment:
     weight_decay: float = 5e-4  # Sect. 3.1
     dropout: float = 0.5  # Sect. 3.1
     learning_rate: float = 1e-2  # Sect. 3.1
-    initialisation: str = "glorot"  # footnote of Sect. 3.1
+    initialisation: str = "glorot"  # Sect. 3.1, found after the submission
     # The training whose weights this one begins with: all of them for the same net (an earlier stage), seven layers of
     # net A for a deeper one (Sect. 3.1); None for random weights.
     start: Experiment | None = None

@@ -1,4 +1,4 @@
-"""Local response normalisation, Krizhevsky's as the paper quotes it (Sect. 2.3): only net A-LRN has it."""
+"""Local response normalisation with Krizhevsky's constants (Sect. 2.1): only net A-LRN has it."""
 
 from __future__ import annotations
 

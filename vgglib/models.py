@@ -139,7 +139,8 @@ def initialise(model: VGG, how: str, seed: int) -> VGG:
     - glorot: normal, variance 2 / (fan_in + fan_out), the initialisation the authors found to work afterwards.
     - he-fan-out: normal, variance 2 / fan_out for convolutions; fully connected layers have sd 0.01 at the paper's
       4096 inputs, scaled by sqrt(4096 / width of fc6) so that a narrow net starts with the same signal.
-    - gaussian: sd 0.01 for every layer, the literal recipe for net A, under which deep nets do not start.
+    - gaussian: sd 0.01 for every layer, as many programs read the "variance 10^-2" of net A (literally sd 0.1, with
+      which activations explode); deep nets do not start with it.
 
     Raises ValueError for another name.
     """

@@ -4,45 +4,58 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
+from vgglib.files import STALE_SECONDS
+
+LOCK = "lock"
+
 
 @dataclass(frozen=True)
 class Workers:
     """Processes that take calls.
 
-    folder: for files that all of them see; events: a queue from them to this process; parallel: a joblib.Parallel.
+    folder: for files that all of them see; events: a queue from them to this process; parallel: a joblib.Parallel;
+    lost: what it raises when a process is gone.
     """
 
     folder: Path
     events: Any
     parallel: Any
+    lost: tuple[type[Exception], ...] = (BrokenExecutor,)
 
     def share(self, content: Any) -> str:
-        """Write an object where every worker gets it by `shared`, and return its path."""
+        """Write an object where every worker gets it by `shared`, and return its path; OSError where it has no room."""
         import joblib
 
-        return joblib.dump(content, self.folder / "shared.joblib")[0]
+        path = self.folder / "shared.joblib"
+        try:
+            return joblib.dump(content, path)[0]
+        except OSError as error:
+            reason = f"{error.strerror}, while writing the images to {path}: make room there, or name another folder "
+            raise OSError(error.errno, reason + "for this host's processes by TMPDIR") from error
 
     def map(self, function: Callable, calls: Iterable[tuple]) -> list:
         """`function(*call)` of every call, in their order; begun in that order, too, as workers become free.
 
-        Raises ValueError when a process of this host was killed.
+        Raises ValueError when a process was killed.
         """
         import joblib
 
         try:
             return self.parallel(joblib.delayed(function)(*call) for call in calls)
-        except BrokenExecutor as error:
+        except self.lost as error:
             raise ValueError(
                 "a process was killed, most likely for lack of memory: run again with fewer --jobs; what was done is "
                 "kept."
@@ -78,6 +91,25 @@ def one_by_one(jobs: int, backend: Any, **settings: Any):
         return joblib.Parallel(n_jobs=jobs, max_nbytes=None, batch_size=1, pre_dispatch=jobs)
 
 
+@contextmanager
+def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in `parent`, with a file that is locked for as long as it is used; those of its kind that killed
+    processes left are removed.
+    """
+    from filelock import FileLock, Timeout
+
+    for left in parent.glob(f"{prefix}*"):
+        with suppress(Timeout, OSError):
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                with FileLock(left / LOCK, timeout=0):
+                    shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder, LOCK)),
+    ):
+        yield Path(folder)
+
+
 def _end_with_parent() -> None:
     """Called in a manager's process, which would stay for ever if its parent was killed."""
 
@@ -96,7 +128,7 @@ def loky(jobs: int) -> Iterator[Workers]:
     manager.start(_end_with_parent)
     with (
         manager,
-        tempfile.TemporaryDirectory(prefix="vgglib-") as folder,
+        locked_folder(Path(tempfile.gettempdir()), "vgglib-") as folder,
         one_by_one(jobs, "loky") as parallel,
     ):
-        yield Workers(Path(folder), manager.Queue(), parallel)
+        yield Workers(folder, manager.Queue(), parallel)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import torch
 
 from vgglib import backends, data, devices, distributed, presets, tasks, updates
 from vgglib.distributed import Division
-from vgglib.experiments import Entry, runs
+from vgglib.experiments import Entry, Experiment, runs
 from vgglib.parallel import Workers, shared
 from vgglib.progress import Silent, fitting
 from vgglib.results import Store, default_root
@@ -51,7 +52,8 @@ def run(
     have in common. Processes that torchrun started train and test every net together; `images_per_pass` and
     `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
     A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
-    which stderr says. Trainings and evaluations stop after `max_minutes`; the next call goes on. Several callers may
+    which stderr says. Trainings and tests stop after `max_minutes`; the next call goes on with a training, and makes a
+    test that was stopped anew. Several callers may
     share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
     for a data or results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too,
     when a process was killed, for a net that a GPU has no memory for, and for one that was trained again and has other
@@ -78,13 +80,14 @@ def run(
             store.check_writable(name)
             folder = store.checkpoint_path(planned[0]).parent
             jobs = jobs if division.count == 1 else 1
-            with backends.workers(backend, scheduler, jobs, threads, device, len(needed), folder) as pool:
+            fused = _updates({task.run.experiment for task in needed}, images) if compiled else set()
+            suits = partial(_check_device, earlier=_precisions(records.values()), fused=fused, division=division)
+            if not scheduler:
+                suits(where)
+            there = (suits,) if scheduler else ()
+            with backends.workers(backend, scheduler, jobs, threads, device, len(needed), folder, *there) as pool:
                 images = images or load_images(name, data_dir, skip_bad_images, decoder)
                 _check_images(records.values(), images)
-                _check_precision(records.values(), where)
-                for experiment in {task.run.experiment for task in needed} if compiled else ():
-                    batch = min(experiment.batch_size, len(images.train))
-                    updates.check_compiles(where, devices.precision(experiment.precision, where), division, batch)
                 if division.first:
                     _say(tasks.repeated(needed, store))
                 at, usual = device if scheduler else str(where), 1 if pool else devices.cores()
@@ -136,17 +139,36 @@ def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None
             )
 
 
-def _check_precision(records: Iterable[dict | None], where: torch.device) -> None:
-    """ValueError when "auto" was another precision to a record than it is on this device."""
+def _precisions(records: Iterable[dict | None]) -> dict[str, str]:
+    """What precision "auto" was to records, and which is one of each."""
+    return {
+        record["environment"]["precision"]: f"{record['run_id']} of preset {record['preset']}"
+        for record in records
+        if record is not None and record["experiment"]["precision"] == "auto"
+    }
+
+
+def _updates(experiments: Iterable[Experiment], images: data.ImageSet | None) -> set[tuple[str, int]]:
+    """Precision and images of a batch of trainings; of a set that is not loaded yet, as if it filled one."""
+    most = len(images.train) if images else math.inf
+    return {(experiment.precision, min(experiment.batch_size, most)) for experiment in experiments}
+
+
+def _check_device(
+    where: torch.device, earlier: dict[str, str], fused: Iterable[tuple[str, int]], division: Division
+) -> None:
+    """ValueError when "auto" was another precision to a record than it is on this device, and where updates cannot be
+    compiled in a precision on batches of so many images, as `fused` has them.
+    """
     here = devices.precision("auto", where)
-    for record in records:
-        if record is None or record["experiment"]["precision"] != "auto":
-            continue
-        if (used := record["environment"]["precision"]) != here:
+    for used, record in earlier.items():
+        if used != here:
             raise ValueError(
-                f"the record {record['run_id']} of preset {record['preset']} was computed in {used}, and this device "
-                f"would go on in {here}: pass another --results (VGG_RESULTS in a notebook)."
+                f"the record {record} was computed in {used}, and this device would go on in {here}: pass another "
+                "--results (VGG_RESULTS in a notebook)."
             )
+    for precision, batch in fused:
+        updates.check_compiles(where, devices.precision(precision, where), division, batch)
 
 
 def load_images(

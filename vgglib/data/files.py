@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vgglib import devices
 
 # What Pillow opens and photographs come in; not all it knows, which includes camera previews, icons and plots.
 SUFFIXES = {
@@ -38,6 +39,8 @@ def opened_image(data: bytes, upright: bool = False) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
     except UnidentifiedImageError as error:
         raise ValueError("it is no image that Pillow opens") from error
+    except MemoryError:
+        raise
     except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
@@ -72,7 +75,7 @@ def decode_all(
         except (ValueError, OSError) as error:
             return str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(devices.cores()) as pool:
         outcomes = list(pool.map(attempt, range(len(names))))
     bad = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, str)]
     if bad and not skip_bad_images:
