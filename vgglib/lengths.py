@@ -115,6 +115,26 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def without_rule(found: pd.DataFrame) -> pd.DataFrame:
+    """For display: top-1 errors of trainings whose rate follows the rule of the plateaus and of those whose rate waits
+    for the deadlines, of as many epochs and the same seeds, a line for each net and way to test of which there are at
+    least two: mean and standard deviation over seeds, and the second less the first.
+    """
+    lines = []
+    late = found[found["drops"] == AT_DEADLINES]
+    for (recipe, method, net), own in late.groupby(["recipe", "method", "net"], sort=False):
+        alike = found[found["recipe"] == recipe.replace(f", {AT_DEADLINES}", "")]
+        alike = alike[(alike["method"] == method) & (alike["net"] == net)]
+        both = pd.concat([each.set_index("seed")[ERROR] for each in (alike, own)], axis=1).astype(float).dropna()
+        if len(both) > 1:
+            rule, deadlines = (f"{both.iloc[:, n].mean():.2f} ({both.iloc[:, n].std():.2f})" for n in (0, 1))
+            change = _effect(both.iloc[:, 1] - both.iloc[:, 0])
+            lines.append(
+                {"Net": net, "Tested": method, "By the rule": rule, "At the deadlines": deadlines, "Change": change}
+            )
+    return pd.DataFrame(lines)
+
+
 def _effect(points: pd.Series) -> str:
     if len(points) < 2:
         return "-"

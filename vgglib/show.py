@@ -290,10 +290,15 @@ def lengths_of(preset: str = "demo") -> None:
     if len(changed):
         caption = "By how many points more epochs, other drops of the rate, and another test change what 19 layers are "
         table(changed, caption + "worth against 11")
+    late = lengths.without_rule(found)
+    if len(late):
+        caption = "Trainings whose rate follows the rule of the plateaus, and the same seeds whose rate waits for the "
+        caption += f"deadlines, preset {preset}: mean top-1 error, and in brackets its standard "
+        table(late, caption + "deviation over seeds; the change in points, minus means that waiting errs less")
     sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
     told = "The records do not tell, since the rule was the same for all."
     if lengths.AT_DEADLINES in set(found["drops"]):
-        told = "Trainings whose rate dropped at the deadlines alone, in the tables above, tell the two apart."
+        told = "Trainings whose rate waited for the deadlines, in the last table, tell what it came to."
     sentence(
         f"The longest trainings, tested dense. {drops.said(drops.of(longest))} Below 0 it says that seeds whose first "
         "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped. "
