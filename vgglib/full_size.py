@@ -39,10 +39,10 @@ def multiply_adds(entries: list[Entry]) -> float:
 
 def work() -> pd.DataFrame:
     """Multiply-adds behind each net and behind all tables, and hours at each speed of `SUSTAINED`."""
-    plans = {f"net {net}, S = 256": plans.plan(PRESET, "3", [net], [0], ["256"]) for net in NETS}
-    plans["everything behind all tables, one seed"] = plans.plan(PRESET, "all", None, [0])
+    planned = {f"net {net}, S = 256": plans.plan(PRESET, "3", [net], [0], ["256"]) for net in NETS}
+    planned["everything behind all tables, one seed"] = plans.plan(PRESET, "all", None, [0])
     lines = []
-    for name, entries in plans.items():
+    for name, entries in planned.items():
         macs = multiply_adds(entries)
         hours = {f"Hours at {speed}": f"{_hours(macs, speed):,.0f}" for speed in SUSTAINED}
         lines.append({"For": name, "Multiply-adds, 10^18": f"{macs / 1e18:,.1f}", **hours})
