@@ -30,6 +30,7 @@ STAGE_BEFORE = {"384": "256", "384+384": "384", "256-512": "384"}  # S -> S of t
 DEPTH = "net, and its number of weight layers"
 MINIVAL, LOSS = "minival_top1_error_percent", "train_loss"  # columns of a history
 OF_HISTORY = {MINIVAL: "top-1 error on minival (%)", LOSS: "training loss, with dropout"}
+SHORT_LABEL = 32  # letters, of which two labels fit side by side below a figure
 PANELS = {"top1": "ours, 95 % interval", "top1_val": "paper (ImageNet)"}
 
 
@@ -56,11 +57,12 @@ def error_by_length(rows: pd.DataFrame) -> Axes:
         for (recipe, table), group in rows.groupby(["recipe", "table"], sort=False)
     }
     points = pd.concat([table.assign(series=name) for name, table in own.items()])
-    axes = plt.subplots(figsize=(6.2, 4), layout="constrained")[1]
+    short = max(map(len, own)) <= SHORT_LABEL
+    axes = plt.subplots(figsize=(6.2, 4 if short else 5.2), layout="constrained")[1]
     _panel(axes, points[points["top1"].notna()], "top1", PANELS["top1"], {name: look(n) for n, name in enumerate(own)})
     axes.set_xlabel(DEPTH)
     axes.set_ylabel("top-1 error (%)")
-    _legend(axes.figure, [axes], columns=2)
+    _legend(axes.figure, [axes], columns=2 if short else 1)
     return axes
 
 
