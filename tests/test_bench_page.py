@@ -235,7 +235,7 @@ def test_a_user_sees_limits_and_the_share_of_python(records):
         "0.250", "0.0200", "-", "-",
     )  # fmt: skip
     assert (book["Seconds, median"], book["95 % interval"], book["Limit"], book["Met"]) == ("70.0", "-", "60", "no")
-    assert book["Commit"] == "0123456"
+    assert book["Commit"] == "012345678"
     assert bench_page.torch_said(records["user"][0]) == "`vgg --help` does without PyTorch."
 
 

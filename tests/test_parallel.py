@@ -74,16 +74,17 @@ def test_images_that_do_not_fit_name_the_folder_and_a_remedy(tmp_path, monkeypat
 
 
 def test_the_folder_of_a_killed_run_is_removed_and_that_of_a_living_one_kept(tmp_path):
-    dead, living, new = (tmp_path / f"vgglib-{name}" for name in ("dead", "living", "new"))
-    for folder in (dead, living, new):
+    dead, living, new, someones = (tmp_path / f"vgglib-{name}" for name in ("dead", "living", "new", "someones"))
+    for folder in (dead, living, new, someones):
         folder.mkdir()
         (folder / "shared.joblib").touch()
+    (someones / "notes.txt").touch()  # a folder may have such a name by chance
     with FileLock(living / LOCK):
-        for folder in (dead, living):
+        for folder in (dead, living, someones):
             os.utime(folder, (0, 0))
         with locked_folder(tmp_path, "vgglib-") as own:
-            assert sorted(tmp_path.iterdir()) == sorted([living, new, own])
-    assert sorted(tmp_path.iterdir()) == sorted([living, new])
+            assert sorted(tmp_path.iterdir()) == sorted([living, new, someones, own])
+    assert sorted(tmp_path.iterdir()) == sorted([living, new, someones])
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())

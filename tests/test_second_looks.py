@@ -5,7 +5,7 @@ from test_starts import FROM_A
 from test_starts import LONG as LONGER_START
 from test_starts import of as started
 
-from vgglib import lengths, second_looks, show, starts
+from vgglib import lengths, second_looks, show
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 
@@ -13,7 +13,7 @@ LONG = "48 epochs, fp32"
 
 
 NO_TRAININGS = pd.DataFrame(columns=["method", *lengths.COLUMNS])
-NO_STARTS = pd.DataFrame(columns=["table", "start", *starts.COLUMNS])
+NO_STARTS = pd.DataFrame(columns=["table", "start", "epochs"])
 
 
 def looked(rows, longer=NO_TRAININGS, begun=NO_STARTS):

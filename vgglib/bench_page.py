@@ -67,7 +67,7 @@ def machines(all_records: Records) -> pd.DataFrame:
                 "Threads of cores": f"{environment['threads']} of {environment['cores']}",
                 "Images": IMAGES[case["images"]],
                 "Forced": "yes" if case["forced"] else "no",
-                "Commit": (environment["commit"] or "-")[:9] + (", changed" if environment["dirty"] else ""),
+                "Commit": _commit(environment),
             }
             found = lines.setdefault(tuple(line.values()), {**line, "cases": 0, "others": 0.0, "measured": ""})
             found["cases"] += 1
@@ -75,6 +75,10 @@ def machines(all_records: Records) -> pd.DataFrame:
             found["measured"] = max(found["measured"], environment["measured_utc"][:16].replace("T", " "))
     names = {"cases": "Cases", "others": "Others' cores, at most", "measured": "Measured until, UTC"}
     return pd.DataFrame(list(lines.values())).rename(columns=names).round({names["others"]: 2})
+
+
+def _commit(environment: dict) -> str:
+    return (environment["commit"] or "-")[:9] + (", changed" if environment["dirty"] else "")
 
 
 def software(all_records: Records) -> list[str]:
@@ -176,7 +180,7 @@ def user(record: dict) -> pd.DataFrame:
     found = bench.summary(record)
     by_name = bench.limits(record).set_index("case")
     alone = found[found["contender"].str.endswith(PART)].set_index("case")["median"]
-    commits = {case["name"]: case["environment"]["commit"] for case in record["cases"]}
+    commits = {case["name"]: _commit(case["environment"]) for case in record["cases"]}
     lines = []
     for row in found[found["contender"] == OURS].itertuples():
         limit = by_name.loc[row.case] if row.case in by_name.index else None
@@ -188,7 +192,7 @@ def user(record: dict) -> pd.DataFrame:
                 "Python alone, beside it": number(alone.get(row.case)),
                 "Limit": "-" if limit is None else f"{limit['limit']:,g}",
                 "Met": "-" if limit is None else "yes" if limit["met"] else "no",
-                "Commit": (commits[row.case] or "-")[:7],
+                "Commit": commits[row.case],
             }
         )
     return pd.DataFrame(lines)

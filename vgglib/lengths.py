@@ -19,7 +19,7 @@ _NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|patience|precision)=[^_]
 TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold them
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
-COLUMNS = ("epochs", "drops", "by_hand", "recipe")  # of `rows`, beside those
+COLUMNS = ("epochs", "drops", "precision", "by_hand", "recipe")  # of `rows`, beside those
 BY_RULE, AT_DEADLINES = (
     "",
     "drops at the deadlines",
@@ -31,9 +31,9 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
     the preset's recipe in the number of epochs, the patience or the arithmetic at most.
 
-    Four columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
-    `by_hand` (not the preset's own settings); and `recipe`, such as "12 epochs, bf16". Only what was run has a row;
-    empty where no training had another number of epochs or patience, or was tested on crops.
+    Five columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
+    `precision`; `by_hand` (not the preset's own settings); and `recipe`, such as "12 epochs, bf16". Only what was run
+    has a row; empty where no training had another number of epochs or patience, or was tested on crops.
     """
     names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
     found: dict[str, set[int]] = {}
@@ -50,11 +50,9 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
             parts.append(store.rows(entries).assign(**own))
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
     whole = whole[whole["status"] != "not run"]
-    precision = [trained_on(environment)[0] for environment in whole["environment"]]
+    precision = pd.Series([trained_on(environment)[0] for environment in whole["environment"]], whole.index, str)
     drops = whole["drops"].map(lambda text: text and f", {text}")
-    whole = whole.assign(
-        recipe=whole["epochs"].astype(str) + " epochs" + drops + ", " + pd.Series(precision, whole.index, str)
-    )
+    whole = whole.assign(precision=precision, recipe=whole["epochs"].astype(str) + " epochs" + drops + ", " + precision)
     if whole["epochs"].nunique() < 2 and not whole["drops"].any() and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
     # A precision that was left to "auto" and the same asked for by name are one training.
@@ -95,7 +93,6 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     recipes = found.drop_duplicates("recipe").sort_values(["epochs", "drops"])
-    recipes = recipes.assign(precision=recipes["recipe"].str.rpartition(", ")[2])
     for _, group in recipes.groupby("precision"):
         by_rule = group[group["drops"] == BY_RULE]
         pairs = [(by_rule["recipe"].iloc[0], by_rule["recipe"].iloc[-1])] if len(by_rule) > 1 else []
@@ -121,16 +118,19 @@ def without_rule(found: pd.DataFrame) -> pd.DataFrame:
     least two: mean and standard deviation over seeds, and the second less the first.
     """
     lines = []
-    late = found[found["drops"] == AT_DEADLINES]
-    for (recipe, method, net), own in late.groupby(["recipe", "method", "net"], sort=False):
-        alike = found[found["recipe"] == recipe.replace(f", {AT_DEADLINES}", "")]
-        alike = alike[(alike["method"] == method) & (alike["net"] == net)]
-        both = pd.concat([each.set_index("seed")[ERROR] for each in (alike, own)], axis=1).astype(float).dropna()
+    compared = found[found["drops"].isin([BY_RULE, AT_DEADLINES])]
+    for (_, _, method, net), own in compared.groupby(["epochs", "precision", "method", "net"], sort=False):
+        both = own.pivot(index="seed", columns="drops", values=ERROR).reindex(columns=[BY_RULE, AT_DEADLINES]).dropna()
         if len(both) > 1:
-            rule, deadlines = (f"{both.iloc[:, n].mean():.2f} ({both.iloc[:, n].std():.2f})" for n in (0, 1))
-            change = _effect(both.iloc[:, 1] - both.iloc[:, 0])
+            rule, late = (both[name].astype(float) for name in both)
+            said = {"By the rule": rule, "At the deadlines": late}
             lines.append(
-                {"Net": net, "Tested": method, "By the rule": rule, "At the deadlines": deadlines, "Change": change}
+                {
+                    "Net": net,
+                    "Tested": method,
+                    **{name: f"{errors.mean():.2f} ({errors.std():.2f})" for name, errors in said.items()},
+                    "Change": _effect(late - rule),
+                }
             )
     return pd.DataFrame(lines)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from vgglib.files import STALE_SECONDS
 
-LOCK = "lock"
+LOCK, IMAGES = "lock", "shared.joblib"  # all that is ever in a folder of `locked_folder`
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Workers:
         """Write an object where every worker gets it by `shared`, and return its path; OSError where it has no room."""
         import joblib
 
-        path = self.folder / "shared.joblib"
+        path = self.folder / IMAGES
         try:
             return joblib.dump(content, path)[0]
         except OSError as error:
@@ -83,24 +83,24 @@ def shared(path: str) -> Any:
     return joblib.load(path, mmap_mode="c")
 
 
-def one_by_one(jobs: int, backend: Any, **settings: Any):
+def one_by_one(jobs: int, backend: Any):
     """A joblib.Parallel, to be used as a context, that has `jobs` calls under way, each dispatched by itself."""
     import joblib
 
-    with joblib.parallel_config(backend, **settings):  # Parallel itself passes no settings to a backend of dask
-        return joblib.Parallel(n_jobs=jobs, max_nbytes=None, batch_size=1, pre_dispatch=jobs)
+    return joblib.Parallel(n_jobs=jobs, backend=backend, max_nbytes=None, batch_size=1, pre_dispatch=jobs)
 
 
 @contextmanager
 def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A new folder in `parent`, with a file that is locked for as long as it is used; those of its kind that killed
-    processes left are removed.
+    processes left are removed, and never one that holds anything else.
     """
     from filelock import FileLock, Timeout
 
     for left in parent.glob(f"{prefix}*"):
         with suppress(Timeout, OSError):
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            ours = {path.name for path in left.iterdir()} <= {LOCK, IMAGES}
+            if ours and time.time() - left.stat().st_mtime > STALE_SECONDS:
                 with FileLock(left / LOCK, timeout=0):
                     shutil.rmtree(left, ignore_errors=True)
     with (

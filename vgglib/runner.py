@@ -53,11 +53,10 @@ def run(
     `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
     A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
     which stderr says. Trainings and tests stop after `max_minutes`; the next call goes on with a training, and makes a
-    test that was stopped anew. Several callers may
-    share a results folder: what one is at, the others leave to it. Raises ValueError or OSError, before any training,
-    for a data or results folder, or a cluster, that will not do, and where updates cannot be compiled; ValueError, too,
-    when a process was killed, for a net that a GPU has no memory for, and for one that was trained again and has other
-    weights than its records.
+    test that was stopped anew. Several callers may share a results folder: what one is at, the others leave to it.
+    Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, and
+    where updates cannot be compiled; ValueError, too, when a process was killed, for a net that a GPU has no memory
+    for, and for one that was trained again and has other weights than its records.
     """
     check(device, jobs, backend, scheduler, bf16_gradients)
     store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders

@@ -12,16 +12,13 @@ from vgglib.statistics import lower
 from vgglib.tables import mean_interval
 
 AS_LONG, TOGETHER = "starts", "longer-starts"  # tables: all E with equal epochs; random starts with A's epochs on top
-KNOWN = ("table", "net", "start", "seed", "status", "history", "environment")  # of `Store.rows`
-COLUMNS = ("epochs", "before", "training")  # of `rows`, beside those
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
     """Rows of both tables, as `Store.rows` gives them, of every seed that has records; only what was run has a row, and
     without records of `TOGETHER` there is none.
 
-    Three columns come on top: `epochs` of E, at most; `before`, those of the A that it starts from; and `training`,
-    such as "glorot, 24 epochs".
+    Two columns come on top: `epochs` of E, at most, and `before`, those of the A that it starts from.
     """
     seeds = store.seeds(preset) or None
     entries = [entry for table in (AS_LONG, TOGETHER) for entry in plan(preset, table, seeds=seeds)]
@@ -30,7 +27,6 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
         epochs=[experiment.epochs for experiment in trained],
         before=[experiment.start.epochs if experiment.start else 0 for experiment in trained],
     )
-    found["training"] = found["start"] + ", " + found["epochs"].astype(str) + " epochs"
     found = found[found["status"] != "not run"].reset_index(drop=True)
     return found if TOGETHER in set(found["table"]) else found.iloc[:0]
 
