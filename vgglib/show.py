@@ -276,7 +276,7 @@ def lengths_of(preset: str = "demo") -> None:
         return
     from vgglib import plots
 
-    alt = "Top-1 error against the number of weight layers, a line for each number of epochs and way to test"
+    alt = "Top-1 error against the number of weight layers, a line for each kind of training and way to test"
     picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
     by_rule = found[(found["drops"] == lengths.BY_RULE) & (found["method"] == "dense")]
     longest = by_rule[by_rule["epochs"] == by_rule["epochs"].max()]
