@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import repeat
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 
 from vgglib import devices, train, updates
 from vgglib.augment import draw, generator
+from vgglib.configs import config
 from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, initialise
@@ -100,8 +102,9 @@ def test_updates_that_cannot_be_compiled_are_refused(two_colours, monkeypatch):
 
 
 def updates_of(images, where, compiled, rate=0.02, division=ALONE):
-    """Updates of a small net A without dropout on a CPU, and with it on a GPU, 16 images each."""
-    model = initialise(VGG("A", 2, 1 / 16, 32, 0.5 if where == GPU else 0.0), "he-fan-out", 0).to(where).train()
+    """Updates of 16 images each: on a GPU of a small net A with dropout, on a CPU of its first two blocks without."""
+    net, dropout = (config("A"), 0.5) if where == GPU else (replace(config("A"), blocks=config("A").blocks[:2]), 0.0)
+    model = initialise(VGG(net, 2, 1 / 16, 32, dropout), "he-fan-out", 0).to(where).train()
     return updates.Updates(
         model=model,
         optimiser=torch.optim.SGD(model.parameters(), rate, 0.9, fused=True),
