@@ -15,7 +15,8 @@ def mean_posteriors(members: Sequence[np.ndarray]) -> np.ndarray:
         shapes = ", ".join(str(member.shape) for member in members)
         raise ValueError(f"posteriors of shapes {shapes} cannot be averaged: take runs on the same images.")
     # One after the other: at ImageNet's scale each takes 0.4 GB.
-    total = np.zeros(members[0].shape)
-    for member in members:
+    total = members[0].astype(float)
+    for member in members[1:]:
         total += member
-    return total / len(members)
+    total /= len(members)
+    return total

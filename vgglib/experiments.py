@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 from vgglib.configs import GROWN_NETS, INITIALISATIONS, config
@@ -251,9 +251,15 @@ def runs(entries: Sequence[Entry]) -> list[Run]:
 
 def as_dict(thing: Experiment | Protocol | dict) -> dict:
     """Plain values for a record."""
-    values = thing if isinstance(thing, dict) else asdict(thing)
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    return {key: as_dict(value) if isinstance(value, dict) else value for key, value in plain.items()}
+    # Not dataclasses.asdict, which copies what never changes, for every record that is read.
+    values = thing if isinstance(thing, dict) else {field.name: getattr(thing, field.name) for field in fields(thing)}
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value):
+    if isinstance(value, dict | Experiment):
+        return as_dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def differences(theirs: dict, ours: dict, inside: str = "") -> str:

@@ -231,10 +231,11 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
             [own for _, _, own in found], f"the runs of {entry.net}, {entry.method}, seed {entry.seed},"
         )
         mean = mean_posteriors([posteriors for _, posteriors, _ in found])
+        missed = wrong(mean, labels, 1)
         row |= {
-            "top1_error_percent": error_percent(mean, labels, 1),
+            "top1_error_percent": 100 * float(missed.mean()),
             "top5_error_percent": error_percent(mean, labels, 5),
-            "wrong": wrong(mean, labels, 1),
+            "wrong": missed,
             "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),
         }
     return row

@@ -106,16 +106,19 @@ def bootstrap_interval(
     interval then speaks of those trained nets only. The same input always gives the same interval.
     """
     seeds, images = (np.arange(count) for count in differences.shape)
-    if len(seeds) == 1:
-        samples, mean = (images,), lambda image: differences[0, image].mean()
-    else:
-        samples, mean = (seeds, images), lambda seed, image: differences[seed].mean(0)[image].mean()
+
+    def mean(seed: np.ndarray, image: np.ndarray, axis: int) -> np.ndarray:
+        drawn = (seed[..., None] == seeds).mean(-2)  # how often each seed, as a share
+        return np.take_along_axis(np.einsum("...s,sn->...n", drawn, differences), image, axis).mean(axis)
+
+    def mean_of_one(image: np.ndarray, axis: int) -> np.ndarray:
+        return differences[0, image].mean(axis)
+
     found = stats.bootstrap(
-        samples,
-        mean,
+        *(((images,), mean_of_one) if len(seeds) == 1 else ((seeds, images), mean)),
         n_resamples=resamples,
         batch=100,  # all at once would hold resamples x images numbers
-        vectorized=False,
+        vectorized=True,
         confidence_level=confidence,
         method="percentile",
         random_state=np.random.default_rng(0),
