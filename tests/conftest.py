@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,11 @@ LONG += ("test_bench_evaluation", "test_changed_records", "test_worker", "test_m
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_collections():
+    gc.freeze()  # what was imported is no garbage, and looking through it takes time again and again
 
 
 @pytest.fixture(autouse=True, scope="session")
