@@ -7,6 +7,7 @@ from test_results import record as results_record
 
 from vgglib import lengths, plots, show
 from vgglib.comparisons import Arm
+from vgglib.plans import TESTS
 from vgglib.results import Store
 
 SHORT, LONG = "12 epochs, bf16", "48 epochs, bf16"
@@ -32,7 +33,7 @@ def of(recipe, method="dense", drops=lengths.BY_RULE, **errors):
     rest |= {"top5_error_percent": 1.0, "n_images": 100}
     rest["by_hand"] = recipe != SHORT
     return [
-        row(Arm(lengths.TESTS[method], net, method=method), seed, error) | rest
+        row(Arm(TESTS[method], net, method=method), seed, error) | rest
         for net, of_seeds in errors.items()
         for seed, error in enumerate(of_seeds)
     ]

@@ -9,14 +9,14 @@ import pandas as pd
 from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import Experiment
-from vgglib.plans import plan
+from vgglib.plans import TESTS, plan
+from vgglib.predictions import held_back
 from vgglib.results import Store
 from vgglib.statistics import lower
 from vgglib.tables import mean_interval
 
 # A record's name, with nothing but these settings made by hand.
 _NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
-TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold them
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
 COLUMNS = ("epochs", "drops", "precision", "by_hand", "recipe")  # of `rows`, beside those
@@ -29,7 +29,8 @@ ENDS = "EA"  # those of the paper's claim
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
     """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
-    the preset's recipe in the number of epochs, the patience or the arithmetic at most.
+    the preset's recipe in the number of epochs, the patience or the arithmetic at most, but for trainings that a
+    prediction is put to.
 
     Five columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
     `precision`; `by_hand` (not the preset's own settings); and `recipe`, such as "12 epochs, bf16". Only what was run
@@ -43,6 +44,8 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     for text, seeds in sorted(found.items()):
         pairs = re.findall(r"_([a-z]+)=([^_]+)", text)
         settings = {key: value if key == "precision" else int(value) for key, value in pairs}
+        if not (seeds := seeds - held_back(preset, settings)):
+            continue
         for table in TESTS.values():
             entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
             trained = entries[0].runs[0].experiment

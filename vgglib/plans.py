@@ -17,6 +17,7 @@ TABLES = ("3", "4", "5", "6", "5x5", "jitter", "starts", "scales")
 # Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training; and net E
 # from random weights for as many epochs as E from A has behind it, A's own among them.
 BESIDE = ("crops", "longer-starts")
+TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold the nets of Table 3 at S = 256, by way to test
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 _DEFAULTS = {field.name: field.default for field in fields(Experiment)}
 STARTS = (

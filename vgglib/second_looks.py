@@ -7,6 +7,7 @@ import pandas as pd
 from vgglib import lengths, starts
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked
+from vgglib.plans import TESTS
 from vgglib.tables import mean_interval
 from vgglib.verdicts import judge
 
@@ -42,7 +43,7 @@ def _of_depth(found: pd.DataFrame) -> dict[str, pd.Series]:
     return {
         f"E - A, at most {recipe}, {method}": lengths.differences(found, recipe, method, lengths.ENDS)
         for recipe in found["recipe"].unique()
-        for method in lengths.TESTS
+        for method in TESTS
         if method != "dense" or recipe not in own
     }
 

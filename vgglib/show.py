@@ -18,6 +18,7 @@ from vgglib import (
     experiments,
     fusions,
     lengths,
+    predictions,
     presets,
     results,
     second_looks,
@@ -234,6 +235,7 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
     if len(found):
         caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
         table(found, caption + "Not corrected for their number; they decide nothing.")
+        sentence(predictions.finding(store, preset))
 
 
 def starts_of(preset: str = "demo") -> None:
@@ -304,6 +306,19 @@ def lengths_of(preset: str = "demo") -> None:
         "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped. "
         + told
     )
+
+
+def predictions_of(preset: str = "demo") -> None:
+    """What was predicted about a preset's nets, and what came of it."""
+    store = results.Store(results.default_root())
+    found = predictions.table(store, preset)
+    if found.empty:
+        sentence(f"Nothing was predicted about the nets of preset {preset}.")
+        return
+    sentence(predictions.finding(store, preset))
+    caption = f"The seeds that suggested the prediction about preset {preset}, and those that it was put to: mean "
+    caption += "top-1 errors in percent, their difference in points with its 95 % interval over seeds, and in how many "
+    table(found, caption + "seeds the deeper net errs less")
 
 
 def arithmetic_of(preset: str = "demo") -> None:

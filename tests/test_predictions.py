@@ -1,0 +1,109 @@
+import pytest
+from test_evidence import planned
+from test_results import LABELS, POSTERIORS
+from test_results import record as results_record
+
+from vgglib import lengths, predictions, show
+from vgglib.claims import NAMES
+from vgglib.predictions import PREDICTIONS, Prediction
+from vgglib.results import Store
+
+SETTINGS = (("epochs", 48), ("patience", 48))
+FORETOLD = Prediction("demo", "depth", "E", "A", "multi-crop", SETTINGS, seen=(0, 1), seeds=(2, 3, 4))
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(predictions, "PREDICTIONS", (FORETOLD,))
+    return Store(tmp_path / "results")
+
+
+def trained(store, net, wrong, seeds=FORETOLD.seeds, table="crops", status="done", **settings):
+    """Records of a net, a seed for each count of wrong answers among three images."""
+    for seed, count in zip(seeds, wrong, strict=True):
+        (run,) = planned(table=table, nets=[net], seeds=[seed], train_scales=["256"], **settings or dict(SETTINGS))
+        labels = (LABELS + (count > LABELS)) % 3
+        environment = {"precision": "bf16", "device": "cpu", "evaluation_seconds": 1.0}
+        record = results_record(run, environment=environment, status=status, n_images=3, n_classes=3)
+        store.write(run, record, POSTERIORS, labels)
+
+
+def outcome(store):
+    return predictions.decision(FORETOLD, predictions.rows(store, FORETOLD, FORETOLD.seeds, "multi-crop"))
+
+
+def test_it_is_put_to_a_t_test_over_its_own_seeds(store):
+    trained(store, "A", (3, 2, 2))
+    trained(store, "E", (0, 0, 0))
+    # -100, -66.7, -66.7 points: standard error 11.1, t = -7, and p = 0.0198 with two degrees of freedom.
+    found = outcome(store)
+    assert found.verdict == "reproduced" and found.p_value == pytest.approx(0.0198, abs=1e-4)
+    said = predictions.finding(store, "demo")
+    assert "seeds 2 to 4 before any of these was trained: **held**, -77.78 points (-125.59 to -29.97), p: 0.020" in said
+
+
+def test_the_opposite_refutes_it(store):
+    trained(store, "A", (0, 0, 0))
+    trained(store, "E", (3, 2, 2))
+    assert outcome(store).verdict == "opposite" and "**refuted: the opposite**" in predictions.finding(store, "demo")
+
+
+def test_what_could_be_chance_leaves_it_undecided(store):
+    trained(store, "A", (1, 2, 1))
+    trained(store, "E", (0, 0, 0))
+    # -33.3, -66.7, -33.3: t = -4, p = 0.057.
+    found = outcome(store)
+    assert found.verdict == "undecided" and found.p_value == pytest.approx(0.0572, abs=1e-4)
+
+
+def test_before_the_last_seed_is_done_nothing_is_shown(store):
+    trained(store, "A", (3, 2, 2))
+    trained(store, "E", (0, 0), FORETOLD.seeds[:2])
+    assert outcome(store).verdict == "not run" and outcome(store).why.startswith("1 of 6 not run")
+    for line in predictions.table(store, "demo").to_dict("records"):
+        assert {line[column] for column in ("A", "E", "E - A", "95 % interval", "Below 0", "p")} == {"-"}
+
+
+def test_a_training_that_failed_leaves_it_undecided(store):
+    trained(store, "A", (3, 2, 2))
+    trained(store, "E", (0, 0), FORETOLD.seeds[:2])
+    trained(store, "E", (0,), FORETOLD.seeds[2:], status="failed")
+    assert outcome(store).verdict == "undecided" and "1 failed run(s)" in outcome(store).why
+
+
+def test_seeds_that_suggested_it_stand_beside_and_take_no_part(store):
+    trained(store, "A", (3, 3), FORETOLD.seen)
+    trained(store, "E", (2, 3), FORETOLD.seen)
+    trained(store, "A", (3, 2, 2))
+    trained(store, "E", (0, 0, 0))
+    trained(store, "A", (0, 0, 0), table="3")
+    trained(store, "E", (1, 1, 0), table="3")
+    suggested, own, dense = predictions.table(store, "demo").to_dict("records")
+    # -33.3 and 0: standard error 16.7, t = 12.706.
+    assert list(suggested.values()) == [
+        *("0 to 1", "multi-crop", "100.00", "83.33", "-16.67", "-228.44 to +195.10", "1 of 2", "-", "suggested it")
+    ]
+    assert (own["Seeds"], own["E - A"], own["p"], own["Outcome"]) == ("2 to 4", "-77.78", "0.020", "held")
+    assert (dense["Tested"], dense["E - A"], dense["p"]) == ("dense", "+22.22", "-")
+    assert dense["Outcome"] == "nothing was predicted"
+
+
+def test_other_questions_leave_its_trainings_out(store):
+    trained(store, "A", (1, 1, 1, 1, 1), FORETOLD.seen + FORETOLD.seeds)
+    trained(store, "A", (1,), (2,), epochs=48)
+    found = lengths.rows(store, "demo")
+    assert found[["drops", "seed"]].values.tolist() == [["", 2], [lengths.AT_DEADLINES, 0], [lengths.AT_DEADLINES, 1]]
+
+
+def test_a_page_of_other_nets_says_that_nothing_was_predicted(store, monkeypatch):
+    said = []
+    monkeypatch.setattr(show, "sentence", said.append)
+    show.predictions_of("tiny-imagenet")
+    assert said == ["Nothing was predicted about the nets of preset tiny-imagenet."]
+    assert predictions.finding(store, "tiny-imagenet") == ""
+
+
+def test_those_of_the_book_are_about_claims_and_about_seeds_not_seen():
+    for prediction in PREDICTIONS:
+        assert prediction.claim in NAMES and not set(prediction.seen) & set(prediction.seeds)
