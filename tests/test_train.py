@@ -11,7 +11,9 @@ from vgglib.configs import config
 from vgglib.cost import macs
 from vgglib.distributed import Division
 from vgglib.experiments import Experiment
-from vgglib.train import Diverged, OutOfTime, chance, finished, train
+from vgglib.resume import finished
+from vgglib.train import chance, train
+from vgglib.trained import Diverged, OutOfTime
 from vgglib.updates import Updates
 
 CPU = torch.device("cpu")

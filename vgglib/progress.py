@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from vgglib.train import Progress
+from vgglib.trained import Progress
 
 LINE_EVERY_SECONDS = 20  # of a log, which nobody watches continuously
 OUTCOMES = ("done", "failed", "stopped", "waiting")

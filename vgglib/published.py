@@ -25,7 +25,7 @@ from vgglib import caffe, checkpoints
 from vgglib.experiments import PUBLISHED, Experiment, Run
 from vgglib.models import TORCHVISION, VGG, load_torchvision
 from vgglib.results import Store
-from vgglib.train import Trained
+from vgglib.trained import Trained
 from vgglib.weights import digest
 
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)  # stated with the authors' models, there in the order BGR

@@ -16,7 +16,7 @@ from vgglib.experiments import COMPILED, ROUNDED, Run, as_dict
 from vgglib.metrics import error_percent
 from vgglib.provenance import commit
 from vgglib.results import SCHEMA
-from vgglib.train import Diverged, OutOfTime, Trained
+from vgglib.trained import Diverged, OutOfTime, Trained
 
 # Multiply-adds of a test, for each shape of input, that make it worth some ten seconds of compilation: a minute or two
 # of two cores, of which compiled passes save a tenth (AVX-512) to a half (AMX).

@@ -9,7 +9,7 @@ from vgglib import checkpoints, data
 from vgglib.experiments import Run
 from vgglib.planner import testing_macs, training_macs
 from vgglib.results import Store
-from vgglib.train import finished
+from vgglib.resume import finished
 
 
 @dataclass(frozen=True)

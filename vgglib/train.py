@@ -4,87 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vgglib import checkpoints, devices
+from vgglib import checkpoints, devices, resume
 from vgglib.augment import Draws, draw, generator
 from vgglib.cost import TRAINING_PASSES, macs
 from vgglib.data.imageset import ImageSet
 from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
-from vgglib.experiments import COMPILED, ROUNDED, Experiment, as_dict, differences
+from vgglib.experiments import COMPILED, ROUNDED, Experiment
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
+from vgglib.resume import Begun, Standing
 from vgglib.schedule import next_learning_rate
 from vgglib.timing import peak_once
+from vgglib.trained import Diverged, Epoch, OutOfTime, Progress, Trained
 from vgglib.updates import Updates
 
 REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it
 LARGE_BYTES, LARGE_SECONDS = 1 << 26, 60  # of a checkpoint that takes its time, and how much may be lost instead
 STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree on what it says
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One line of a training's history. `seconds` includes augmentation and the look at minival; `peak_share` is what
-    part of `timing.peak_once` the multiply-adds of the steps were.
-    """
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    minival_top1_error_percent: float
-    seconds: float
-    images_per_second: float
-    peak_share: float | None = None  # where an earlier checkpoint lacks it
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands, for whoever displays it."""
-
-    images_done: int
-    images_total: int
-    epoch: int
-    epochs: int
-    images_per_second: float
-    train_loss: float
-    minival_top1_error_percent: float | None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained net with its history; `initial_signal` holds the first batch's logit sd and gradient norm of conv1_1,
-    `mean_rgb` (3,) is what the net's input is without, in grey levels 0-255; `arithmetic` is that of the updates, empty
-    for a net that was not trained here.
-    """
-
-    model: VGG
-    history: tuple[Epoch, ...]
-    initial_signal: dict[str, float]
-    mean_rgb: Tensor
-    arithmetic: str = ""
-
-
-class Diverged(Exception):
-    """The loss, weights or scores stopped being numbers; `history` holds the epochs before, `arithmetic` is that of the
-    updates.
-    """
-
-    def __init__(self, message: str, history: Sequence[Epoch], arithmetic: str):
-        super().__init__(message)
-        self.history, self.arithmetic = tuple(history), arithmetic
-
-
-class OutOfTime(Exception):
-    """The time budget is used up; the checkpoint has everything so far."""
 
 
 def train(
@@ -118,30 +64,11 @@ def train(
     return Trained(training.model, tuple(training.history), training.signal, images.mean_rgb, training.arithmetic)
 
 
-def finished(experiment: Experiment, checkpoint: Path) -> bool:
-    """Whether a training has ended; a checkpoint that is missing or damaged says no, and `train` why."""
-    try:
-        state = checkpoints.read_state(checkpoint)
-        errors = [epoch["minival_top1_error_percent"] for epoch in state["history"]]
-        return next_learning_rate(experiment, errors, state.get("chance", 100.0)) is None  # older ones lack it
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def chance(labels: np.ndarray) -> float:
     """Top-1 error in percent on images with these labels, (N,), of a net that has learned nothing but which class is
     the largest.
     """
     return 100 * (1 - np.bincount(labels).max() / len(labels))
-
-
-@dataclass
-class _Begun:
-    """How far an unfinished epoch is: steps done, and the sum of their losses."""
-
-    steps: int = 0
-    loss: float = 0.0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -156,7 +83,7 @@ class _Training:
     compiled: bool
     history: list[Epoch] = field(default_factory=list)
     signal: dict[str, float] = field(default_factory=dict)
-    begun: _Begun = field(default_factory=_Begun)
+    begun: Begun = field(default_factory=Begun)
     loss: float = 0.0  # the mean of an epoch so far, when it was last reported
     saved: float = 0.0  # when, by this process's clock
     unsaved: bool = False  # whether something was done since
@@ -235,7 +162,7 @@ class _Training:
                 peak_share=images_per_second * self.macs_per_image / self.peak / self.division.count,
             )
         )
-        self.begun, self.unsaved = _Begun(), True
+        self.begun, self.unsaved = Begun(), True
         over = self.next_learning_rate() is None
         rested = time.perf_counter() - self.saved > LARGE_SECONDS
         large = sum(tensor.nbytes for tensor in self._tensors().values()) > LARGE_BYTES
@@ -373,26 +300,11 @@ class _Training:
             )
         )
 
-    @property
-    def _identity(self) -> dict:
-        """What a checkpoint must have in common with the training that takes it up."""
-        return {"experiment": as_dict(self.experiment), "data": self.images.digest}
-
-    def _tensors(self) -> dict[str, Tensor]:
-        """Weights and momentum under the names of a checkpoint."""
-        tensors = {f"model.{name}": weight for name, weight in self.model.named_parameters()}
-        for name, weight in self.model.named_parameters():
-            state = self.optimiser.state[weight]
-            if state.get("momentum_buffer") is None:
-                state["momentum_buffer"] = torch.zeros_like(weight)
-            tensors[f"momentum.{name}"] = state["momentum_buffer"]
-        return tensors
-
     def _save(self) -> None:
         self.saved, self.unsaved = time.perf_counter(), False
         if self.checkpoint is None:
             return
-        begun = _Begun(self.begun.steps, self.division.mean(self.updates.total).item(), self._seconds())
+        begun = Begun(self.begun.steps, self.division.mean(self.updates.total).item(), self._seconds())
         self._check(begun.loss)
         tensors = self._tensors()
         # The loss is that of the weights before the last update. Norms, since flags would take as much memory again.
@@ -400,38 +312,26 @@ class _Training:
         if not largest.isfinite().all():
             self._diverge(f"the weights are not numbers after {self._epochs_done:.2f} epochs")
         if self.division.first:
-            state = {
-                "arithmetic": self.arithmetic,
-                "threads": torch.get_num_threads(),
-                "chance": self.chance,
-                "history": [asdict(epoch) for epoch in self.history],
-                "signal": self.signal,
-                "begun": asdict(begun if begun.steps else _Begun()),
-            }
-            checkpoints.write(self.checkpoint, tensors, {**self._identity, **state}, keep_previous=True)
+            standing = Standing(
+                arithmetic=self.arithmetic,
+                threads=torch.get_num_threads(),
+                chance=self.chance,
+                history=self.history,
+                signal=self.signal,
+                begun=begun if begun.steps else Begun(),
+            )
+            resume.write(self.checkpoint, self._identity(), tensors, standing)
 
-    @torch.no_grad()
+    def _identity(self) -> dict:
+        return resume.identity(self.experiment, self.images.digest)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return resume.tensors(self.model, self.optimiser)
+
     def _take_up(self, path: Path) -> None:
-        tensors, state = checkpoints.read(path)
-        for key, value in self._identity.items():
-            was = state.get(key)
-            both = isinstance(was, dict) and isinstance(value, dict)
-            length = 12 if key == "data" else None  # of a digest the beginning will do
-            how = differences(was, value) if both else f"{str(was)[:length]} and now {str(value)[:length]}"
-            if was != value and how:  # an older checkpoint lacks settings that are None now
-                raise ValueError(
-                    f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results "
-                    "(VGG_RESULTS in a notebook)."
-                )
-        ours = self._tensors()
-        checkpoints.check(path, tensors, ours)
-        for name, tensor in ours.items():
-            tensor.copy_(tensors[name])
-        try:
-            self.history, self.signal = [Epoch(**epoch) for epoch in state["history"]], state["signal"]
-            self.begun, was = _Begun(**state["begun"]), state["arithmetic"]
-        except (KeyError, TypeError) as error:
-            raise checkpoints.damaged(path, error) from error
+        stood = resume.take_up(path, self._identity(), self._tensors())
+        self.history, self.signal, self.begun = stood.history, stood.signal, stood.begun
+        was = stood.arithmetic
         needed = was if self.division.count > 1 else was.replace(ROUNDED, "")  # one process sends no gradients
         if self.arithmetic != needed and self.next_learning_rate() is not None:
             raise ValueError(

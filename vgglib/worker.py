@@ -15,8 +15,10 @@ from vgglib.models import VGG
 from vgglib.progress import Event
 from vgglib.recorder import Recorder
 from vgglib.results import Store
+from vgglib.resume import finished
 from vgglib.tasks import Task, failed, lacks_record
-from vgglib.train import Diverged, OutOfTime, Progress, Trained, finished, train
+from vgglib.train import train
+from vgglib.trained import Diverged, OutOfTime, Progress, Trained
 
 # The first of several processes waits no longer for a lock before it tells the others, who give up after
 # `distributed.TIMEOUT`.
