@@ -3,7 +3,7 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import lengths, predictions, show
+from vgglib import lengths, predictions, sections, show
 from vgglib.claims import NAMES
 from vgglib.predictions import PREDICTIONS, Prediction
 from vgglib.results import Store
@@ -99,7 +99,7 @@ def test_other_questions_leave_its_trainings_out(store):
 def test_a_page_of_other_nets_says_that_nothing_was_predicted(store, monkeypatch):
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
-    show.predictions_of("tiny-imagenet")
+    sections.predictions_of("tiny-imagenet")
     assert said == ["Nothing was predicted about the nets of preset tiny-imagenet."]
     assert predictions.finding(store, "tiny-imagenet") == ""
 

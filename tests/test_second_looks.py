@@ -5,7 +5,7 @@ from test_starts import FROM_A
 from test_starts import LONG as LONGER_START
 from test_starts import of as started
 
-from vgglib import lengths, second_looks, show
+from vgglib import lengths, second_looks, sections
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 
@@ -61,7 +61,7 @@ def test_the_start_from_a_is_asked_with_as_many_epochs_in_all():
 def test_one_seed_has_no_line_and_nothing_is_shown(capsys):
     rows = [row(Arm("3", "A"), 0, 10.0)]
     assert looked(rows).empty
-    show.second_looks_of("demo", pd.DataFrame(rows))
+    sections.second_looks_of("demo", pd.DataFrame(rows))
     assert not capsys.readouterr().out
 
 

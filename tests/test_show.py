@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from test_tables import best, fused, row, seeds
 
-from vgglib import results, show, tables
+from vgglib import results, sections, show, tables
 from vgglib.plans import plan
 from vgglib.runner import load_images
 
@@ -37,7 +37,7 @@ def test_a_table_has_a_caption_for_every_reader(capsys):
 
 
 def test_the_plan_has_a_line_per_net_and_scale(shown):
-    show.the_plan(plan("demo", "3", ["A", "D"], [0, 2]))
+    sections.the_plan(plan("demo", "3", ["A", "D"], [0, 2]))
     ((caption, table),) = shown
     assert "preset demo" in caption and "width 0.125" in caption and "56 pixels" in caption
     assert table["Net"].tolist() == ["A", "D", "D", "D"]
@@ -50,7 +50,7 @@ def test_the_plan_has_a_line_per_net_and_scale(shown):
 
 
 def test_the_plan_counts_each_training_once_with_all_its_tests(shown):
-    show.the_plan([*plan("demo", "3", ["E"]), *plan("demo", "5", ["E"]), *plan("demo", "jitter", ["E"])])
+    sections.the_plan([*plan("demo", "3", ["E"]), *plan("demo", "5", ["E"]), *plan("demo", "jitter", ["E"])])
     table = shown[0][1].set_index("S")
     assert table.index.tolist() == ["256", "384", "256-512", "384+384"]
     assert table.loc["256-512", "Q"] == "256, 384, 512"
@@ -59,15 +59,15 @@ def test_the_plan_counts_each_training_once_with_all_its_tests(shown):
 
 
 def test_the_plan_tells_starts_apart_and_stays_short(shown):
-    show.the_plan(plan("demo", "starts"))
-    show.the_plan(plan("demo", "all"))
+    sections.the_plan(plan("demo", "starts"))
+    sections.the_plan(plan("demo", "all"))
     assert shown[0][1]["Start"].tolist() == ["seven layers from A", "he-fan-out", "glorot"]
     assert len(shown[1][1]) == 18
 
 
 def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
-    show.the_table(pd.DataFrame(seeds(40.0, 42.0, table="4", net="B", test_scales="224 256 288")))
-    show.the_table(pd.DataFrame(), "7")
+    sections.the_table(pd.DataFrame(seeds(40.0, 42.0, table="4", net="B", test_scales="224 256 288")))
+    sections.the_table(pd.DataFrame(), "7")
     (fourth, table), (seventh, lines), sentence = shown
     assert fourth.startswith(tables.TITLES["4"]) and "the interval is" in fourth
     assert table["Top-1, ours"].tolist() == ["41.0"] and len(lines) == 15
@@ -76,9 +76,9 @@ def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
 
 
 def test_a_table_leaves_out_nets_that_no_row_is_about(shown):
-    show.the_table(pd.DataFrame([row(), row(net="C", status="not run")]))
-    show.the_table(pd.DataFrame([fused("post-submission (2 nets)")]))
-    show.the_table(pd.DataFrame(), "3")
+    sections.the_table(pd.DataFrame([row(), row(net="C", status="not run")]))
+    sections.the_table(pd.DataFrame([fused("post-submission (2 nets)")]))
+    sections.the_table(pd.DataFrame(), "3")
     (_, third), (_, sixth), (_, every) = shown
     assert third["Net"].tolist() == ["A", "C", "C", "C"] and third["S"].tolist() == ["256", "256", "384", "256-512"]
     assert sixth["Evaluation"].tolist() == ["dense", "multi-crop", "multi-crop & dense"]
@@ -95,26 +95,26 @@ def test_a_table_leaves_out_nets_that_no_row_is_about(shown):
 )
 def test_a_table_that_is_not_clear_is_refused(rows, name, message):
     with pytest.raises(ValueError, match=message):
-        show.the_table(rows, name)
+        sections.the_table(rows, name)
 
 
 def test_a_verdict_is_a_line_and_a_sentence(shown):
     rows = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 31.5, 31.0, net="E")])
-    show.verdicts(rows, "depth", "epochs")
+    sections.verdicts(rows, "depth", "epochs")
     (caption, table), depth, epochs = shown
-    assert caption == show.EFFECTS and table["Verdict"].tolist() == ["reproduced", "not tested"]
+    assert caption == sections.EFFECTS and table["Verdict"].tolist() == ["reproduced", "not tested"]
     assert depth.startswith(
         "**The error falls with depth, from 11 layers to 19: reproduced** (the interval lies below 0"
     )
     assert "not tested** (it needs Krizhevsky's net" in epochs
-    show.details(rows, "depth")
+    sections.details(rows, "depth")
     assert shown[3][0].startswith("Behind 'The error falls with depth") and len(shown[3][1]) == 8
 
 
 def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
-    show.starts_of("smoke")
-    show.scoreboard("smoke")
+    sections.starts_of("smoke")
+    sections.scoreboard("smoke")
     (starts, lines), (scores, claims) = shown
     assert starts.startswith(tables.TITLES["starts"]) and lines["Status"].tolist() == ["not run"] * 3
     assert "preset smoke" in scores and "reproduced" in set(claims["Verdict"])  # the count of weights needs no run
@@ -130,14 +130,14 @@ def test_pages_take_the_recorded_seeds(shown, monkeypatch):
             [row(entry.table, entry.net, start=entry.start, seed=entry.seed) for entry in entries]
         ),
     )
-    show.starts_of("smoke")
+    sections.starts_of("smoke")
     assert shown[0][1]["Seeds"].tolist() == ["2", "2", "2"]
 
 
 def test_cost_is_shown_in_milliseconds_and_as_a_ratio(shown):
     rows = [best("D", "dense", evaluation_seconds=2.0), best("D", "multi-crop", evaluation_seconds=20.0)]
-    show.evaluation_cost(pd.DataFrame(rows))
-    show.evaluation_cost(pd.DataFrame())
+    sections.evaluation_cost(pd.DataFrame(rows))
+    sections.evaluation_cost(pd.DataFrame())
     (_, table), counted, (_, empty), _ = shown
     assert table.iloc[0].tolist() == ["D", "10", "100", "10", "1", "a CPU"]
     assert table.iloc[1].tolist() == ["E", "-", "-", "-", "0", "not run"]
@@ -186,15 +186,15 @@ def test_a_plot_looks_the_same_in_fewer_bytes():
 
 
 def test_chance_depends_on_the_number_of_classes(shown):
-    show.chance(pd.DataFrame([row(status="not run"), row(net="B", n_classes=50)]))
+    sections.chance(pd.DataFrame([row(status="not run"), row(net="B", n_classes=50)]))
     assert "With 50 classes guessing has a top-1 error of 98.0 % and a top-5 error of 90.0 %" in shown[0]
-    show.chance(pd.DataFrame([row(status="not run")]))
-    show.chance(pd.DataFrame())
+    sections.chance(pd.DataFrame([row(status="not run")]))
+    sections.chance(pd.DataFrame())
     assert shown[1] == shown[2] and "not run" in shown[1]
 
 
 def test_the_summary_of_the_data_is_that_of_the_drawn_set(shown):
-    show.data_summary("smoke")
+    sections.data_summary("smoke")
     ((caption, table),) = shown
     images = load_images("smoke")
     for name, split in (("train", images.train), ("minival", images.minival), ("val", images.val)):

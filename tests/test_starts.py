@@ -4,7 +4,7 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import show, starts
+from vgglib import sections, show, starts
 from vgglib.results import Store
 
 
@@ -93,12 +93,12 @@ def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
     monkeypatch.setattr(show, "picture", lambda figure, alt, caption: drawn.append(figure))
-    show.longer_starts_of("demo")
+    sections.longer_starts_of("demo")
     assert "`vgg run --preset demo --table longer-starts`" in said.pop() and not shown
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)
-    show.longer_starts_of("demo")
+    sections.longer_starts_of("demo")
     summary, gains = shown
     assert len(summary) == 5 and len(gains) == 2 and not said
     ((axes,),) = [figure.axes for figure in drawn]

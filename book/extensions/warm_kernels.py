@@ -17,7 +17,7 @@ NAME = "warm"
 _builder: int | None = None  # the process that started the server, which is Sphinx's in a build
 # The first is what runs a build: multiprocessing imports it in every process that it starts.
 IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.first_look")
-IMPORTED += ("vgglib.show", "vgglib.runner", "vgglib.explore_ensembles")
+IMPORTED += ("vgglib.sections", "vgglib.runner", "vgglib.explore_ensembles")
 
 
 class WarmProvisioner(LocalProvisioner):
