@@ -1,19 +1,10 @@
-from dataclasses import replace
-
-import pandas as pd
 import pytest
-from test_comparisons import row
 from test_results import record as results_record
 
 from vgglib import evidence, planner
-from vgglib.claims import CLAIMS
-from vgglib.comparisons import Arm
 from vgglib.experiments import runs
 from vgglib.plans import plan
 from vgglib.results import Store
-from vgglib.verdicts import judge
-
-A, LRN, E = (Arm("3", net) for net in ("A", "A-LRN", "E"))
 
 
 @pytest.fixture
@@ -255,72 +246,3 @@ def test_settings_made_by_hand_have_a_command_of_their_own(store):
     ending = "--seeds 0 --nets E --train-scales 256"
     assert ours == "vgg run --preset demo --results again --table 3 --seeds 0 --nets A --train-scales 256"
     assert by_hand.endswith(f"demo --results again --table 3 --no-from-a --width 0.5 {ending}")
-
-
-def compared(*gains, treatment=E, baseline=A):
-    """Rows of two arms whose differences, treatment - baseline, are `gains`."""
-    pairs = [(row(treatment, seed, 40.0 + gain), row(baseline, seed, 40.0)) for seed, gain in enumerate(gains)]
-    return pd.DataFrame([one for pair in pairs for one in pair])
-
-
-def test_the_overview_has_a_column_per_preset():
-    found = {"demo": judge(compared(-9.0, -9.1, -8.9)), "folder": judge(pd.DataFrame())}
-    table = evidence.overview(found).set_index("Claim")
-    depth = next(claim.statement for claim in CLAIMS if claim.name == "depth")
-    assert table.loc[depth].tolist() == ["4.1", "reproduced, 3 seeds", "not run"]
-    assert len(table) == len(CLAIMS) and table.iloc[-1, 1] == "not tested"
-
-
-def test_answers_have_a_line_per_claim_and_preset_that_ran_it():
-    depth, nothing = judge(compared(-9.0, -9.1, -8.9)), judge(pd.DataFrame())
-    table = evidence.answers({"demo": depth, "folder": nothing, "imagenet": depth}, "depth", "lrn")
-    assert table["Comparison"].tolist() == ["E - A"] * 2 + ["A-LRN - A"] * 3
-    # Nobody has run the second, which is said rather than left out.
-    assert table["Evidence"].tolist() == ["demo", "imagenet", "demo", "folder", "imagenet"]
-    assert table["Verdict"].tolist() == ["reproduced"] * 2 + ["not run"] * 3
-
-
-def test_what_is_asked_of_a_claim():
-    lines = evidence.asked("lrn", "non-linearity").splitlines()
-    assert lines[0].endswith(
-        "(Sect. 4.1): A-LRN - A, equivalence test over seeds, margin 0.5 points; where it fails, a paired t test."
-    )
-    assert lines[1].endswith("C - B, paired t test over seeds; C is also deeper than B.")
-
-
-@pytest.mark.parametrize(
-    "treatment, gains, group",
-    [
-        (E, (-9.0, -9.1, -8.9), "reproduced"),
-        (E, (9.0, 9.1, 8.9), "opposite"),
-        # Three seeds, two claims tested (the other has p = 1): mean 3, sd 1, t = 5.2, p = 0.035 alone and 0.07 after.
-        (E, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the claim's side"),
-        (E, (2.0, 3.0, 4.0), "undecided, with the whole interval on the other side"),
-        (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
-        (E, (-1.0,), "undecided, without a test"),
-        # Of an equality a loss is on the claim's side and a gain is not.
-        (LRN, (9.0, 9.1, 8.9), "reproduced, by a loss"),
-        (LRN, (-0.01, 0.0, 0.01), "reproduced"),
-        (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the claim's side"),
-        (LRN, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the other side"),
-    ],
-)
-def test_claims_are_grouped_by_verdict_and_interval(treatment, gains, group):
-    name, other = ("depth", LRN) if treatment is E else ("lrn", E)
-    more = compared(*(10.0 * (-1) ** seed for seed in range(len(gains))), treatment=other)
-    rows = pd.concat([compared(*gains, treatment=treatment), more], ignore_index=True)
-    statement = next(claim.statement for claim in CLAIMS if claim.name == name)
-    (line,) = (line for line in evidence.tally("demo", judge(rows)).splitlines() if statement in line)
-    assert line.startswith(f"- **{group}** (")
-
-
-def test_an_interval_within_the_margin_is_on_the_side_of_equality():
-    verdict = next(found for found in judge(pd.DataFrame()) if found.name == "lrn")
-    for low, high, group in (
-        (-0.4, 0.4, evidence.OWN_SIDE),
-        (-0.6, 0.4, evidence.BOTH_SIDES),
-        (0.1, 0.6, evidence.OWN_SIDE),
-        (-0.6, -0.1, evidence.OTHER_SIDE),
-    ):
-        found = replace(verdict, low=low, high=high, p_value=0.5, verdict="undecided")
-        assert f"**{group}** (1 of 1)" in evidence.tally("demo", [found])

@@ -1,4 +1,4 @@
-"""The records as a body of evidence: how much was run, where and for how long, and what it says of every claim."""
+"""The records as a body of evidence: how much was run, where, for how long, and how to make it again."""
 
 from __future__ import annotations
 
@@ -9,24 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vgglib import arithmetic, experiments, planner, plans, verdict_tables
-from vgglib.claims import CLAIMS, KINDS
+from vgglib import arithmetic, experiments, planner, plans
 from vgglib.configs import TABLE_1
 from vgglib.cost import TRAINING_PASSES
 from vgglib.experiments import STAGES, Experiment
 from vgglib.presets import PRESETS
 from vgglib.results import Store
-from vgglib.statistics import EQUIVALENCE_POINTS, LOSS
-from vgglib.verdicts import Verdict
-
-# How a kind of claim is put to the test.
-TESTS = {
-    "lower error": "paired t test over seeds",
-    "no better": f"equivalence test over seeds, margin {EQUIVALENCE_POINTS} points; where it fails, a paired t test",
-    "cheaper": "paired t test over seeds, on logarithms of the seconds",
-    "count": "an exact count",
-    "not testable": "not put to the test",
-}
 
 
 def presets(store: Store) -> list[str]:
@@ -284,82 +272,3 @@ _SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
 def _option(key: str, value: str) -> str:
     option = key.replace("_", "-")
     return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"
-
-
-def overview(found: dict[str, list[Verdict]]) -> pd.DataFrame:
-    """One line per claim, one column of verdicts per preset, for display."""
-    lines = {"Claim": [claim.statement for claim in CLAIMS], "Sect.": [claim.section for claim in CLAIMS]}
-    for preset, own in found.items():
-        lines[preset] = [verdict.verdict + _seeds(verdict) for verdict in own]
-    return pd.DataFrame(lines)
-
-
-def _seeds(verdict: Verdict) -> str:
-    if KINDS[verdict.kind] is None or not verdict.seeds:
-        return ""
-    return f", {verdict.seeds} seed{'s' * (verdict.seeds > 1)}"
-
-
-def asked(*names: str) -> str:
-    """How the claims called `names` are put to the test, as a list in Markdown."""
-    chosen = [claim for claim in CLAIMS if claim.name in names]
-    return "\n".join(
-        f"- **{claim.statement}** (Sect. {claim.section}): {claim.contrast}, {TESTS[claim.kind]}"
-        + (f"; {claim.caveat}." if claim.caveat else ".")
-        for claim in chosen
-    )
-
-
-def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
-    """The claims called `names` on the records of every preset that has run them, for display; reasons are left to the
-    experiments' pages.
-    """
-    lines = []
-    for name in names:
-        asked = {preset: verdict for preset, own in found.items() for verdict in own if verdict.name == name}
-        run = {preset: verdict for preset, verdict in asked.items() if verdict.verdict != "not run"}
-        for preset, verdict in (run or asked).items():
-            shown = verdict_tables.frame([verdict]).drop(columns=["Claim", "Why"])
-            shown.insert(1, "Evidence", preset)
-            lines.append(shown)
-    return pd.concat(lines, ignore_index=True)
-
-
-def tally(preset: str, found: Sequence[Verdict]) -> str:
-    """A preset's verdicts in groups, as a list in Markdown; undecided ones by where their interval lies."""
-    lines = [f"On the records of preset `{preset}`:", ""]
-    for group in GROUPS:
-        own = [verdict.claim for verdict in found if _group(verdict) == group]
-        if own:
-            lines.append(f"- **{group}** ({len(own)} of {len(found)}): {'; '.join(own)}.")
-    return "\n".join(lines)
-
-
-OWN_SIDE = "undecided, with the whole interval on the claim's side"
-BOTH_SIDES = "undecided, with an interval that reaches to both sides"
-OTHER_SIDE = "undecided, with the whole interval on the other side"
-WITHOUT_TEST = "undecided, without a test"
-GROUPS = (
-    "reproduced",
-    LOSS,
-    OWN_SIDE,
-    BOTH_SIDES,
-    OTHER_SIDE,
-    "opposite",
-    WITHOUT_TEST,
-    "not run",
-    "not tested",
-)
-
-
-def _group(verdict: Verdict) -> str:
-    if verdict.verdict != "undecided":
-        return verdict.verdict
-    if verdict.p_value is None:
-        return WITHOUT_TEST
-    none = 1 if verdict.kind == "cheaper" else 0
-    below, above = verdict.high < none, verdict.low > none
-    if verdict.kind == "no better":
-        equal = max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS
-        below, above = above or equal, below
-    return OWN_SIDE if below else OTHER_SIDE if above else BOTH_SIDES
