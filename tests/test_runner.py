@@ -127,7 +127,7 @@ def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path, monkeypatc
     names = {(entry.net, entry.train_scale): entry.runs[0].experiment_id for entry in entries}
     failed = names["A", "256"]
     expected = [
-        f"{name} was not run because {failed}, whose weights it needs, failed: repeat that with --retry-failed."
+        f"{name} was not run because {failed}, whose weights it needs, failed: repeat that by `vgg run --retry-failed`."
         for name in names.values()
         if name != failed
     ]

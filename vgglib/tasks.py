@@ -96,5 +96,5 @@ def prevented(planned: Iterable[Run], store: Store) -> Iterator[str]:
     """A sentence for each training that a failed one prevents."""
     for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():
         if donor := failed_start(run, store):
-            why = f"{donor.experiment_id}, whose weights it needs, failed: repeat that with --retry-failed."
+            why = f"{donor.experiment_id}, whose weights it needs, failed: repeat that by `vgg run --retry-failed`."
             yield f"{run.experiment_id} was not run because {why}"

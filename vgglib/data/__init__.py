@@ -59,7 +59,7 @@ def load(
         )
     folder = Path(data_dir).expanduser().absolute()  # workers on other hosts may be in other folders
     if not folder.is_dir():
-        raise ValueError(f"the data folder {data_dir} does not exist: check --data-dir.")
+        raise ValueError(f"the data folder {data_dir} does not exist: check --data-dir (data_dir in a notebook).")
     state = hash(frozenset(listing(folder, below=name != "imagenet").items()))  # the files of a pack lie at the top
     return _read(name, folder, state, classes, train_images, val_images, smallest_side, skip_bad_images, decoder)
 
