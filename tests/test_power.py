@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from test_evidence import LRN, compared
+from test_verdict_tables import LRN, compared
 
 from vgglib import power
 

@@ -23,7 +23,12 @@ def wrong(posteriors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 def error_percent(posteriors: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
     """Top-k error in percent, the paper's two measures being k = 1 and k = 5 (Sect. 4)."""
-    return 100 * float(wrong(posteriors, labels, k).mean())
+    return percent(wrong(posteriors, labels, k))
+
+
+def percent(missed: np.ndarray) -> float:
+    """The error in percent of answers (N,) bool, True where wrong."""
+    return 100 * float(missed.mean())
 
 
 def interval_percent(error: float, n_images: int, confidence: float = 0.95) -> tuple[float, float]:

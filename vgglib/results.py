@@ -19,7 +19,7 @@ import pandas as pd
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import Entry, Run, as_dict, differences, runs
 from vgglib.files import sweep, write_atomically
-from vgglib.metrics import error_percent, wrong
+from vgglib.metrics import error_percent, percent, wrong
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = 2
@@ -233,7 +233,7 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
         mean = mean_posteriors([posteriors for _, posteriors, _ in found])
         missed = wrong(mean, labels, 1)
         row |= {
-            "top1_error_percent": 100 * float(missed.mean()),
+            "top1_error_percent": percent(missed),
             "top5_error_percent": error_percent(mean, labels, 5),
             "wrong": missed,
             "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),

@@ -27,11 +27,12 @@ class Begun:
 @dataclass(frozen=True)
 class Standing:
     """Where a training stood: the arithmetic and the threads of its updates, the error by chance on its minival images
-    in percent, the epochs that were done, the signal of its first batch, and the epoch that was begun.
+    in percent, the epochs that were done, the signal of its first batch, and the epoch that was begun. Earlier
+    checkpoints know neither threads nor chance.
     """
 
     arithmetic: str
-    threads: int | None = None  # as chance, where an earlier checkpoint lacks it
+    threads: int | None = None
     chance: float = 100.0
     history: list[Epoch] = field(default_factory=list)
     signal: dict[str, float] = field(default_factory=dict)

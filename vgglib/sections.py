@@ -127,7 +127,8 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
     if len(found):
         caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
         show.table(found, caption + "Not corrected for their number; they decide nothing.")
-        show.sentence(predictions.finding(store, preset))
+        if predicted := predictions.finding(store, preset):
+            show.sentence(predicted)
 
 
 def starts_of(preset: str = "demo") -> None:
@@ -211,8 +212,8 @@ def predictions_of(preset: str = "demo") -> None:
         return
     show.sentence(predictions.finding(store, preset))
     caption = f"The seeds that suggested the prediction about preset {preset}, and those that it was put to: mean "
-    caption += "top-1 errors in percent, their difference in points with its 95 % interval over seeds, and in how many "
-    show.table(found, caption + "seeds the deeper net errs less")
+    caption += "top-1 errors in percent, their difference in points with its 95 % interval over seeds, and seed by seed"
+    show.table(found, caption)
 
 
 def arithmetic_of(preset: str = "demo") -> None:

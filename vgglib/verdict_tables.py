@@ -12,7 +12,7 @@ from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, LOSS, bootstrap_interva
 from vgglib.verdicts import Verdict
 
 # How a kind of claim is put to the test.
-TESTS = {
+HOW_TESTED = {
     "lower error": "paired t test over seeds",
     "no better": f"equivalence test over seeds, margin {EQUIVALENCE_POINTS} points; where it fails, a paired t test",
     "cheaper": "paired t test over seeds, on logarithms of the seconds",
@@ -140,7 +140,7 @@ def asked(*names: str) -> str:
     """How the claims called `names` are put to the test, as a list in Markdown."""
     chosen = [claim for claim in CLAIMS if claim.name in names]
     return "\n".join(
-        f"- **{claim.statement}** (Sect. {claim.section}): {claim.contrast}, {TESTS[claim.kind]}"
+        f"- **{claim.statement}** (Sect. {claim.section}): {claim.contrast}, {HOW_TESTED[claim.kind]}"
         + (f"; {claim.caveat}." if claim.caveat else ".")
         for claim in chosen
     )

@@ -81,7 +81,7 @@ def decode_all(
     if bad and not skip_bad_images:
         raise ValueError(
             f"{len(bad)} of {len(names)} images do not decode, the first is {names[bad[0]]} ({outcomes[bad[0]]}): "
-            "repair or convert them, or leave them out by `vgg run --skip-bad-images`."
+            "repair or convert them, or pass --skip-bad-images to leave them out (for a notebook: to `vgg run`)."
         )
     good = np.setdiff1d(np.arange(len(names)), bad)
     return [outcomes[i] for i in good], good, [names[i] for i in bad]
