@@ -73,6 +73,18 @@ def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
     assert kept == {"checkpoint.safetensors", "checkpoint.previous.safetensors"}
 
 
+def test_an_earlier_checkpoint_that_knows_neither_threads_nor_chance_is_gone_on_with(two_colours, tmp_path):
+    whole = train(experiment(epochs=2), two_colours, CPU)
+    path = tmp_path / "c.safetensors"
+    interrupted(experiment(epochs=2), two_colours, path)
+    tensors, state = checkpoints.read(path)
+    del state["threads"], state["chance"]
+    checkpoints.write(path, tensors, state)
+    resumed = train(experiment(epochs=2), two_colours, CPU, path)
+    assert all(map(torch.equal, weights(whole), weights(resumed)))
+    assert {"threads", "chance"} <= set(checkpoints.read(path)[1])
+
+
 def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
     path = tmp_path / "c.safetensors"
     first = train(experiment(), two_colours, CPU, path)
