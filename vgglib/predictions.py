@@ -48,14 +48,13 @@ class Prediction:
     @property
     def recipe(self) -> str:
         """What is not the preset's own in its trainings."""
-        alone = self.waits == self.epochs
-        return f"{self.epochs} epochs " + (
-            "whose rate drops at the deadlines alone" if alone else f"with patience {self.patience}"
-        )
+        if self.waits == self.epochs:
+            return f"{self.epochs} epochs whose rate drops at the deadlines alone"
+        return f"{self.epochs} epochs with patience {self.patience}"
 
 
 PREDICTIONS = (
-    # The one of six other ways to ask about E - A that had an interval below 0.
+    # Of several other ways to ask about E - A the one that had an interval below 0.
     Prediction(
         preset="demo",
         claim="depth",
@@ -84,9 +83,9 @@ def held_back(preset: str, epochs: int, patience: int) -> set[int]:
 
 def rows(store: Store, prediction: Prediction, seeds: Sequence[int], method: str) -> pd.DataFrame:
     """Rows of both nets, as `Store.rows` gives them, of these seeds and this way to test."""
-    nets, settings = (prediction.baseline, prediction.treatment), {"epochs": prediction.epochs}
-    settings["patience"] = prediction.patience
-    return store.rows(plan(prediction.preset, TESTS[method], nets, seeds, ["256"], **settings))
+    nets = prediction.baseline, prediction.treatment
+    trained = {"epochs": prediction.epochs, "patience": prediction.patience}
+    return store.rows(plan(prediction.preset, TESTS[method], nets, seeds, ["256"], **trained))
 
 
 def decision(prediction: Prediction, found: pd.DataFrame) -> Decision:
@@ -105,22 +104,23 @@ def table(store: Store, preset: str) -> pd.DataFrame:
     """
     lines = []
     for prediction in of(preset):
-        lines.append(_line(store, prediction, prediction.seen, prediction.method, "suggested it"))
-        own = decision(prediction, rows(store, prediction, prediction.seeds, prediction.method))
+        seen = rows(store, prediction, prediction.seen, prediction.method)
+        lines.append(_line(prediction, seen, prediction.seen, prediction.method) | {"Outcome": "suggested it"})
+        found = {method: rows(store, prediction, prediction.seeds, method) for method in TESTS}
+        own = decision(prediction, found[prediction.method])
         for method in sorted(TESTS, key=lambda method: method != prediction.method):
-            outcome = OUTCOMES[own.verdict] if method == prediction.method else "nothing was predicted"
-            line = _line(store, prediction, prediction.seeds, method, outcome, hidden=own.verdict == "not run")
-            lines.append(line | ({"p": probability_text(own.p_value)} if method == prediction.method else {}))
+            line = _line(prediction, found[method], prediction.seeds, method, hidden=own.verdict == "not run")
+            outcome = {"Outcome": "nothing was predicted"}
+            if method == prediction.method:
+                outcome = {"p": probability_text(own.p_value), "Outcome": OUTCOMES[own.verdict]}
+            lines.append(line | outcome)
     return pd.DataFrame(lines)
 
 
-def _line(
-    store: Store, prediction: Prediction, seeds: Sequence[int], method: str, outcome: str, hidden: bool = False
-) -> dict:
-    evidence = _evidence(prediction, rows(store, prediction, seeds, method), method)
+def _line(prediction: Prediction, found: pd.DataFrame, seeds: Sequence[int], method: str, hidden: bool = False) -> dict:
+    evidence = _evidence(prediction, found, method)
     line = {"Seeds": f"{min(seeds)} to {max(seeds)}", "Tested": method, prediction.baseline: "-"}
     line |= dict.fromkeys([prediction.treatment, prediction.contrast, "95 % interval", "Seed by seed", "p"], "-")
-    line["Outcome"] = outcome
     if hidden or not evidence.seeds:
         return line
     if len(evidence.seeds) < len(seeds):
@@ -148,10 +148,8 @@ def finding(store: Store, preset: str) -> str:
         found = rows(store, prediction, prediction.seeds, prediction.method)
         evidence, own = _evidence(prediction, found, prediction.method), decision(prediction, found)
         text = f"*{claim_called(prediction.claim).statement}*, asked once more: seeds {min(prediction.seen)} to "
-        text += (
-            f"{max(prediction.seen)} suggested that {prediction.treatment} errs less than {prediction.baseline} after "
-        )
-        text += f"{prediction.recipe}, tested {HOW[prediction.method]}. That was predicted for seeds "
+        text += f"{max(prediction.seen)} suggested that {prediction.treatment} errs less than {prediction.baseline} "
+        text += f"after {prediction.recipe}, tested {HOW[prediction.method]}. That was predicted for seeds "
         text += f"{min(prediction.seeds)} to {max(prediction.seeds)} before any of these was trained: "
         text += f"**{OUTCOMES[own.verdict]}**"
         if own.p_value is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -32,11 +32,11 @@ class Standing:
     """
 
     arithmetic: str
+    history: list[Epoch]
+    signal: dict[str, float]
+    begun: Begun
     threads: int | None = None
     chance: float = 100.0
-    history: list[Epoch] = field(default_factory=list)
-    signal: dict[str, float] = field(default_factory=dict)
-    begun: Begun = field(default_factory=Begun)
 
 
 def identity(experiment: Experiment, data: str) -> dict:
@@ -88,15 +88,22 @@ def _standing(path: Path, state: dict) -> Standing:
     try:
         history, begun = [Epoch(**epoch) for epoch in state["history"]], Begun(**state["begun"])
         known = {key: state[key] for key in ("threads", "chance") if key in state}
-        return Standing(state["arithmetic"], **known, history=history, signal=state["signal"], begun=begun)
+        return Standing(state["arithmetic"], history, state["signal"], begun, **known)
     except (KeyError, TypeError) as error:
         raise checkpoints.damaged(path, error) from error
+
+
+def stood(path: Path) -> Standing:
+    """Where the training of a checkpoint stood, without reading its tensors; ValueError, naming the file, for a damaged
+    one.
+    """
+    return _standing(path, checkpoints.read_state(path))
 
 
 def finished(experiment: Experiment, path: Path) -> bool:
     """Whether a training has ended; a checkpoint that is missing or damaged says no, and `train` why."""
     try:
-        standing = _standing(path, checkpoints.read_state(path))
+        standing = stood(path)
         errors = [epoch.minival_top1_error_percent for epoch in standing.history]
         return next_learning_rate(experiment, errors, standing.chance) is None
     except (OSError, ValueError, TypeError):

@@ -114,8 +114,10 @@ def bootstrap_interval(
     def mean_of_one(image: np.ndarray, axis: int) -> np.ndarray:
         return differences[0, image].mean(axis)
 
+    samples, statistic = ((images,), mean_of_one) if len(seeds) == 1 else ((seeds, images), mean)
     found = stats.bootstrap(
-        *(((images,), mean_of_one) if len(seeds) == 1 else ((seeds, images), mean)),
+        samples,
+        statistic,
         n_resamples=resamples,
         batch=100,  # all at once would hold resamples x images numbers
         vectorized=True,

@@ -15,7 +15,7 @@ from vgglib.models import VGG
 from vgglib.progress import Event
 from vgglib.recorder import Recorder
 from vgglib.results import Store
-from vgglib.resume import finished
+from vgglib.resume import finished, stood
 from vgglib.tasks import Task, failed, lacks_record
 from vgglib.train import train
 from vgglib.trained import Diverged, OutOfTime, Progress, Trained
@@ -129,7 +129,7 @@ class Worker:
         for or this host has fewer cores.
         """
         begun = checkpoints.latest(self.store.checkpoint_path(run))
-        known = [checkpoints.read_state(begun).get("threads")] if begun else []
+        known = [stood(begun).threads] if begun else []
         known += [record["environment"]["threads"] for record in self.store.tests(run)]
         first = next(filter(None, known), self.threads)
         return self.threads if self.threads_asked or first > devices.cores() else first
