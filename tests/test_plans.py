@@ -114,6 +114,15 @@ def test_the_comparison_of_starts_names_each():
     assert glorot.donor is None and from_a.donor.overrides == ()
 
 
+def test_shorter_starts_give_a_and_e_half_of_the_epochs_each():
+    for preset, epochs, settings in (("demo", 6, {}), ("tiny-imagenet-50", 20, {}), ("demo", 2, {"epochs": 5})):
+        (run,) = runs(plan(preset, "shorter-starts", seeds=[0], **settings))
+        assert run.experiment.epochs == run.donor.experiment.epochs == epochs and run.donor.experiment.net == "A"
+    (by_hand,) = runs(plan("tiny-imagenet-50", "3", ["E"], [0], ["256"], epochs=20, from_a=True))
+    (run,) = runs(plan("tiny-imagenet-50", "shorter-starts", seeds=[0]))
+    assert run == by_hand and run.run_id == "E_S256_seed0_epochs=20_from_a=True_dense_Q256"
+
+
 def test_longer_starts_have_the_epochs_of_a_and_of_e_together():
     for preset, epochs, settings in (("demo", 24, {}), ("tiny-imagenet", 100, {}), ("demo", 10, {"epochs": 5})):
         found = runs(plan(preset, "longer-starts", seeds=[0], **settings))

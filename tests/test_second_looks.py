@@ -13,7 +13,7 @@ LONG = "48 epochs, fp32"
 
 
 NO_TRAININGS = pd.DataFrame(columns=["method", *lengths.COLUMNS])
-NO_STARTS = pd.DataFrame(columns=["table", "start", "epochs"])
+NO_STARTS = pd.DataFrame(columns=["table", "net", "start", "epochs", "before", "together"])
 
 
 def looked(rows, longer=NO_TRAININGS, begun=NO_STARTS):
@@ -56,6 +56,13 @@ def test_the_start_from_a_is_asked_with_as_many_epochs_in_all():
     (line,) = looked([row(Arm("3", "A"), 0, 10.0)], begun=begun).to_dict("records")
     assert line["Claim"].startswith("Starting deep nets from a trained A is unnecessary")
     assert line["Asked otherwise"].startswith("E from A - E from glorot for 24 epochs") and line["Ours"] == "+0.50"
+
+
+def test_depth_is_asked_of_e_from_a_with_the_epochs_of_one_a():
+    begun = started(FROM_A, 10.0, 10.0) + started(("3", "he-fan-out", 24, 0), 9.0, 10.0, net="A")
+    (line,) = looked([row(Arm("3", "A"), 0, 10.0)], begun=begun).to_dict("records")
+    assert line["Claim"].startswith("The error falls with depth") and line["Ours"] == "+0.50"
+    assert line["Asked otherwise"].startswith("E from A - A from he-fan-out for 24 epochs")
 
 
 def test_one_seed_has_no_line_and_nothing_is_shown(capsys):

@@ -14,9 +14,9 @@ def store(tmp_path, monkeypatch):
     return Store(tmp_path / "results")
 
 
-def trained(store, table, seed):
-    """Records of one seed's trainings of a table."""
-    for run in planned(table=table, nets=["E"], seeds=[seed]):
+def trained(store, table, seed, nets=("E",), **settings):
+    """Records of one seed's trainings of a table at S = 256."""
+    for run in planned(table=table, nets=nets, seeds=[seed], train_scales=["256"], **settings):
         history = [
             {"epoch": number, "learning_rate": 0.01, "train_loss": 1.0, "minival_top1_error_percent": error}
             for number, error in ((1, 50.0), (2, 40.0))
@@ -25,18 +25,21 @@ def trained(store, table, seed):
         store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
 
-def of(training, *errors, history=(90.0,), classes=10):
-    """Rows of a training (table, start, epochs of E, of A before) with an error for each seed."""
+def of(training, *errors, history=(90.0,), classes=10, net="E"):
+    """Rows of a training (table, start, epochs, of A before) with an error for each seed."""
     table, start, epochs, before = training
     epochs_done = [{"epoch": n, "minival_top1_error_percent": error} for n, error in enumerate(history, start=1)]
-    same = {"preset": "demo", "table": table, "net": "E", "train_scale": "256", "test_scales": "256", "start": start}
+    same = {"preset": "demo", "table": table, "net": net, "train_scale": "256", "test_scales": "256", "start": start}
     same |= {"method": "dense", "status": "done", "epochs": epochs, "before": before, "n_classes": classes}
+    same |= {"together": epochs + before}
     return [same | {"seed": n, "top1_error_percent": e, "history": epochs_done} for n, e in enumerate(errors)]
 
 
+RANDOM = ["he-fan-out", "glorot"]
 FROM_A = ("starts", "A", 12, 12)
 SHORT = ("starts", "glorot", 12, 0)
 LONG = ("longer-starts", "glorot", 24, 0)
+HALVES = ("shorter-starts", "A", 6, 6)
 
 
 def test_rows_say_how_long_each_was_trained_and_what_was_before(store):
@@ -53,6 +56,22 @@ def test_rows_say_how_long_each_was_trained_and_what_was_before(store):
     ]
 
 
+def test_rows_have_a_where_it_was_trained_as_long_as_an_e_from_it_and_that_a(store):
+    trained(store, "starts", 3)
+    trained(store, "3", 3, nets=["A"])  # 12 epochs, as no E from A has together
+    assert starts.rows(store, "demo").empty  # E from A has 24, E from random weights 12
+    trained(store, "3", 3, nets=["A"], epochs=24)
+    short = [["E", start, 12] for start in RANDOM]
+    own = ["net", "start", "together"]
+    found = starts.rows(store, "demo")
+    assert found[own].values.tolist() == [["E", "A", 24], *short, ["A", RANDOM[0], 24]] and not starts.raced(found)
+    trained(store, "shorter-starts", 3)
+    found = starts.rows(store, "demo")
+    halves = [["E", "A", 12], ["A", RANDOM[0], 12]]
+    assert found[own].values.tolist() == [["E", "A", 24], *short, *halves, ["A", RANDOM[0], 24]]
+    assert {length: len(raced) for length, raced in starts.raced(found).items()} == {12: 3}
+
+
 def test_chance_is_left_where_the_schedule_says_so():
     def left(*errors):
         return starts.left_chance([{"epoch": n, "minival_top1_error_percent": e} for n, e in enumerate(errors, 1)], 10)
@@ -66,8 +85,8 @@ def test_summary_by_pencil():
     rows = of(FROM_A, 10.0, 12.0, 14.0, history=(80.0,)) + of(LONG, 20.0, history=(90.0, 84.0)) + of(SHORT, 89.0, 91.0)
     from_a, longer, short = starts.summary(pd.DataFrame(rows)).to_dict("records")
     # 10, 12, 14: standard error 2/sqrt(3), t = 4.303.
-    assert list(from_a.values()) == ["A", 12, 12, "12.0", "7.0 to 17.0", 3, "3 of 3", 1]
-    assert list(longer.values()) == ["glorot", "-", 24, "20.0", "-", 1, "1 of 1", 2]
+    assert list(from_a.values()) == ["E", "A", 12, 12, "12.0", "7.0 to 17.0", 3, "3 of 3", 1]
+    assert list(longer.values()) == ["E", "glorot", "-", 24, "20.0", "-", 1, "1 of 1", 2]
     assert list(short.values())[-2:] == ["0 of 2", "-"]
 
 
@@ -88,18 +107,32 @@ def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
     assert starts.gains(pd.DataFrame(of(FROM_A, 10.0) + of(LONG, 11.0))).empty  # one seed
 
 
+def test_halves_of_both_are_set_against_e_and_a_with_all_the_epochs():
+    rows = of(HALVES, 5.0, 7.0) + of(SHORT, 10.0, 10.0) + of(FROM_A, 1.0, 1.0) + of(LONG, 2.0, 2.0)
+    rows += of(("3", "he-fan-out", 12, 0), 4.0, 4.0, net="A")
+    found = pd.DataFrame(rows)
+    assert {label: points.tolist() for label, points in starts.differences(found).items()} == {
+        "E from A - E from glorot for 12 epochs, as many as A and E together": [-5, -3],
+        "E from A - E from glorot for 24 epochs, as many as A and E together": [-1, -1],
+    }
+    ((label, points),) = starts.differences(found, "A").items()
+    assert label == "E from A - A from he-fan-out for 12 epochs, as many as A and E together"
+    assert points.tolist() == [1, 3]
+    assert starts.gains(found)["Points"].tolist() == ["-4.00", "-1.00", "+2.00"]
+
+
 def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_style):
     said, shown, drawn = [], [], []
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
     monkeypatch.setattr(show, "picture", lambda figure, alt, caption: drawn.append(figure))
-    sections.longer_starts_of("demo")
+    sections.equal_starts_of("demo")
     assert "`vgg run --preset demo --table longer-starts`" in said.pop() and not shown
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)
-    sections.longer_starts_of("demo")
+    sections.equal_starts_of("demo")
     summary, gains = shown
     assert len(summary) == 5 and len(gains) == 2 and not said
     ((axes,),) = [figure.axes for figure in drawn]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["he-fan-out", "glorot"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", *RANDOM]

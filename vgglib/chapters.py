@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 import pandas as pd
 
-from vgglib import cost, paper
+from vgglib import cost, paper, plans
 from vgglib.claims import OVERFEAT_MILLIONS
 from vgglib.configs import TABLE_1, Config, Layer, config
 from vgglib.receptive_field import IMAGE
@@ -161,7 +161,7 @@ def estimate_shown(estimate: pd.DataFrame) -> pd.DataFrame:
     titles = {
         **{"5x5": "B against B-5x5", "jitter": "jitter and its control", "starts": "starts of E"},
         **{"scales": "each scale of Table 4", "crops": "Table 3 on crops"},
-        "longer-starts": "starts of E, longer",
+        **{plans.LONGER: "starts of E, longer", plans.SHORTER: "starts of E, shorter"},
     }
     names = [titles.get(name, name if name == "together" else f"Table {name}") for name in estimate["table"]]
     energy = ["-" if pd.isna(kwh) else _decimals(kwh) for kwh in estimate["kwh"]]

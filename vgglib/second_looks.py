@@ -24,7 +24,7 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) ->
     for claim, verdict in zip(CLAIMS, judge(rows), strict=True):
         looks = {}
         if claim.name == "depth":
-            looks = _of_depth(trainings)
+            looks = _of_depth(trainings) | starts.differences(started, "A")
         elif claim.name == "start":
             looks = starts.differences(started)
         for pool in claim.again:

@@ -13,6 +13,7 @@ from vgglib import (
     experiments,
     fusions,
     lengths,
+    plans,
     predictions,
     presets,
     results,
@@ -136,15 +137,12 @@ def starts_of(preset: str = "demo") -> None:
     the_table(_evidence(preset, "starts"), "starts")
 
 
-def longer_starts_of(preset: str = "demo") -> None:
-    """Net E from random weights with as many epochs as A and E have together, from a preset's records, or how to make
-    them.
-    """
+def equal_starts_of(preset: str = "demo") -> None:
+    """Net E from A and from random weights with as many epochs in all, from a preset's records, or how to make them."""
     found = starts.rows(results.Store(results.default_root()), preset)
     if found.empty:
-        show.sentence(
-            f"Preset {preset} has no such records; `vgg run --preset {preset} --table longer-starts` makes them."
-        )
+        ways = " or ".join(f"`vgg run --preset {preset} --table {table}`" for table in (plans.LONGER, plans.SHORTER))
+        show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
         return
     from vgglib import plots
 
@@ -152,12 +150,13 @@ def longer_starts_of(preset: str = "demo") -> None:
     caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
     caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
     show.table(starts.summary(found), caption)
-    alt = f"Top-1 error of net E from random weights on minival after every epoch of the longer trainings, {preset}"
-    longer = found[found["table"] == starts.TOGETHER]
-    show.picture(plots.training_curves(longer, by="start").figure, alt, f"{alt}, a line for each start and seed")
+    for length, own in starts.raced(found).items():
+        alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
+        caption = f"{alt}, a line for each start and seed. E from A begins when its A has been trained."
+        show.picture(plots.training_curves(own, by="start").figure, alt, caption)
     gained = starts.gains(found)
     if len(gained):
-        caption = "What the start from A is worth when E from random weights is given A's epochs, too: points of top-1 "
+        caption = "What the start from A is worth when others have as many epochs as A and E together: points of top-1 "
         show.table(
             gained, caption + "error by seed; minus means that E from A errs less. Tests stand alone, as a second look"
         )

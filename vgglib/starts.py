@@ -1,50 +1,62 @@
-"""Net E from a trained A and from random weights (Sect. 3.1), which are also given the epochs of both together."""
+"""Net E from a trained A and from random weights (Sect. 3.1), and both with as many epochs in all."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
-from vgglib.plans import plan
+from vgglib.experiments import Entry
+from vgglib.plans import OF_STARTS, plan
 from vgglib.results import Store
 from vgglib.schedule import LEFT_CHANCE_POINTS
 from vgglib.statistics import lower
 from vgglib.tables import mean_interval
 
-AS_LONG, TOGETHER = "starts", "longer-starts"  # tables: all E with equal epochs; random starts with A's epochs on top
-
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
-    """Rows of both tables, as `Store.rows` gives them, of every seed that has records; only what was run has a row, and
-    without records of `TOGETHER` there is none.
+    """Rows of net E in the three tables of starts, and of A trained for as long as A and E from it together, as
+    `Store.rows` gives them, of every seed that has records. Only what was run has a row; where no two trainings have
+    as many epochs in all, or no E starts from A, there is none.
 
-    Two columns come on top: `epochs` of E, at most, and `before`, those of the A that it starts from.
+    Three columns come on top: `epochs`, at most; `before`, those of the A that E starts from; `together`, their sum.
     """
     seeds = store.seeds(preset) or None
-    entries = [entry for table in (AS_LONG, TOGETHER) for entry in plan(preset, table, seeds=seeds)]
+    entries = [entry for table in OF_STARTS for entry in plan(preset, table, seeds=seeds)]
+    lengths = {_together(entry) for entry in entries if entry.runs[0].experiment.start}
+    for length in sorted(lengths):
+        entries += plan(preset, "3", ["A"], seeds, ["256"], epochs=length)
     trained = [entry.runs[0].experiment for entry in entries]
     found = store.rows(entries).assign(
         epochs=[experiment.epochs for experiment in trained],
         before=[experiment.start.epochs if experiment.start else 0 for experiment in trained],
+        together=[_together(entry) for entry in entries],
     )
-    found = found[found["status"] != "not run"].reset_index(drop=True)
-    return found if TOGETHER in set(found["table"]) else found.iloc[:0]
+    found = found[found["status"] != "not run"]
+    from_a = set(found.loc[found["before"] > 0, "together"])
+    found = found[(found["net"] == "E") | found["together"].isin(from_a)].reset_index(drop=True)
+    return found if from_a & set(found.loc[found["before"] == 0, "together"]) else found.iloc[:0]
+
+
+def _together(entry: Entry) -> int:
+    trained = entry.runs[0].experiment
+    return trained.epochs + (trained.start.epochs if trained.start else 0)
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """For display, a line per start and length: E's epochs at most and those of its A, the mean top-1 error and its
-    95 % interval over seeds, and in how many trainings, and after how many epochs, the error on minival had left chance
-    as `schedule` has it.
+    """For display, a line per net, start and length: its epochs at most and those of the A that it starts from, the
+    mean top-1 error and its 95 % interval over seeds, and in how many trainings, and after how many epochs, the error
+    on minival had left chance as `schedule` has it.
     """
     lines = []
-    for (start, before, epochs), own in found.groupby(["start", "before", "epochs"], sort=False):
+    for (net, start, before, epochs), own in found.groupby(["net", "start", "before", "epochs"], sort=False):
         done = own[own["status"] == "done"]
         left = [epoch for row in done.itertuples() if (epoch := left_chance(row.history, row.n_classes))]
         lines.append(
             {
+                "Net": net,
                 "Start": start,
                 "Epochs of A before": before or "-",
-                "Epochs of E, at most": epochs,
+                "Epochs, at most": epochs,
                 "Top-1": f"{done[ERROR].mean():.1f}" if len(done) else "-",
                 "95 % interval": _interval(done[ERROR]),
                 "Seeds": len(done),
@@ -55,6 +67,12 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def raced(found: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """Rows of E from A and from random weights with as many epochs in all, by that number."""
+    by_length = found[found["net"] == "E"].groupby("together")
+    return {length: own for length, own in by_length if (own["before"] > 0).nunique() > 1}
+
+
 def left_chance(history: list[dict], classes: int) -> int | None:
     """The first epoch whose error on minival is below that of guessing by as much as `schedule` asks, None for none."""
     chance = 100 * (1 - 1 / classes)
@@ -62,21 +80,26 @@ def left_chance(history: list[dict], classes: int) -> int | None:
     return next((number for number, error in errors if error <= chance - LEFT_CHANCE_POINTS), None)
 
 
-def differences(found: pd.DataFrame) -> dict[str, pd.Series]:
-    """Of each kind of random weights with `TOGETHER`'s epochs: error of E from A less that of E from these, in points
-    by seed; under what is compared, in words.
+def differences(found: pd.DataFrame, net: str = "E") -> dict[str, pd.Series]:
+    """Error of E from A less that of `net`, "E" or "A", from random weights and with as many epochs as A and that E
+    together, in points by seed; under what is compared, in words.
     """
-    compared, points = checked(found), {}
-    for start, epochs in found.loc[found["table"] == TOGETHER, ["start", "epochs"]].drop_duplicates().to_numpy():
-        arms = Arm(AS_LONG, "E", start="A"), Arm(TOGETHER, "E", start=start)
-        evidence = Evidence.of(compared, (Comparison(arms[0], arms[1:]),), ERROR)
-        label = f"E from A - E from {start} for {epochs} epochs, as many as A and E together"
-        points[label] = pd.Series(evidence.differences, index=evidence.seeds, dtype=float)
+    points = {}
+    for length, trained in found.groupby("together"):
+        compared, grown = checked(trained), trained["before"] > 0
+        others = trained[~grown & (trained["net"] == net)].groupby(["table", "start"], sort=False).groups
+        for table in trained.loc[grown, "table"].unique():
+            for other, start in others:
+                arms = Arm(table, "E", start="A"), Arm(other, net, start=start)
+                evidence = Evidence.of(compared, (Comparison(arms[0], arms[1:]),), ERROR)
+                label = f"E from A - {net} from {start} for {length} epochs, as many as A and E together"
+                points[label] = pd.Series(evidence.differences, index=evidence.seeds, dtype=float)
     return points
 
 
 def gains(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: those `differences` of which there are at least two seeds."""
+    """For display: those `differences` from E and from A of which there are at least two seeds."""
+    points_of = differences(found) | differences(found, "A")
     return pd.DataFrame(
         [
             {
@@ -86,7 +109,7 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
                 "Below 0": f"{(points < 0).sum()} of {len(points)} seeds",
                 "That E from A errs less": lower(points.to_numpy()).verdict,
             }
-            for label, points in differences(found).items()
+            for label, points in points_of.items()
             if len(points) > 1
         ]
     )

@@ -43,8 +43,9 @@ TITLES = {
     "7": "Table 7 of the paper: the state of the art of its time, top-1 and top-5 on validation images unless said",
     "5x5": "Sect. 4.1 of the paper: B against the shallow B-5x5, S = Q = 256, dense evaluation",
     "jitter": "Scale jitter and a control of equal length (384+384), Q = 384, dense evaluation",
-    "starts": "Net E from seven layers of a trained A and from random weights, S = Q = 256, dense evaluation",
-    "longer-starts": "Net E from random weights, with the epochs of A added to its own, S = Q = 256, dense evaluation",
+    plans.STARTS: "Net E from seven layers of a trained A and from random weights, S = Q = 256, dense evaluation",
+    plans.LONGER: "Net E from random weights, with the epochs of A added to its own, S = Q = 256, dense evaluation",
+    plans.SHORTER: "Net E from a trained A, each with half of the epochs, S = Q = 256, dense evaluation",
     "scales": "Every test scale of Table 4 by itself, dense evaluation",
     "crops": "The nets of Table 3 at S = 256 on 25 crops and their mirror images, Q = 256",
 }
@@ -166,12 +167,17 @@ def jitter(rows: pd.DataFrame) -> pd.DataFrame:
 
 def starts(rows: pd.DataFrame) -> pd.DataFrame:
     """Net E from three starts (Sect. 3.1); the paper gives no errors."""
-    return _beside_paper("starts", rows)
+    return _beside_paper(plans.STARTS, rows)
 
 
 def longer_starts(rows: pd.DataFrame) -> pd.DataFrame:
     """Net E from two kinds of random weights, trained for as long as A and E from A together."""
-    return _beside_paper("longer-starts", rows)
+    return _beside_paper(plans.LONGER, rows)
+
+
+def shorter_starts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Net E from A, trained together for as long as E from random weights alone."""
+    return _beside_paper(plans.SHORTER, rows)
 
 
 def scales(rows: pd.DataFrame) -> pd.DataFrame:
@@ -192,8 +198,9 @@ BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "7": table7,
     "5x5": small_filters,
     "jitter": jitter,
-    "starts": starts,
-    "longer-starts": longer_starts,
+    plans.STARTS: starts,
+    plans.LONGER: longer_starts,
+    plans.SHORTER: shorter_starts,
     "scales": scales,
     "crops": crops,
 }
@@ -216,7 +223,7 @@ def _numbers(table: pd.DataFrame) -> list[str]:
 def _lines(name: str) -> pd.DataFrame:
     """What identifies the lines of a table, in its order; they are the same in every preset."""
     entries = plans.plan("smoke", name, seeds=[0])
-    key = KEY if name in ("starts", "longer-starts") else [column for column in KEY if column != "start"]
+    key = KEY if name in plans.OF_STARTS else [column for column in KEY if column != "start"]
     return pd.DataFrame([{column: getattr(entry, column) for column in key} for entry in entries])
 
 
