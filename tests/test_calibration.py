@@ -1,17 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_errors import LABELS, nothing, saying
+from test_errors import LABELS, nothing, of, saying
 from test_tables import row
 
 from vgglib import calibration
-from vgglib.errors import Answers
 
 
 def test_reliability_by_hand():
     labels = np.array([0, 0, 0, 0])
     posteriors = np.array([[0.62, 0.38], [0.68, 0.32], [0.9, 0.1], [0.05, 0.95]])
-    own = Answers("A", ("3", "A", "256", "256", "dense"), (0,), posteriors[None], labels)
+    own = of(posteriors[None], labels)
     table = calibration.reliability(own)
     assert table["images"].tolist() == [2, 1, 1]  # 0.9 belongs to the bin from 0.8 to 0.9
     assert table["confidence"].tolist() == pytest.approx([65, 90, 95])

@@ -18,10 +18,11 @@ def test_a_member_counts_as_often_as_it_is_named():
 def test_members_are_added_up_as_numpy_would():
     members = np.random.default_rng(0).random((5, 7, 3)).astype(np.float16)
     assert np.array_equal(mean_posteriors(list(members)), members.astype(float).mean(0))
+    assert np.array_equal(mean_posteriors(iter(members)), members.astype(float).mean(0))
 
 
 def test_what_cannot_be_averaged_is_refused():
-    with pytest.raises(ValueError, match=r"shapes \(2, 3\), \(1, 3\) cannot be averaged"):
+    with pytest.raises(ValueError, match=r"shapes \(2, 3\) and \(1, 3\) cannot be averaged"):
         mean_posteriors([np.zeros((2, 3)), np.zeros((1, 3))])
     with pytest.raises(ValueError, match="no posteriors to average"):
         mean_posteriors([])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from conftest import split_of
-from test_errors import FIRST, NAMES, SECOND, nothing, saying
+from test_errors import FIRST, NAMES, SECOND, nothing, of, saying
 
 from vgglib import calibration, error_plots, errors
 
@@ -42,8 +42,7 @@ def test_a_matrix_has_errors_alone_and_lines_between_groups():
 
 def test_bins_of_few_images_are_left_out(monkeypatch):
     labels = np.zeros(40, int)
-    own = saying([np.r_[np.zeros(30, int), np.ones(10, int)]], labels, classes=2)
-    own.posteriors[0, 30:] = [0.45, 0.55]
+    own = of(np.array([[*[[0.8, 0.2]] * 30, *[[0.45, 0.55]] * 10]]), labels)
     other = saying([np.zeros(40, int)], labels, "E", classes=2)
     first, second = error_plots.reliability({"one": [own, nothing("B"), other], "two": [nothing()]}).axes
     diagonal, a, e = first.lines

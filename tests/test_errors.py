@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vgglib import data, errors, experiments, presets
+from vgglib.answered import Answered
 from vgglib.data.shapes import CLASSES
 from vgglib.errors import Answers
 from vgglib.plans import plan
@@ -17,11 +18,18 @@ def saying(choices, labels, net="A", classes=3, confidence=0.8, seeds=None):
     choices = np.atleast_2d(choices)
     posteriors = np.full((*choices.shape, classes), (1 - confidence) / (classes - 1))
     np.put_along_axis(posteriors, choices[:, :, None], confidence, 2)
-    return Answers(net, ("3", net, "256", "256", "dense"), seeds or tuple(range(len(choices))), posteriors, labels)
+    return of(posteriors, labels, net, seeds)
+
+
+def of(posteriors, labels, net="A", seeds=None):
+    """Nets of some seeds with posteriors (seeds, N, classes)."""
+    key, seeds = ("3", net, "256", "256", "dense"), seeds or tuple(range(len(posteriors)))
+    found = tuple(Answered.of(own, labels) for own in posteriors)
+    return Answers(net, key, seeds, found, posteriors.shape[2], labels, lambda: posteriors.mean(0))
 
 
 def nothing(net="A"):
-    return Answers(net, ("3", net, "256", "256", "dense"), (), np.empty((0, 0, 0)), np.empty(0, int))
+    return of(np.empty((0, 0, 0)), np.empty(0, int), net)
 
 
 LABELS = np.array([0, 0, 1, 1, 2])
@@ -70,10 +78,7 @@ def test_cases_have_the_largest_gap_and_one_of_a_class():
     labels = np.array([0, 0, 1, 2, 2])
     worse = np.array([[0.4, 0.5, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.5, 0.1, 0.4]])
     better = np.array([[0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9], [0.6, 0.0, 0.4]])
-    a, e = (
-        Answers(name, ("3", name, "256", "256", "dense"), (0,), posteriors[None], labels)
-        for name, posteriors in (("A", worse), ("E", better))
-    )
+    a, e = of(worse[None], labels), of(better[None], labels, "E")
     found = errors.cases(a, e, 6)
     # Gaps: 0.2, 0.6 and 0.5; image 3 is right with both, image 4 wrong with both.
     assert found["image"].tolist() == [1, 2]
@@ -88,14 +93,14 @@ def test_cases_have_the_largest_gap_and_one_of_a_class():
 def test_the_net_of_a_case_is_the_mean_over_seeds():
     labels = np.array([0])
     own = np.array([[[0.45, 0.55]], [[0.45, 0.55]], [[0.9, 0.1]]])  # wrong in two seeds of three, right in the mean
-    net = Answers("A", ("3", "A", "256", "256", "dense"), (0, 1, 2), own, labels)
+    net = of(own, labels)
     other = saying([[1]], labels, "E", classes=2)
     found = errors.cases(other, net, 6)
     assert found["image"].tolist() == [0] and found["better_probability"].tolist() == [pytest.approx(0.6)]
 
 
 def test_a_tie_is_an_error_in_every_count():
-    tied = Answers("A", ("3", "A", "256", "256", "dense"), (0,), np.array([[[0.4, 0.4, 0.2]]]), np.array([0]))
+    tied = of(np.array([[[0.4, 0.4, 0.2]]]), np.array([0]))
     assert tied.wrong.tolist() == [[True]] and tied.choices.tolist() == [[1]]
     assert errors.confusion(tied)[0].tolist() == [0, 100, 0]
 
@@ -160,10 +165,11 @@ def written(store, entry, choices, labels, status="done"):
     record = dict.fromkeys(FIELDS) | {
         **{"schema": 2, "run_id": run.run_id, "preset": run.preset, "status": status, "seed": entry.seed},
         **{"experiment": experiments.as_dict(run.experiment), "protocol": experiments.as_dict(run.protocol)},
+        **{"n_images": len(labels), "n_classes": 3},
     }
     record.pop("digest")
     record.pop("posteriors_sha256")
-    own = saying([choices], labels).posteriors[0].astype(np.float16) if status == "done" else None
+    own = saying([choices], labels).mean.astype(np.float16) if status == "done" else None
     store.write(run, json.loads(json.dumps(record)), own, labels if own is not None else None)
 
 

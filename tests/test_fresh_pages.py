@@ -72,6 +72,13 @@ def test_all_pages_are_read_after_a_change_of_what_they_show(name, book):
     assert book() == ["index", "other"]
 
 
+def test_what_is_computed_from_the_records_is_no_change(book):
+    folder = book.root / "results" / "demo" / "answered"
+    folder.mkdir()
+    (folder / "one.npz").write_text("")
+    assert book() == []
+
+
 def test_another_folder_of_results_is_a_change(book, monkeypatch):
     (book.root / "mine").mkdir()
     monkeypatch.setenv("VGG_RESULTS", str(book.root / "mine"))

@@ -21,7 +21,7 @@ def reliability(answered: Answers, bins: int = BINS) -> pd.DataFrame:
 
     Columns: `images` (their number), `confidence` and `accuracy` (percent, means within the bin).
     """
-    confidence, right = answered.posteriors.max(2).ravel(), ~answered.wrong.ravel()
+    confidence, right = answered.confidence.ravel(), ~answered.wrong.ravel()
     frame = pd.DataFrame({"bin": _bins(confidence, bins), "confidence": 100 * confidence, "accuracy": 100 * right})
     groups = frame.groupby("bin")
     return groups.mean().assign(images=groups.size()).reset_index(drop=True)
@@ -72,7 +72,7 @@ def table(rows: pd.DataFrame, found: Sequence[Answers], bins: int = BINS) -> pd.
 
 
 def _calibration(own: Answers, bins: int) -> tuple[str, str, str]:
-    pairs = list(zip(own.posteriors.max(2), ~own.wrong, strict=True))
+    pairs = list(zip(own.confidence, ~own.wrong, strict=True))
     distance = np.mean([calibration_error(confidence, right, bins) for confidence, right in pairs])
     chance = np.mean([calibrated_error(confidence, bins) for confidence, _ in pairs])
     excess = np.mean([confidence.mean() - right.mean() for confidence, right in pairs])

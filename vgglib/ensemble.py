@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 
-def mean_posteriors(members: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of arrays of posteriors (N, classes), float64; ValueError when there are none or their shapes differ."""
-    if not members:
+def mean_posteriors(members: Iterable[np.ndarray]) -> np.ndarray:
+    """The mean of arrays of posteriors (N, classes), float64; ValueError when there are none or their shapes differ.
+
+    They are taken one after the other: at ImageNet's scale each has 50 million numbers.
+    """
+    total, count = None, 0
+    for member in members:
+        count += 1
+        if total is None:
+            total = member.astype(float)
+        elif total.shape == member.shape:
+            total += member
+        else:
+            raise ValueError(
+                f"posteriors of shapes {total.shape} and {member.shape} cannot be averaged: take runs on the same "
+                "images."
+            )
+    if total is None:
         raise ValueError("there are no posteriors to average: name at least one run.")
-    if len({member.shape for member in members}) != 1:
-        shapes = ", ".join(str(member.shape) for member in members)
-        raise ValueError(f"posteriors of shapes {shapes} cannot be averaged: take runs on the same images.")
-    # One after the other: at ImageNet's scale each takes 0.4 GB.
-    total = members[0].astype(float)
-    for member in members[1:]:
-        total += member
-    total /= len(members)
+    total /= count
     return total

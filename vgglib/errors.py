@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from vgglib import plans, presets, results
+from vgglib.answered import Answered, Reading, choices, shared_labels
 from vgglib.ensemble import mean_posteriors
-from vgglib.experiments import Entry
+from vgglib.experiments import Entry, runs
 from vgglib.metrics import interval_percent, wrong
 
 MANY_CLASSES = 30  # above, names do not fit beside a figure
@@ -30,34 +31,42 @@ AVERAGES = {
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The posteriors behind one number, seed by seed; no seeds where it is not run.
+    """The answers behind one number, seed by seed; no seeds where it is not run.
 
-    key: table, net, S, Q and method, as in `experiments.Entry`; name: what pages call it.
-    posteriors: (seeds, N, classes) float64; labels: (N,) int.
+    key: table, net, S, Q and method, as in `experiments.Entry`; name: what pages call it; classes: how many there are;
+    labels: (N,) int, the true ones. Posteriors, which at ImageNet's scale are gigabytes, are read when asked for.
     """
 
     name: str
     key: tuple[str, str, str, str, str]
     seeds: tuple[int, ...]
-    posteriors: np.ndarray
+    found: tuple[Answered, ...]
+    classes: int
     labels: np.ndarray
+    read_mean: Callable[[], np.ndarray]
 
     @cached_property
     def wrong(self) -> np.ndarray:
         """(seeds, N) bool, as `metrics.wrong` counts."""
-        return np.array([wrong(own, self.labels, 1) for own in self.posteriors], bool).reshape(
-            self.posteriors.shape[:2]
-        )
+        return self._of("missed", bool)
 
     @cached_property
     def choices(self) -> np.ndarray:
         """(seeds, N) int: the class named first. In a tie with the true class it is another one, as `wrong` counts."""
-        return np.array([_choices(own, self.labels) for own in self.posteriors], int).reshape(self.posteriors.shape[:2])
+        return self._of("choice", int)
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """(seeds, N) float64: the posterior of the class named first."""
+        return self._of("confidence", float)
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """(N, classes) float64: the mean over seeds; ValueError when there are none."""
-        return mean_posteriors(list(self.posteriors))
+        """(N, classes) float64: the mean posteriors over seeds; ValueError when there are none."""
+        return self.read_mean()
+
+    def _of(self, name: str, kind: type) -> np.ndarray:
+        return np.array([getattr(own, name) for own in self.found], kind).reshape(len(self.found), len(self.labels))
 
     def wrong_at(self, seeds: Sequence[int]) -> np.ndarray:
         """(len(seeds), N) bool: `wrong` for these seeds."""
@@ -66,27 +75,29 @@ class Answers:
 
 def answers(entries: Sequence[Entry]) -> list[Answers]:
     """One for every number of a plan, in its order, from the records that exist."""
-    store = results.Store(results.default_root())
+    reading = Reading(results.Store(results.default_root()), runs(entries))
     numbers: dict[tuple, list[Entry]] = {}
     for entry in entries:
-        key = entry.table, entry.net, entry.train_scale, entry.test_scales, entry.method
-        numbers.setdefault(key, []).append(entry)
-    return [_answers(key, own, store) for key, own in numbers.items()]
+        numbers.setdefault(_key(entry), []).append(entry)
+    return [_answers(key, own, reading) for key, own in numbers.items()]
 
 
-def _answers(key: tuple, entries: list[Entry], store: results.Store) -> Answers:
-    found, labels = {}, []
-    for entry in entries:
-        records = [store.read(run) for run in entry.runs]
-        if all(record is not None and record["status"] == "done" for record in records):
-            read = [store.posteriors(run) for run in entry.runs]
-            found[entry.seed] = mean_posteriors([own for own, _ in read])
-            labels += [own for _, own in read]
+def _key(entry: Entry) -> tuple[str, str, str, str, str]:
+    return entry.table, entry.net, entry.train_scale, entry.test_scales, entry.method
+
+
+def _answers(key: tuple, entries: list[Entry], reading: Reading) -> Answers:
     name = f"{key[1]}, S = {key[2]}"
-    if not found:
-        return Answers(name, key, (), np.empty((0, 0, 0)), np.empty(0, int))
-    shared = results.shared_labels(labels, f"the seeds of {name}, {key[4]},")
-    return Answers(name, key, tuple(found), np.stack(list(found.values())), shared.astype(int))
+    whose = f"the seeds of {name}, {key[4]},"
+    done = {entry.seed: entry.runs for entry in entries if reading.done(entry.runs)}
+    found = tuple(reading.answered(tested, whose) for tested in done.values())
+    labels = shared_labels([own.labels for own in found], whose).astype(int)
+    classes = max((reading.records[tested[0]]["n_classes"] for tested in done.values()), default=0)
+    return Answers(name, key, tuple(done), found, classes, labels, partial(_mean, reading, tuple(done.values()), whose))
+
+
+def _mean(reading: Reading, tested: Sequence[tuple], whose: str) -> np.ndarray:
+    return mean_posteriors(mean_posteriors(reading.members(own, whose)[0]) for own in tested)
 
 
 def at_one_scale(found: Sequence[Answers], scale: str = "256") -> list[Answers]:
@@ -104,15 +115,8 @@ def averages(preset: str, seeds: Sequence[int]) -> list[Answers]:
     """Net E after jitter, from the mean of few posteriors to that of many and of several nets (`AVERAGES`)."""
     plan = [entry for table in ("3", "5", "6") for entry in plans.plan(preset, table, seeds=seeds)]
     names = {key: name for name, key in AVERAGES.items()}
-    found = {own.key: own for own in answers(plan) if own.key in names}
+    found = {own.key: own for own in answers([entry for entry in plan if _key(entry) in names])}
     return [replace(found[key], name=name) for key, name in names.items()]
-
-
-def _choices(posteriors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    others = posteriors.copy()
-    missed = np.flatnonzero(wrong(posteriors, labels, 1))
-    others[missed, labels[missed]] = -1
-    return others.argmax(1)
 
 
 # Two nets, image by image.
@@ -186,7 +190,8 @@ def cases(worse: Answers, better: Answers, count: int) -> pd.DataFrame:
     chosen = ranked[np.sort(np.unique(labels[ranked], return_index=True)[1])[:count]]
     found = {"image": chosen, "true": labels[chosen]}
     for side, own in (("worse", worse), ("better", better)):
-        found[side] = _choices(own.mean[chosen], labels[chosen])
+        mean = own.mean[chosen]
+        found[side] = choices(mean, labels[chosen], wrong(mean, labels[chosen], 1))
         found[f"{side}_probability"] = own.mean[chosen, found[side]]
     return pd.DataFrame(found, columns=columns)
 
@@ -230,7 +235,7 @@ def class_names(images, found: Sequence[Answers]) -> tuple[str, ...]:
 
 def _task(found: Sequence[Answers]) -> tuple[int, np.ndarray]:
     """The number of classes and the labels, from an answer that is run; no classes where none is."""
-    return next(((own.posteriors.shape[2], own.labels) for own in found if own.seeds), (0, np.empty(0, int)))
+    return next(((own.classes, own.labels) for own in found if own.seeds), (0, np.empty(0, int)))
 
 
 # Which class is taken for which.
@@ -240,10 +245,9 @@ def confusion(answered: Answers) -> np.ndarray:
     """(classes, classes) float64: percent of a true class's images (row) that are taken for a class (column), mean over
     seeds; a row adds up to 100, or is 0 for a class without images.
     """
-    classes = answered.posteriors.shape[2]
-    counts = np.zeros((classes, classes))
-    for choices in answered.choices:
-        np.add.at(counts, (answered.labels, choices), 1)
+    counts = np.zeros((answered.classes, answered.classes))
+    for named in answered.choices:
+        np.add.at(counts, (answered.labels, named), 1)
     return 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from vgglib import paper, tables
-from vgglib.experiments import Entry, Run
+from vgglib.answered import Answered, Reading, blocks
+from vgglib.experiments import Entry, Run, runs
 from vgglib.explorer_frame import (
     NONE,
     TABLE_STYLE,
@@ -23,8 +25,7 @@ from vgglib.explorer_frame import (
     seeds_text,
     select,
 )
-from vgglib.metrics import error_percent
-from vgglib.results import Store, default_root, shared_labels
+from vgglib.results import Store, default_root
 
 OWN_CHOICE = "own choice"
 NOT_EVALUATED = "not evaluated"
@@ -88,6 +89,7 @@ def _ensembles(entries: Sequence[Entry], store: Store) -> dict:
     as in `subsets`.
     """
     nets = sorted({_net(run) for entry in entries for run in entry.runs}, key=lambda net: (net[0], fixed_first(net[1])))
+    reading = Reading(store, runs(entries))
     masks = {(entry.net, entry.method): _mask(entry, nets) for entry in entries}
     methods = list(dict.fromkeys(entry.method for entry in entries))
     errors: Errors = {}
@@ -95,7 +97,7 @@ def _ensembles(entries: Sequence[Entry], store: Store) -> dict:
     for method, seed in dict.fromkeys((entry.method, entry.seed) for entry in entries):
         own = [run for entry in entries if (entry.method, entry.seed) == (method, seed) for run in entry.runs]
         tests = {place: [run for run in dict.fromkeys(own) if _net(run) == net] for place, net in enumerate(nets)}
-        rows += _rows(method, seed, {place: runs for place, runs in tests.items() if runs}, store, errors)
+        rows += _rows(method, seed, {place: own for place, own in tests.items() if own}, reading, errors)
     found = {method: {} for method in methods}
     status = {method: [NOT_EVALUATED] * len(nets) for method in methods}
     for line in tables.summary(pd.DataFrame(rows)).itertuples():
@@ -125,32 +127,47 @@ def _mask(entry: Entry, nets: list[Net]) -> int:
     return sum({1 << nets.index(_net(run)) for run in entry.runs})
 
 
-def _rows(method: str, seed: int, tests: dict[int, list[Run]], store: Store, errors: Errors) -> list[dict]:
+def _rows(method: str, seed: int, tests: dict[int, list[Run]], reading: Reading, errors: Errors) -> list[dict]:
     """Rows for `tables.summary`, a line per ensemble of the nets that are done, and per net that is not; the errors are
     added to `errors`.
     """
     key = {"table": "6", "train_scale": "", "test_scales": "", "method": method, "start": "", "seed": seed}
     key |= dict.fromkeys(("top1_error_percent", "top5_error_percent", "n_images"))
-    statuses = {place: _status(runs, store) for place, runs in tests.items()}
+    statuses = {place: _status(own, reading) for place, own in tests.items()}
     rows = [key | {"net": 1 << place, "status": status} for place, status in statuses.items() if status != "done"]
-    done = {
-        place: [store.posteriors(run) for run in runs] for place, runs in tests.items() if statuses[place] == "done"
-    }
-    if not done:
-        return rows
-    tested = [labels for found in done.values() for _, labels in found]
-    labels = shared_labels(tested, f"the nets, {method}, seed {seed},")
-    sums = {place: np.sum([array for array, _ in found], axis=0, dtype=np.float64) for place, found in done.items()}
-    for mask, total in subsets(sums):
-        top1, top5 = (error_percent(total, labels, k) for k in (1, 5))
+    done = {place: own for place, own in tests.items() if statuses[place] == "done"}
+    for mask, found in _answered(done, reading, f"the nets, {method}, seed {seed},").items():
+        top1, top5 = found.top1_error_percent, found.top5_error_percent
         errors.setdefault((method, mask), {})[seed] = top1, top5
-        measured = {"top1_error_percent": top1, "top5_error_percent": top5, "n_images": len(total)}
+        measured = {"top1_error_percent": top1, "top5_error_percent": top5, "n_images": len(found.labels)}
         rows.append(key | {"net": mask, "status": "done"} | measured)
     return rows
 
 
-def _status(runs: Sequence[Run], store: Store) -> str:
-    statuses = {"not run" if record is None else record["status"] for record in map(store.read, runs)}
+def _answered(tests: dict[int, list[Run]], reading: Reading, whose: str) -> dict[int, Answered]:
+    """What every ensemble of some nets, which are there by their tests, answers: as `Reading.answered` has it, but each
+    is made from a smaller one, and all of them from a block of images before the next is begun.
+    """
+    chosen = [own for size in range(1, len(tests) + 1) for own in combinations(tests, size)]
+    ensembles = {sum(1 << place for place in own): [run for place in own for run in tests[place]] for own in chosen}
+    found = {mask: reading.kept(tested) for mask, tested in ensembles.items()}
+    if not any(own is None for own in found.values()):
+        return found
+    read = {place: reading.members(own, whose)[0] for place, own in tests.items()}
+    _, labels = reading.members([run for own in tests.values() for run in own], whose)
+    parts = {mask: [] for mask in ensembles}
+    for block in blocks(next(iter(read.values()))[0]):
+        sums = {place: np.sum([own[block] for own in arrays], axis=0, dtype=float) for place, arrays in read.items()}
+        for mask, total in subsets(sums):
+            parts[mask].append(Answered.of(total / len(ensembles[mask]), labels[block]))
+    found = {mask: Answered.joined(own) for mask, own in parts.items()}
+    for mask, tested in ensembles.items():
+        reading.keep(tested, found[mask])
+    return found
+
+
+def _status(tested: Sequence[Run], reading: Reading) -> str:
+    statuses = {"not run" if record is None else record["status"] for record in map(reading.records.get, tested)}
     return next(status for status in ("failed", "not run", "done") if status in statuses)
 
 

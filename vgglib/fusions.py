@@ -9,11 +9,10 @@ from itertools import combinations, permutations
 import numpy as np
 import pandas as pd
 
-from vgglib.ensemble import mean_posteriors
-from vgglib.experiments import Entry
-from vgglib.metrics import error_percent
+from vgglib.answered import Answered, Reading, shared_labels
+from vgglib.experiments import Run, runs
 from vgglib.plans import plan
-from vgglib.results import Store, shared_labels
+from vgglib.results import Store
 from vgglib.tables import mean_interval
 
 NETS = ("D", "E")  # the ensemble of two in Table 6
@@ -40,31 +39,30 @@ def rows(store: Store, preset: str, seeds: Sequence[int] | None = None) -> pd.Da
     nets were tested on different images.
     """
     entries = plan(preset, "5", NETS, seeds or store.seeds(preset) or None)
+    reading = Reading(store, runs(entries))
     lines = []
     for method in METHODS:
-        own = {(entry.net, entry.seed): entry for entry in entries if entry.method == method and _done(store, entry)}
+        own = {(entry.net, entry.seed): entry.runs for entry in entries if entry.method == method}
+        own = {net: tested for net, tested in own.items() if reading.done(tested)}
         both = [seed for net, seed in own if net == NETS[0] and (NETS[1], seed) in own]
         if len(both) > 1:
-            lines += _lines(store, method, {(net, seed): own[net, seed] for net in NETS for seed in both}, both)
+            lines += _lines(reading, method, {(net, seed): own[net, seed] for net in NETS for seed in both}, both)
     return pd.DataFrame(lines, columns=["method", "pairing", "seeds", "error", "better", "difference"])
 
 
-def _done(store: Store, entry: Entry) -> bool:
-    return all(record is not None and record["status"] == "done" for record in map(store.read, entry.runs))
+def _lines(reading: Reading, method: str, tests: dict[Net, Sequence[Run]], seeds: Sequence[int]) -> list[dict]:
+    whose = f"the nets, {method},"
 
+    def answered(members: Sequence[Net]) -> Answered:
+        return reading.answered([run for net in members for run in tests[net]], whose)
 
-def _lines(store: Store, method: str, entries: dict[Net, Entry], seeds: Sequence[int]) -> list[dict]:
-    found = {net: [store.posteriors(run) for run in entry.runs] for net, entry in entries.items()}
-    labels = shared_labels([own for tests in found.values() for _, own in tests], f"the nets, {method},")
-
-    def error(members: Sequence[Net]) -> float:
-        return error_percent(mean_posteriors([array for net in members for array, _ in found[net]]), labels)
-
-    alone = {net: error([net]) for net in found}
+    single = {net: answered([net]) for net in tests}
+    shared_labels([own.labels for own in single.values()], whose)
+    alone = {net: own.top1_error_percent for net, own in single.items()}
     lines = []
     for pairing in PAIRINGS:
         for members in _members(pairing, seeds):
-            own, better = error(members), min(alone[net] for net in members)
+            own, better = answered(members).top1_error_percent, min(alone[net] for net in members)
             line = {"method": method, "pairing": pairing, "seeds": {seed for _, seed in members}}
             lines.append(line | {"error": own, "better": better, "difference": own - better})
     return lines
@@ -138,21 +136,22 @@ def first_stage(store: Store, preset: str) -> pd.DataFrame:
 
     Raises ValueError as `rows`.
     """
-    found: dict[str, dict[int, np.ndarray]] = {}
-    labels = []
-    for entry in plan(preset, "3", seeds=store.seeds(preset) or None, train_scales=["256"]):
-        if _done(store, entry):
-            posteriors, own = store.posteriors(entry.runs[0])
-            found.setdefault(entry.net, {})[entry.seed] = posteriors
-            labels.append(own)
+    entries = plan(preset, "3", seeds=store.seeds(preset) or None, train_scales=["256"])
+    reading, whose = Reading(store, runs(entries)), f"the nets of preset {preset}"
+    found: dict[str, dict[int, Run]] = {}
+    for entry in entries:
+        if reading.done(entry.runs):
+            found.setdefault(entry.net, {})[entry.seed] = entry.runs[0]
+    alone = {run: reading.answered([run], whose) for tests in found.values() for run in tests.values()}
+    shared_labels([own.labels for own in alone.values()], whose)
     lines = []
     for pair in combinations(found, 2):
         seeds = sorted(set(found[pair[0]]) & set(found[pair[1]]))
         if seeds:
-            shared = shared_labels(labels, f"the nets of preset {preset}")
-            alone = [[error_percent(found[net][seed], shared) for net in pair] for seed in seeds]
-            both = [error_percent(mean_posteriors([found[net][seed] for net in pair]), shared) for seed in seeds]
-            lines.append((" and ".join(pair), np.array(both), np.min(alone, 1)))
+            nets = [[found[net][seed] for net in pair] for seed in seeds]
+            both = [reading.answered(own, whose).top1_error_percent for own in nets]
+            better = [min(alone[run].top1_error_percent for run in own) for own in nets]
+            lines.append((" and ".join(pair), np.array(both), np.array(better)))
     return pd.DataFrame(
         [
             {

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vgglib.ensemble import mean_posteriors
+from vgglib.answered import Reading
 from vgglib.experiments import Entry, Run, as_dict, differences, runs
 from vgglib.files import sweep, write_atomically
-from vgglib.metrics import error_percent, percent, wrong
 
+ANSWERED = "answered"  # the folder of what can be computed anew from the others
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = 2
 # Settings made by hand stand in a run's name with an equals sign.
@@ -87,6 +87,10 @@ class Store:
     def checkpoint_path(self, run: Run) -> Path:
         return self.root / run.preset / "checkpoints" / f"{run.experiment_id}.safetensors"
 
+    def answered_path(self, preset: str, name: str) -> Path:
+        """Of what posteriors come to, where that is kept (`answered`)."""
+        return self.root / preset / ANSWERED / f"{name}.npz"
+
     def weights_path(self, run: Run) -> Path:
         return self.root / run.preset / "weights" / f"{run.experiment_id}.safetensors"
 
@@ -143,9 +147,10 @@ class Store:
         record = self.read(run)
         if record is None:
             raise ValueError(f"there is no record of {run.run_id} in {self.root}: run it first.")
-        return self._posteriors(run, record)
+        return self.posteriors_of(run, record)
 
-    def _posteriors(self, run: Run, record: dict) -> tuple[np.ndarray, np.ndarray]:
+    def posteriors_of(self, run: Run, record: dict) -> tuple[np.ndarray, np.ndarray]:
+        """`posteriors` of a run whose record has been read."""
         path = self.posteriors_path(run)
         if not path.exists():
             raise ValueError(
@@ -185,24 +190,14 @@ class Store:
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. Raises ValueError
         where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
         """
-        rows = {}
-        for seed in dict.fromkeys(entry.seed for entry in entries):  # each lets go of its posteriors: gigabytes, maybe
-            own = {place: entry for place, entry in enumerate(entries) if entry.seed == seed}
-            found = {run: self._evaluated(run) for run in runs(list(own.values()))}
-            rows |= {place: _row(entry, [found[run] for run in entry.runs]) for place, entry in own.items()}
-        return pd.DataFrame([rows[place] for place in range(len(entries))])
-
-    def _evaluated(self, run: Run) -> tuple[dict | None, np.ndarray | None, np.ndarray | None]:
-        record = self.read(run)
-        if record is None or record["status"] != "done":
-            return record, None, None
-        return record, *self._posteriors(run, record)
+        reading = Reading(self, runs(entries))
+        return pd.DataFrame([_row(entry, reading) for entry in entries])
 
 
-def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndarray | None]]) -> dict:
-    records = [record for record, _, _ in found if record is not None]
+def _row(entry: Entry, reading: Reading) -> dict:
+    records = [record for run in entry.runs if (record := reading.records[run]) is not None]
     failed = [record for record in records if record["status"] == "failed"]
-    done = len(records) == len(found) and not failed
+    done = reading.done(entry.runs)
     first = records[0] if done or failed else {}
     one_net = len({run.experiment for run in entry.runs}) == 1
     row = {
@@ -227,15 +222,11 @@ def _row(entry: Entry, found: list[tuple[dict | None, np.ndarray | None, np.ndar
     }
     if done:
         _check_weights(entry.runs, records)
-        labels = shared_labels(
-            [own for _, _, own in found], f"the runs of {entry.net}, {entry.method}, seed {entry.seed},"
-        )
-        mean = mean_posteriors([posteriors for _, posteriors, _ in found])
-        missed = wrong(mean, labels, 1)
+        found = reading.answered(entry.runs, f"the runs of {entry.net}, {entry.method}, seed {entry.seed},")
         row |= {
-            "top1_error_percent": percent(missed),
-            "top5_error_percent": error_percent(mean, labels, 5),
-            "wrong": missed,
+            "top1_error_percent": found.top1_error_percent,
+            "top5_error_percent": found.top5_error_percent,
+            "wrong": found.missed,
             "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),
         }
     return row
@@ -251,15 +242,6 @@ def _check_weights(tested: Sequence[Run], records: Sequence[dict]) -> None:
                 f"the records {other['run_id']} and {record['run_id']} are tests of one training and not of the same "
                 "weights: move away those of one of them."
             )
-
-
-def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:
-    """The labels (N,) that posteriors to be compared or averaged have in common; ValueError, naming `whose` they are,
-    where they differ.
-    """
-    if any(not np.array_equal(found[0], other) for other in found):
-        raise ValueError(f"{whose} saw different images: run them again on the same data.")
-    return found[0]
 
 
 def digest_of(*arrays: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import vgglib
-from vgglib.results import default_root
+from vgglib.results import ANSWERED, default_root
 
 SHOWN = "shown.json"  # what the pages beside it were made from; it is there only after a build that ended well
 
@@ -28,7 +28,7 @@ def _inputs() -> dict[str, str]:
     packages = sorted(f"{found.name} {found.version}" for found in distributions())
     return {
         "code": _state([*Path(vgglib.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")]),
-        "results": _state(default_root().rglob("*")),
+        "results": _state(path for path in default_root().rglob("*") if path.parent.name != ANSWERED),
         "packages": sha256(json.dumps(packages).encode()).hexdigest(),
         "python": f"{platform.python_version()} {platform.platform()}",
     }

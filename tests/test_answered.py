@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from test_results import record
+
+from vgglib import answered
+from vgglib.answered import Answered, Reading
+from vgglib.experiments import runs
+from vgglib.plans import plan
+from vgglib.results import Store
+
+RUNS = runs(plan("smoke", "3", ["A", "B"], [0]))
+LABELS = np.array([0, 1, 2, 3])
+# Right; a tie, which counts as wrong; the true class second; the true class last.
+POSTERIORS = np.array(
+    [
+        [0.7, 0.1, 0.1, 0.0, 0.0, 0.0, 0.1],
+        [0.1, 0.4, 0.1, 0.4, 0.0, 0.0, 0.0],
+        [0.5, 0.0, 0.3, 0.2, 0.0, 0.0, 0.0],
+        [0.2, 0.2, 0.2, 0.0, 0.1, 0.1, 0.2],
+    ]
+)
+
+
+def the_same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in Answered.__dataclass_fields__)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(answered, "WORTH_KEEPING", 2 * POSTERIORS.size)
+    own = Store(tmp_path)
+    for number, run in enumerate(RUNS):
+        written(own, run, np.roll(POSTERIORS, number, 0))
+    return own
+
+
+def written(store, run, posteriors, labels=LABELS):
+    sizes = {"n_images": len(labels), "n_classes": posteriors.shape[1]}
+    store.write(run, record(run, **sizes), posteriors.astype(np.float16), labels)
+
+
+def test_answers_by_pencil():
+    found = Answered.of(POSTERIORS, LABELS)
+    assert found.missed.tolist() == [False, True, True, True] and found.top1_error_percent == 75
+    assert found.missed_top5.tolist() == [False, False, False, True] and found.top5_error_percent == 25
+    assert found.choice.tolist() == [0, 3, 0, 0] and found.confidence.tolist() == [0.7, 0.4, 0.5, 0.2]
+
+
+def test_blocks_of_images_come_to_the_same_as_all_at_once(store, monkeypatch):
+    whole = Reading(store, RUNS).answered(RUNS[:1], "they")
+    for numbers, images in ((1, 1), (15, 2), (21, 3), (28, 4)):
+        monkeypatch.setattr(answered, "BLOCK", numbers)
+        assert next(iter(answered.blocks(POSTERIORS))) == slice(0, images)
+        assert the_same(Reading(store, RUNS).answered(RUNS[:1], "they"), whole)
+
+
+def test_what_was_much_work_is_kept_under_the_digests_of_its_posteriors(store):
+    reading = Reading(store, RUNS)
+    reading.answered(RUNS[:1], "they")
+    folder = store.answered_path("smoke", "any").parent
+    assert not folder.exists()  # one net alone is little work
+    found = reading.answered(RUNS, "they")
+    (path,) = folder.iterdir()
+    for run in RUNS:
+        store.posteriors_path(run).rename(store.posteriors_path(run).with_suffix(".away"))
+    assert the_same(Reading(store, RUNS).answered(RUNS[::-1], "they"), found)  # a mean, in any order
+    with pytest.raises(ValueError, match="are missing"):
+        Reading(store, RUNS).answered(RUNS[:1], "they")
+    for run in RUNS:
+        store.posteriors_path(run).with_suffix(".away").rename(store.posteriors_path(run))
+    path.write_bytes(path.read_bytes()[:100])
+    assert the_same(Reading(store, RUNS).answered(RUNS, "they"), found)
+    assert the_same(reading.kept(RUNS), found)  # and the damaged file is mended
+    written(store, RUNS[1], POSTERIORS)
+    assert not the_same(Reading(store, RUNS).answered(RUNS, "they"), found)
+
+
+def test_a_folder_that_cannot_be_written_costs_time_and_nothing_else(store):
+    store.answered_path("smoke", "any").parent.write_text("in the way")
+    found = Reading(store, RUNS).answered(RUNS, "they")
+    assert the_same(
+        found,
+        Answered.of(
+            (POSTERIORS.astype(np.float16) + np.roll(POSTERIORS, 1, 0).astype(np.float16).astype(float)) / 2, LABELS
+        ),
+    )
+
+
+def test_posteriors_are_read_once_as_far_as_memory_allows(store, monkeypatch):
+    read = []
+    own = Store.posteriors_of
+    monkeypatch.setattr(Store, "posteriors_of", lambda *given: read.append(given[1]) or own(*given))
+    reading = Reading(store, RUNS)
+    for tested in (RUNS[:1], RUNS[1:], RUNS[:1]):
+        reading.answered(tested, "they")
+    assert read == RUNS
+    read.clear()
+    monkeypatch.setattr(answered, "HELD_BYTES", 2 * POSTERIORS.size)
+    reading = Reading(store, RUNS)
+    for tested in (RUNS[:1], RUNS[1:], RUNS[:1]):
+        reading.answered(tested, "they")
+    assert read == [RUNS[0], RUNS[1], RUNS[0]]
+
+
+def test_other_images_are_refused(store):
+    written(store, RUNS[1], POSTERIORS, LABELS[::-1])
+    with pytest.raises(ValueError, match=r"^the two saw different images: run them again"):
+        Reading(store, RUNS).answered(RUNS, "the two")

@@ -1,0 +1,151 @@
+"""What nets answer, alone or averaged; kept on disk where it takes long to find out from their posteriors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vgglib.ensemble import mean_posteriors
+from vgglib.experiments import Run
+from vgglib.files import write_atomically
+from vgglib.metrics import percent, wrong
+
+if TYPE_CHECKING:
+    from vgglib.results import Store
+
+WORTH_KEEPING = 10_000_000  # numbers to average: fewer take a tenth of a second or so
+HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
+BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
+FORM = "1"  # of what is kept; what has another is made anew
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What posteriors come to, image by image.
+
+    labels: (N,) int, the true classes; missed, missed_top5: (N,) bool, whether these are not among the answers, as
+    `metrics.wrong` counts; choice: (N,) int, the class named first, in a tie with the true class another one;
+    confidence: (N,) float64, the largest posterior.
+    """
+
+    labels: np.ndarray
+    missed: np.ndarray
+    missed_top5: np.ndarray
+    choice: np.ndarray
+    confidence: np.ndarray
+
+    @classmethod
+    def of(cls, posteriors: np.ndarray, labels: np.ndarray) -> Answered:
+        """posteriors: (N, classes) float; labels: (N,) int."""
+        missed = wrong(posteriors, labels, 1)
+        named = choices(posteriors, labels, missed)
+        return cls(labels, missed, wrong(posteriors, labels, 5), named, posteriors.max(1))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answered]) -> Answered:
+        """Those of some images, then those of others."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+    @property
+    def top1_error_percent(self) -> float:
+        return percent(self.missed)
+
+    @property
+    def top5_error_percent(self) -> float:
+        return percent(self.missed_top5)
+
+
+def choices(posteriors: np.ndarray, labels: np.ndarray, missed: np.ndarray) -> np.ndarray:
+    """(N,) int: the class named first, which where an image is `missed` is not the true one."""
+    others = posteriors.copy()
+    others[missed, labels[missed]] = -1
+    return others.argmax(1)
+
+
+def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:
+    """The labels (N,) that answers to be compared or averaged have in common, none where there are no answers;
+    ValueError, naming `whose` they are, where they differ.
+    """
+    if any(not np.array_equal(found[0], other) for other in found):
+        raise ValueError(f"{whose} saw different images: run them again on the same data.")
+    return found[0] if len(found) else np.empty(0, int)
+
+
+class Reading:
+    """A look at the records of some runs, which reads each record once, and a file of posteriors as seldom as memory
+    allows: tables share runs.
+
+    What many posteriors come to is kept in `<results>/<preset>/answered/`, under the digests of these posteriors, which
+    then need not be read. Nothing is lost with that folder.
+    """
+
+    def __init__(self, store: Store, tested: Sequence[Run]):
+        """Raises ValueError as `Store.read`."""
+        self._store = store
+        self.records = {run: store.read(run) for run in tested}
+        sizes = [record["n_images"] * record["n_classes"] for run, record in self.records.items() if self.done([run])]
+        held = max(1, HELD_BYTES // (2 * max(sizes, default=1)))  # they are float16
+        self.posteriors = lru_cache(held)(lambda run: store.posteriors_of(run, self.records[run]))
+
+    def done(self, tested: Sequence[Run]) -> bool:
+        """Whether all of these runs have been made and have not failed."""
+        return all(own is not None and own["status"] == "done" for own in map(self.records.get, tested))
+
+    def answered(self, tested: Sequence[Run], whose: str) -> Answered:
+        """What the mean of the posteriors of `tested`, all of them done, comes to.
+
+        whose: named in the ValueError that is raised where they saw different images; other ValueErrors as
+        `Store.posteriors`.
+        """
+        found = self.kept(tested)
+        if found is None:
+            members, labels = self.members(tested, whose)
+            parts = [
+                Answered.of(mean_posteriors([own[block] for own in members]), labels[block])
+                for block in blocks(members[0])
+            ]
+            found = Answered.joined(parts)
+            self.keep(tested, found)
+        return found
+
+    def members(self, tested: Sequence[Run], whose: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Posteriors of some runs, and the labels that they share; ValueErrors as of `answered`."""
+        read = [self.posteriors(run) for run in tested]
+        return [own for own, _ in read], shared_labels([labels for _, labels in read], whose)
+
+    def kept(self, tested: Sequence[Run]) -> Answered | None:
+        """What `keep` has kept of these runs; None where there is nothing, or something damaged."""
+        nothing = suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+        with nothing, self._path(tested).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return Answered(**{name: file[name] for name in Answered.__dataclass_fields__})
+        return None
+
+    def keep(self, tested: Sequence[Run], found: Answered) -> None:
+        """Keep it where it was much work, and the folder can be written."""
+        numbers = sum(self.records[run]["n_images"] * self.records[run]["n_classes"] for run in tested)
+        if numbers < WORTH_KEEPING:
+            return
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{name: getattr(found, name) for name in Answered.__dataclass_fields__})
+        with suppress(OSError):  # it is made anew then
+            write_atomically(self._path(tested), buffer.getvalue())
+
+    def _path(self, tested: Sequence[Run]):
+        # In any order: sums of float16 posteriors are exact.
+        digests = sorted(self.records[run]["posteriors_sha256"] for run in tested)
+        name = hashlib.sha256(" ".join([FORM, *digests]).encode()).hexdigest()
+        return self._store.answered_path(tested[0].preset, name)
+
+
+def blocks(posteriors: np.ndarray) -> Iterator[slice]:
+    """Slices of images (N, classes) that are worked on one after the other."""
+    images = max(1, BLOCK // posteriors.shape[1])
+    return (slice(start, start + images) for start in range(0, len(posteriors), images))
