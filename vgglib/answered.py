@@ -65,9 +65,12 @@ class Answered:
 
 def choices(posteriors: np.ndarray, labels: np.ndarray, missed: np.ndarray) -> np.ndarray:
     """(N,) int: the class named first, which where an image is `missed` is not the true one."""
-    others = posteriors.copy()
-    others[missed, labels[missed]] = -1
-    return others.argmax(1)
+    named = posteriors.argmax(1)
+    tied = np.flatnonzero(missed & (named == labels))
+    others = posteriors[tied]
+    others[np.arange(len(tied)), labels[tied]] = -1
+    named[tied] = others.argmax(1)
+    return named
 
 
 def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pandas as pd
@@ -153,11 +153,12 @@ def _answered(tests: dict[int, list[Run]], reading: Reading, whose: str) -> dict
     found = {mask: reading.kept(tested) for mask, tested in ensembles.items()}
     if not any(own is None for own in found.values()):
         return found
-    read = {place: reading.members(own, whose)[0] for place, own in tests.items()}
-    _, labels = reading.members([run for own in tests.values() for run in own], whose)
+    read, labels = reading.members([run for own in tests.values() for run in own], whose)
+    rest = iter(read)
+    by_net = {place: list(islice(rest, len(own))) for place, own in tests.items()}
     parts = {mask: [] for mask in ensembles}
-    for block in blocks(next(iter(read.values()))[0]):
-        sums = {place: np.sum([own[block] for own in arrays], axis=0, dtype=float) for place, arrays in read.items()}
+    for block in blocks(read[0]):
+        sums = {place: np.sum([own[block] for own in arrays], axis=0, dtype=float) for place, arrays in by_net.items()}
         for mask, total in subsets(sums):
             parts[mask].append(Answered.of(total / len(ensembles[mask]), labels[block]))
     found = {mask: Answered.joined(own) for mask, own in parts.items()}
