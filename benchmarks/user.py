@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
+from benchmarks import full_records
 from benchmarks.cases import OURS, Case, LeftOut, Settings
 
 TITLE = "The way of a user"
@@ -28,6 +29,9 @@ EDITED = "strict book build, one page edited"
 PAGE = Path("book", "claims.md")  # the page that is edited; it runs code
 DEMO = "demo reproduction"
 QUICKEST = "01_configurations"  # of the notebooks
+# The notebook that looks at most answers, with records of ImageNet's size: when nothing is kept of them yet, and later.
+ANSWERS = "13_errors"
+FIRST, AGAIN = (f"re-run {ANSWERS} from records of ImageNet's size, {when}" for when in ("at first", "again"))
 STARTS = 5  # of an interpreter in one measurement: a single one takes some hundredths of a second
 # What each command does in this process, and then, in the last word it prints, whether torch was imported for it.
 CODE = {
@@ -58,14 +62,18 @@ def cases(settings: Settings) -> list[Case]:
         wait(EDITED, 60, rounds=3),
         wait(WARM, 60, rounds=3),
         wait(COLD, rounds=2),
+        wait(FIRST, rounds=1),
+        wait(AGAIN, 15, rounds=3),
         wait(DEMO, 1200, rounds=1),
     ]
 
 
 def prepare(settings: Settings, cases: Sequence[Case]) -> None:
-    """Nothing that all measurements need: the copy of the book that is built again and again is made when it is first
-    asked for.
+    """The records of ImageNet's size. The copy of the book that is built again and again is made when it is first asked
+    for.
     """
+    if {FIRST, AGAIN} & {case.name for case in cases}:
+        full_records.made(settings.folder / "full-records")
 
 
 def measure(case: str, contender: str, settings: Settings) -> dict[str, float]:
@@ -78,6 +86,8 @@ def measure(case: str, contender: str, settings: Settings) -> dict[str, float]:
             return {"value": _seconds([sys.executable, "-m", "vgglib", "run", *demo])}
     if case in (EDITED, WARM, COLD):
         return {"value": _book(case, settings)}
+    if case in (FIRST, AGAIN):
+        return {"value": _at_full_size(case, settings)}
     return {"value": _notebook(_notebooks()[case])}
 
 
@@ -98,14 +108,25 @@ def _start(case: str, contender: str, settings: Settings) -> dict[str, float]:
     return found
 
 
-def _notebook(path: Path) -> float:
-    """Seconds of papermill with a notebook's own parameters, in a folder from which the project is not seen."""
+def _at_full_size(case: str, settings: Settings) -> float:
+    path, root = ROOT / "notebooks" / f"{ANSWERS}.ipynb", full_records.made(settings.folder / "full-records")
+    kept = root / full_records.PRESET / "answered"
+    if case == FIRST:
+        shutil.rmtree(kept, ignore_errors=True)
+    elif not kept.exists():
+        _notebook(path, root, preset=full_records.PRESET)
+    return _notebook(path, root, preset=full_records.PRESET)
+
+
+def _notebook(path: Path, root: Path = ROOT / "results", **parameters: str) -> float:
+    """Seconds of papermill, in a folder from which the project is not seen; parameters: others than the notebook's."""
     if find_spec("papermill") is None:
         raise LeftOut("papermill is not installed: pip install papermill.")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / path.name)]
+        command += [word for name, value in parameters.items() for word in ("-p", name, value)]
         try:
-            return _seconds(command, Path(folder), VGG_RESULTS=str(ROOT / "results"))
+            return _seconds(command, Path(folder), VGG_RESULTS=str(root))
         except RuntimeError as error:
             if _earlier():
                 raise LeftOut("the present notebook does not run with the earlier library.") from error

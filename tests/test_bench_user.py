@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from benchmarks import harness, user
+from benchmarks import full_records, harness, user
 from benchmarks.cases import OURS, LeftOut, Settings
-from vgglib import bench
+from vgglib import bench, evidence
+from vgglib.results import Store
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def built(monkeypatch):
 
 def test_every_notebook_is_a_case_and_the_way_of_a_user_has_its_limits(settings, tmp_path):
     cases = {case.name: case for case in user.cases(Settings("cpu", 1, tmp_path))}
-    assert sum(name.startswith("re-run ") for name in cases) == len(list((user.ROOT / "notebooks").glob("*.ipynb")))
+    assert sum(name.endswith(" from records") for name in cases) == len(list((user.ROOT / "notebooks").glob("*.ipynb")))
     assert all(case.unit == "s" and not case.more_is_better for case in cases.values())
     limits = {name: case.limit for name, case in cases.items() if case.limit and "re-run" not in name}
     assert limits == {user.IMPORT: 0.2, user.EDITED: 60, user.WARM: 60, user.DEMO: 1200}
-    assert {case.limit for name, case in cases.items() if "re-run" in name} == {15}
+    assert {case.limit for name, case in cases.items() if "re-run" in name and name != user.FIRST} == {15}
     assert [case.name for case in user.cases(settings)] == [
         user.IMPORT,
         user.HELP,
@@ -140,3 +141,28 @@ def test_what_an_earlier_library_cannot_do_is_left_out(settings, monkeypatch):
 def test_a_command_that_fails_says_what_it_said():
     with pytest.raises(RuntimeError, match=r"status 3: no more"):
         user._done([sys.executable, "-c", "import sys; print('no more'); sys.exit(3)"])
+
+
+def test_records_of_imagenets_size_are_made_once_and_kept_answers_are_cleared_for_the_first_look(
+    settings, tmp_path, monkeypatch
+):
+    root = settings.folder / "full-records"
+    full_records.made(root, images=5, classes=6)
+    rows = evidence.rows(Store(root), "imagenet")
+    assert set(rows["status"]) == {"done"} and rows["wrong"].map(len).eq(5).all()
+    posteriors = next(root.rglob("posteriors/*.npz"))
+    posteriors.unlink()
+    assert full_records.made(root) == root and not posteriors.exists()
+
+    kept, run = root / "imagenet" / "answered", []
+
+    def notebook(path, results, preset):
+        run.append((path.stem, results, preset, kept.exists()))
+        kept.mkdir(exist_ok=True)
+        return 2.0
+
+    monkeypatch.setattr(user, "_notebook", notebook)
+    for case, expected in ((user.AGAIN, [False, True]), (user.AGAIN, [True]), (user.FIRST, [False])):
+        run.clear()
+        assert user.measure(case, OURS, settings) == {"value": 2.0}
+        assert run == [("13_errors", root, "imagenet", there) for there in expected]
