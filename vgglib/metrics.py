@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+Numbers = float | np.ndarray
+
 
 def wrong(posteriors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """(N,) bool: whether the true class is missing from the k most probable.
@@ -31,11 +33,13 @@ def percent(missed: np.ndarray) -> float:
     return 100 * float(missed.mean())
 
 
-def interval_percent(error: float, n_images: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson interval of an error in percent measured on `n_images`: what the sampling of images alone leaves open."""
+def interval_percent(error: Numbers, n_images: Numbers, confidence: float = 0.95) -> tuple[Numbers, Numbers]:
+    """Wilson interval of an error in percent measured on `n_images`, or of arrays of both: what the sampling of images
+    alone leaves open.
+    """
     # Takes a second or two to import, and workers, which train and test, need no interval.
-    from scipy.stats import binomtest
+    from statsmodels.stats.proportion import proportion_confint
 
-    errors = round(error / 100 * n_images)
-    low, high = binomtest(errors, n_images).proportion_ci(confidence, method="wilson")
-    return 100 * low, 100 * high
+    errors = np.rint(np.asarray(error) / 100 * n_images)
+    low, high = proportion_confint(errors, n_images, 1 - confidence, method="wilson")
+    return np.clip(100 * low, 0, 100), np.clip(100 * high, 0, 100)  # rounding may lead out of them
