@@ -113,7 +113,7 @@ def _at_full_size(case: str, settings: Settings) -> float:
     kept = root / full_records.PRESET / "answered"
     if case == FIRST:
         shutil.rmtree(kept, ignore_errors=True)
-    elif not kept.exists():
+    else:  # what is there may be of an earlier form, or half of it
         _notebook(path, root, preset=full_records.PRESET)
     return _notebook(path, root, preset=full_records.PRESET)
 

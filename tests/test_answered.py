@@ -68,9 +68,14 @@ def test_what_was_much_work_is_kept_under_the_digests_of_its_posteriors(store):
         Reading(store, RUNS).answered(RUNS[:1], "they")
     for run in RUNS:
         store.posteriors_path(run).with_suffix(".away").rename(store.posteriors_path(run))
-    path.write_bytes(path.read_bytes()[:100])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    assert reading.kept(RUNS) is None
     assert the_same(Reading(store, RUNS).answered(RUNS, "they"), found)
-    assert the_same(reading.kept(RUNS), found)  # and the damaged file is mended
+    assert the_same(reading.kept(RUNS), found)  # the damaged file is mended
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        assert (kept := reading.kept(RUNS)) is None or the_same(kept, found)
     written(store, RUNS[1], POSTERIORS)
     assert not the_same(Reading(store, RUNS).answered(RUNS, "they"), found)
 

@@ -152,8 +152,11 @@ def test_records_of_imagenets_size_are_made_once_and_kept_answers_are_cleared_fo
     assert set(rows["status"]) == {"done"} and rows["wrong"].map(len).eq(5).all()
     posteriors = next(root.rglob("posteriors/*.npz"))
     posteriors.unlink()
-    assert full_records.made(root) == root and not posteriors.exists()
+    assert full_records.made(root, images=5, classes=6) == root and not posteriors.exists()
+    full_records.made(root, images=4, classes=6)
+    assert posteriors.exists()
 
+    monkeypatch.setattr(full_records, "made", lambda folder: folder)
     kept, run = root / "imagenet" / "answered", []
 
     def notebook(path, results, preset):
@@ -162,7 +165,7 @@ def test_records_of_imagenets_size_are_made_once_and_kept_answers_are_cleared_fo
         return 2.0
 
     monkeypatch.setattr(user, "_notebook", notebook)
-    for case, expected in ((user.AGAIN, [False, True]), (user.AGAIN, [True]), (user.FIRST, [False])):
+    for case, expected in ((user.AGAIN, [False, True]), (user.AGAIN, [True, True]), (user.FIRST, [False])):
         run.clear()
         assert user.measure(case, OURS, settings) == {"value": 2.0}
         assert run == [("13_errors", root, "imagenet", there) for there in expected]

@@ -6,7 +6,7 @@ from bs4 import BeautifulSoup
 from test_explore import in_browser, parts, texts
 from test_results import record
 
-from vgglib import explore_ensembles, explore_scales, tables
+from vgglib import answered, explore_ensembles, explore_scales, tables
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import runs
 from vgglib.metrics import error_percent, interval_percent
@@ -34,7 +34,7 @@ def put(store, entries, posteriors, net=None, s=None, labels=None, **protocol):
         if named == (run.experiment.net, run.experiment.scale_text) and all(
             getattr(run.protocol, key) == value for key, value in protocol.items()
         ):
-            store.write(run, record(run, n_images=len(labels)), posteriors, labels)
+            store.write(run, record(run, n_images=len(labels), n_classes=posteriors.shape[1]), posteriors, labels)
 
 
 def data_of(markup):
@@ -136,6 +136,20 @@ def test_every_ensemble_is_what_averaging_its_runs_gives(store):
                 expected.append(gains[:, 1].mean())
             assert found[4] == 2
             assert found[:4] + found[6:] == pytest.approx([10 * value for value in expected], abs=0.5001)
+
+
+@pytest.mark.parametrize("worth, again", [(1, set()), (40 * 7 * 6 + 1, {"multi-crop"})], ids=["all", "most"])
+def test_ensembles_of_many_posteriors_are_averaged_once(store, monkeypatch, worth, again):
+    entries, _ = filled(store, [0, 1])
+    shown = explore_ensembles.ensembles(entries, store)
+    monkeypatch.setattr(answered, "WORTH_KEEPING", worth)
+    monkeypatch.setattr(answered, "BLOCK", 7 * 11)  # eleven images
+    read, own = [], Store.posteriors_of
+    monkeypatch.setattr(Store, "posteriors_of", lambda *given: read.append(given[1]) or own(*given))
+    assert explore_ensembles.ensembles(entries, store) == shown and len(read) == len(runs(entries))
+    read.clear()
+    assert explore_ensembles.ensembles(entries, store) == shown
+    assert {run.protocol.method for run in read} == again  # of D and E on crops alone there are not so many
 
 
 def members(data, mask):

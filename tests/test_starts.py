@@ -121,13 +121,28 @@ def test_halves_of_both_are_set_against_e_and_a_with_all_the_epochs():
     assert starts.gains(found)["Points"].tolist() == ["-4.00", "-1.00", "+2.00"]
 
 
+def test_nets_of_different_devices_are_named():
+    rows = of(FROM_A, 10.0, 10.0) + of(LONG, 11.0, 12.0)
+    for row, device in zip(rows, ("cpu", "cpu", "cpu", "cuda"), strict=True):
+        row["environment"] = {"precision": "bf16", "device": device}
+    found = pd.DataFrame(rows)
+    assert starts.mixed_devices(found) == (
+        "E from A - E from glorot for 24 epochs, as many as A and E together: of seed 1 the nets were trained on "
+        "different kinds of device."
+    )
+    assert not starts.mixed_devices(found[found["seed"] == 0])
+
+
 def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_style):
     said, shown, drawn = [], [], []
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
     monkeypatch.setattr(show, "picture", lambda figure, alt, caption: drawn.append(figure))
     sections.equal_starts_of("demo")
-    assert "`vgg run --preset demo --table longer-starts`" in said.pop() and not shown
+    advice = (
+        "`vgg run --preset demo` with `--table starts` and with `--table longer-starts` or `--table shorter-starts`"
+    )
+    assert advice in said.pop() and not shown
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)

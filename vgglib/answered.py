@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 WORTH_KEEPING = 10_000_000  # numbers to average: fewer take a tenth of a second or so
 HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
 BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
+DAMAGED = (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)  # what reading such files raises
 FORM = "1"  # of what is kept; what has another is made anew
 
 
@@ -116,8 +118,14 @@ class Reading:
                 for block in blocks(members[0])
             ]
             found = Answered.joined(parts)
-            self.keep(tested, found)
+            if self.worth_keeping(tested):
+                self.keep(tested, found)
         return found
+
+    def worth_keeping(self, tested: Sequence[Run]) -> bool:
+        """Whether the mean of the posteriors of these runs, all of them done, is much work."""
+        sizes = (self.records[run]["n_images"] * self.records[run]["n_classes"] for run in tested)
+        return sum(sizes) >= WORTH_KEEPING
 
     def members(self, tested: Sequence[Run], whose: str) -> tuple[list[np.ndarray], np.ndarray]:
         """Posteriors of some runs, and the labels that they share; ValueErrors as of `answered`."""
@@ -126,16 +134,16 @@ class Reading:
 
     def kept(self, tested: Sequence[Run]) -> Answered | None:
         """What `keep` has kept of these runs; None where there is nothing, or something damaged."""
-        nothing = suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-        with nothing, self._path(tested).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with (
+            suppress(OSError, KeyError, *DAMAGED),
+            self._path(tested).open("rb") as opened,
+            np.load(opened, allow_pickle=False) as file,
+        ):
             return Answered(**{name: file[name] for name in Answered.__dataclass_fields__})
         return None
 
     def keep(self, tested: Sequence[Run], found: Answered) -> None:
-        """Keep it where it was much work, and the folder can be written."""
-        numbers = sum(self.records[run]["n_images"] * self.records[run]["n_classes"] for run in tested)
-        if numbers < WORTH_KEEPING:
-            return
+        """Keep what the mean of the posteriors of `tested` comes to, where the folder can be written."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: getattr(found, name) for name in Answered.__dataclass_fields__})
         with suppress(OSError):  # it is made anew then

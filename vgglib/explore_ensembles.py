@@ -162,8 +162,9 @@ def _answered(tests: dict[int, list[Run]], reading: Reading, whose: str) -> dict
         for mask, total in subsets(sums):
             parts[mask].append(Answered.of(total / len(ensembles[mask]), labels[block]))
     found = {mask: Answered.joined(own) for mask, own in parts.items()}
-    for mask, tested in ensembles.items():
-        reading.keep(tested, found[mask])
+    if reading.worth_keeping([run for own in tests.values() for run in own]):  # all of them or none
+        for mask, tested in ensembles.items():
+            reading.keep(tested, found[mask])
     return found
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vgglib.answered import Reading
+from vgglib.answered import DAMAGED, Reading
 from vgglib.experiments import Entry, Run, as_dict, differences, runs
 from vgglib.files import sweep, write_atomically
 
@@ -102,7 +101,8 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 sweep(folder)
                 tempfile.TemporaryFile(dir=folder).close()
-            sweep(self.root / preset / "weights")  # which is there only once weights are kept
+            for part in ("weights", ANSWERED):  # which are there only once something is kept
+                sweep(self.root / preset / part)
         except OSError as error:
             raise OSError(
                 f"the results folder {self.root / preset} cannot be written ({error.strerror}): choose another with "
@@ -159,7 +159,7 @@ class Store:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 posteriors, labels = file["posteriors"], file["labels"]
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        except (KeyError, *DAMAGED) as error:
             raise ValueError(f"the posteriors {path} are damaged ({error}): delete them and their record.") from error
         if digest_of(posteriors, labels) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")

@@ -17,7 +17,7 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) ->
     effect in points with its 95 % interval, which no correction touches and which decides nothing.
 
     rows: of a preset's every table, as `evidence.rows` gives them; trainings: of its nets by length and arithmetic, as
-    `lengths.rows` does; started: of net E from several starts, as `starts.rows` does.
+    `lengths.rows` does; started: of net E from several starts, and A, as `starts.rows` does.
     """
     compared = checked(rows)
     lines = []

@@ -138,21 +138,25 @@ def starts_of(preset: str = "demo") -> None:
 
 
 def equal_starts_of(preset: str = "demo") -> None:
-    """Net E from A and from random weights with as many epochs in all, from a preset's records, or how to make them."""
+    """Net E from A and from random weights, and A, with as many epochs in all, from a preset's records, or how to make
+    them.
+    """
     found = starts.rows(results.Store(results.default_root()), preset)
     if found.empty:
-        ways = " or ".join(f"`vgg run --preset {preset} --table {table}`" for table in (plans.LONGER, plans.SHORTER))
+        first, *others = (f"`--table {table}`" for table in plans.OF_STARTS)
+        ways = f"`vgg run --preset {preset}` with {first} and with {' or '.join(others)}"
         show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
         return
     from vgglib import plots
 
-    caption = f"Net E from several starts and for several lengths, preset {preset}, S = Q = 256, dense evaluation: "
+    caption = "Net E from several starts and for several lengths, and A where it was trained for as long as A and E "
+    caption += f"from it together, preset {preset}, S = Q = 256, dense evaluation: "
     caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
     caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
     show.table(starts.summary(found), caption)
     for length, own in starts.raced(found).items():
         alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
-        caption = f"{alt}, a line for each start and seed. E from A begins when its A has been trained."
+        caption = f"{alt}, a line for each start and seed. Lines from A have E's own epochs alone; A's came before."
         show.picture(plots.training_curves(own, by="start").figure, alt, caption)
     gained = starts.gains(found)
     if len(gained):
@@ -160,6 +164,8 @@ def equal_starts_of(preset: str = "demo") -> None:
         show.table(
             gained, caption + "error by seed; minus means that E from A errs less. Tests stand alone, as a second look"
         )
+        if mixed := starts.mixed_devices(found):
+            show.sentence(mixed)
 
 
 def lengths_of(preset: str = "demo") -> None:

@@ -1,4 +1,4 @@
-"""Net E from a trained A and from random weights (Sect. 3.1), and both with as many epochs in all."""
+"""Net E from a trained A and from random weights (Sect. 3.1), and A itself, all with as many epochs in all."""
 
 from __future__ import annotations
 
@@ -84,17 +84,21 @@ def differences(found: pd.DataFrame, net: str = "E") -> dict[str, pd.Series]:
     """Error of E from A less that of `net`, "E" or "A", from random weights and with as many epochs as A and that E
     together, in points by seed; under what is compared, in words.
     """
-    points = {}
+    compared = _compared(found, net).items()
+    return {label: pd.Series(own.differences, index=own.seeds, dtype=float) for label, own in compared}
+
+
+def _compared(found: pd.DataFrame, net: str) -> dict[str, Evidence]:
+    evidence = {}
     for length, trained in found.groupby("together"):
         compared, grown = checked(trained), trained["before"] > 0
         others = trained[~grown & (trained["net"] == net)].groupby(["table", "start"], sort=False).groups
         for table in trained.loc[grown, "table"].unique():
             for other, start in others:
                 arms = Arm(table, "E", start="A"), Arm(other, net, start=start)
-                evidence = Evidence.of(compared, (Comparison(arms[0], arms[1:]),), ERROR)
                 label = f"E from A - {net} from {start} for {length} epochs, as many as A and E together"
-                points[label] = pd.Series(evidence.differences, index=evidence.seeds, dtype=float)
-    return points
+                evidence[label] = Evidence.of(compared, (Comparison(arms[0], arms[1:]),), ERROR)
+    return evidence
 
 
 def gains(found: pd.DataFrame) -> pd.DataFrame:
@@ -113,6 +117,12 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
             if len(points) > 1
         ]
     )
+
+
+def mixed_devices(found: pd.DataFrame) -> str:
+    """A sentence for each comparison of `gains` whose nets were trained on different kinds of device."""
+    compared = (_compared(found, "E") | _compared(found, "A")).items()
+    return " ".join(f"{label}: {own.mixed_devices}." for label, own in compared if own.mixed_devices)
 
 
 def _interval(values: pd.Series, form: str = ".1f") -> str:
