@@ -73,7 +73,7 @@ def prepare(settings: Settings, cases: Sequence[Case]) -> None:
     for.
     """
     if {FIRST, AGAIN} & {case.name for case in cases}:
-        full_records.made(settings.folder / "full-records")
+        _full_records(settings)
 
 
 def measure(case: str, contender: str, settings: Settings) -> dict[str, float]:
@@ -108,8 +108,12 @@ def _start(case: str, contender: str, settings: Settings) -> dict[str, float]:
     return found
 
 
+def _full_records(settings: Settings) -> Path:
+    return full_records.made(settings.folder / "full-records")
+
+
 def _at_full_size(case: str, settings: Settings) -> float:
-    path, root = ROOT / "notebooks" / f"{ANSWERS}.ipynb", full_records.made(settings.folder / "full-records")
+    path, root = ROOT / "notebooks" / f"{ANSWERS}.ipynb", _full_records(settings)
     kept = root / full_records.PRESET / "answered"
     if case == FIRST:
         shutil.rmtree(kept, ignore_errors=True)

@@ -131,6 +131,7 @@ def test_nets_of_different_devices_are_named():
         "different kinds of device."
     )
     assert not starts.mixed_devices(found[found["seed"] == 0])
+    assert not starts.mixed_devices(found[found["seed"] == 1])  # one seed has no line in `gains`
 
 
 def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_style):

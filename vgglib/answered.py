@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import Run
-from vgglib.files import write_atomically
+from vgglib.files import DAMAGED_NPZ, write_atomically
 from vgglib.metrics import percent, wrong
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 WORTH_KEEPING = 10_000_000  # numbers to average: fewer take a tenth of a second or so
 HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
 BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
-DAMAGED = (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)  # what reading such files raises
 FORM = "1"  # of what is kept; what has another is made anew
 
 
@@ -94,11 +92,11 @@ class Reading:
 
     def __init__(self, store: Store, tested: Sequence[Run]):
         """Raises ValueError as `Store.read`."""
-        self._store = store
+        self.store = store
         self.records = {run: store.read(run) for run in tested}
         sizes = [record["n_images"] * record["n_classes"] for run, record in self.records.items() if self.done([run])]
         held = max(1, HELD_BYTES // (2 * max(sizes, default=1)))  # they are float16
-        self.posteriors = lru_cache(held)(lambda run: store.posteriors_of(run, self.records[run]))
+        self._posteriors = lru_cache(held)(lambda run: store.posteriors_of(run, self.records[run]))
 
     def done(self, tested: Sequence[Run]) -> bool:
         """Whether all of these runs have been made and have not failed."""
@@ -129,13 +127,13 @@ class Reading:
 
     def members(self, tested: Sequence[Run], whose: str) -> tuple[list[np.ndarray], np.ndarray]:
         """Posteriors of some runs, and the labels that they share; ValueErrors as of `answered`."""
-        read = [self.posteriors(run) for run in tested]
+        read = [self._posteriors(run) for run in tested]
         return [own for own, _ in read], shared_labels([labels for _, labels in read], whose)
 
     def kept(self, tested: Sequence[Run]) -> Answered | None:
         """What `keep` has kept of these runs; None where there is nothing, or something damaged."""
         with (
-            suppress(OSError, KeyError, *DAMAGED),
+            suppress(OSError, *DAMAGED_NPZ),
             self._path(tested).open("rb") as opened,
             np.load(opened, allow_pickle=False) as file,
         ):
@@ -149,11 +147,11 @@ class Reading:
         with suppress(OSError):  # it is made anew then
             write_atomically(self._path(tested), buffer.getvalue())
 
-    def _path(self, tested: Sequence[Run]):
+    def _path(self, tested: Sequence[Run]) -> Path:
         # In any order: sums of float16 posteriors are exact.
         digests = sorted(self.records[run]["posteriors_sha256"] for run in tested)
         name = hashlib.sha256(" ".join([FORM, *digests]).encode()).hexdigest()
-        return self._store.answered_path(tested[0].preset, name)
+        return self.store.answered_path(tested[0].preset, name)
 
 
 def blocks(posteriors: np.ndarray) -> Iterator[slice]:

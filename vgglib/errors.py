@@ -76,26 +76,27 @@ class Answers:
 
 def answers(entries: Sequence[Entry]) -> list[Answers]:
     """One for every number of a plan, in its order, from the records that exist."""
-    store = results.Store(results.default_root())
-    reading = Reading(store, runs(entries))
+    reading = Reading(results.Store(results.default_root()), runs(entries))
     numbers: dict[tuple, list[Entry]] = {}
     for entry in entries:
         numbers.setdefault(_key(entry), []).append(entry)
-    return [_answers(key, own, reading, store) for key, own in numbers.items()]
+    return [_answers(key, own, reading) for key, own in numbers.items()]
 
 
 def _key(entry: Entry) -> tuple[str, str, str, str, str]:
     return entry.table, entry.net, entry.train_scale, entry.test_scales, entry.method
 
 
-def _answers(key: tuple, entries: list[Entry], reading: Reading, store: results.Store) -> Answers:
+def _answers(key: tuple, entries: list[Entry], reading: Reading) -> Answers:
     name = f"{key[1]}, S = {key[2]}"
     whose = f"the seeds of {name}, {key[4]},"
     done = {entry.seed: entry.runs for entry in entries if reading.done(entry.runs)}
     found = tuple(reading.answered(tested, whose) for tested in done.values())
     labels = shared_labels([own.labels for own in found], whose).astype(int)
     classes = max((reading.records[tested[0]]["n_classes"] for tested in done.values()), default=0)
-    return Answers(name, key, tuple(done), found, classes, labels, partial(_mean, store, tuple(done.values()), whose))
+    return Answers(
+        name, key, tuple(done), found, classes, labels, partial(_mean, reading.store, tuple(done.values()), whose)
+    )
 
 
 def _mean(store: results.Store, tested: Sequence[tuple], whose: str) -> np.ndarray:

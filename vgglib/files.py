@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+DAMAGED_NPZ = (
+    KeyError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # what reading one raises
 STALE_SECONDS = 3600  # a temporary file this old belongs to a process that was killed
 
 

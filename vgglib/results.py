@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vgglib.answered import DAMAGED, Reading
+from vgglib.answered import Reading
 from vgglib.experiments import Entry, Run, as_dict, differences, runs
-from vgglib.files import sweep, write_atomically
+from vgglib.files import DAMAGED_NPZ, sweep, write_atomically
 
 ANSWERED = "answered"  # the folder of what can be computed anew from the others
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -159,7 +159,7 @@ class Store:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 posteriors, labels = file["posteriors"], file["labels"]
-        except (KeyError, *DAMAGED) as error:
+        except DAMAGED_NPZ as error:
             raise ValueError(f"the posteriors {path} are damaged ({error}): delete them and their record.") from error
         if digest_of(posteriors, labels) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")

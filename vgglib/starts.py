@@ -122,7 +122,8 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
 def mixed_devices(found: pd.DataFrame) -> str:
     """A sentence for each comparison of `gains` whose nets were trained on different kinds of device."""
     compared = (_compared(found, "E") | _compared(found, "A")).items()
-    return " ".join(f"{label}: {own.mixed_devices}." for label, own in compared if own.mixed_devices)
+    shown = {label: own.mixed_devices for label, own in compared if len(own.seeds) > 1}
+    return " ".join(f"{label}: {mixed}." for label, mixed in shown.items() if mixed)
 
 
 def _interval(values: pd.Series, form: str = ".1f") -> str:
