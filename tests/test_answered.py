@@ -44,6 +44,7 @@ def test_answers_by_pencil():
     assert found.missed.tolist() == [False, True, True, True] and found.top1_error_percent == 75
     assert found.missed_top5.tolist() == [False, False, False, True] and found.top5_error_percent == 25
     assert found.choice.tolist() == [0, 3, 0, 0] and found.confidence.tolist() == [0.7, 0.4, 0.5, 0.2]
+    assert found.truth.tolist() == [0.7, 0.4, 0.3, 0.0]
 
 
 def test_blocks_of_images_come_to_the_same_as_all_at_once(store, monkeypatch):

@@ -13,19 +13,24 @@ from vgglib.results import FIELDS, Store
 NAMES = ("plain disc", "plain star", "dotted star")
 
 
-def saying(choices, labels, net="A", classes=3, confidence=0.8, seeds=None):
-    """Nets of some seeds that name `choices` (seeds, N), all with the same confidence."""
+def posteriors_of(choices, classes=3, confidence=0.8):
+    """(seeds, N, classes): nets that name `choices` (seeds, N), all with the same confidence."""
     choices = np.atleast_2d(choices)
     posteriors = np.full((*choices.shape, classes), (1 - confidence) / (classes - 1))
     np.put_along_axis(posteriors, choices[:, :, None], confidence, 2)
-    return of(posteriors, labels, net, seeds)
+    return posteriors
+
+
+def saying(choices, labels, net="A", classes=3, confidence=0.8, seeds=None):
+    """The answers of such nets."""
+    return of(posteriors_of(choices, classes, confidence), labels, net, seeds)
 
 
 def of(posteriors, labels, net="A", seeds=None):
     """Nets of some seeds with posteriors (seeds, N, classes)."""
     key, seeds = ("3", net, "256", "256", "dense"), seeds or tuple(range(len(posteriors)))
     found = tuple(Answered.of(own, labels) for own in posteriors)
-    return Answers(net, key, seeds, found, posteriors.shape[2], labels, lambda: posteriors.mean(0))
+    return Answers(net, key, seeds, found, posteriors.shape[2], labels, lambda: Answered.of(posteriors.mean(0), labels))
 
 
 def nothing(net="A"):
@@ -169,7 +174,7 @@ def written(store, entry, choices, labels, status="done"):
     }
     record.pop("digest")
     record.pop("posteriors_sha256")
-    own = saying([choices], labels).mean.astype(np.float16) if status == "done" else None
+    own = posteriors_of(choices)[0].astype(np.float16) if status == "done" else None
     store.write(run, json.loads(json.dumps(record)), own, labels if own is not None else None)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WORTH_KEEPING = 10_000_000  # numbers to average: fewer take a tenth of a second or so
 HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
 BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
-FORM = "1"  # of what is kept; what has another is made anew
+FORM = "2"  # of what is kept; what has another is made anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Answered:
 
     labels: (N,) int, the true classes; missed, missed_top5: (N,) bool, whether these are not among the answers, as
     `metrics.wrong` counts; choice: (N,) int, the class named first, in a tie with the true class another one;
-    confidence: (N,) float64, the largest posterior.
+    confidence: (N,) float64, the largest posterior; truth: (N,) float64, the true class's.
     """
 
     labels: np.ndarray
@@ -41,13 +41,15 @@ class Answered:
     missed_top5: np.ndarray
     choice: np.ndarray
     confidence: np.ndarray
+    truth: np.ndarray
 
     @classmethod
     def of(cls, posteriors: np.ndarray, labels: np.ndarray) -> Answered:
         """posteriors: (N, classes) float; labels: (N,) int."""
         missed = wrong(posteriors, labels, 1)
         named = choices(posteriors, labels, missed)
-        return cls(labels, missed, wrong(posteriors, labels, 5), named, posteriors.max(1))
+        truth = posteriors[np.arange(len(labels)), labels]
+        return cls(labels, missed, wrong(posteriors, labels, 5), named, posteriors.max(1), truth)
 
     @classmethod
     def joined(cls, parts: Sequence[Answered]) -> Answered:

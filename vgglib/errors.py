@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from vgglib import plans, presets, results
-from vgglib.answered import Answered, Reading, choices, shared_labels
-from vgglib.ensemble import mean_posteriors
+from vgglib.answered import Answered, Reading, shared_labels
 from vgglib.experiments import Entry, runs
-from vgglib.metrics import interval_percent, wrong
+from vgglib.metrics import interval_percent
 
 MANY_CLASSES = 30  # above, names do not fit beside a figure
 HUE_REACH = 4  # classes of `shapes`, a sixth of the colour circle: how far shapes of one texture are apart at least
@@ -34,8 +33,7 @@ class Answers:
     """The answers behind one number, seed by seed; no seeds where it is not run.
 
     key: table, net, S, Q and method, as in `experiments.Entry`; name: what pages call it; classes: how many there are;
-    labels: (N,) int, the true ones; found: of each seed; read_mean: gives `mean`, whose posteriors, gigabytes at
-    ImageNet's scale, are read when it is asked for.
+    labels: (N,) int, the true ones; found: of each seed; find_mean: gives `mean`, which may take long.
     """
 
     name: str
@@ -44,7 +42,7 @@ class Answers:
     found: tuple[Answered, ...]
     classes: int
     labels: np.ndarray
-    read_mean: Callable[[], np.ndarray]
+    find_mean: Callable[[], Answered]
 
     @cached_property
     def wrong(self) -> np.ndarray:
@@ -62,9 +60,9 @@ class Answers:
         return self._of("confidence", float)
 
     @cached_property
-    def mean(self) -> np.ndarray:
-        """(N, classes) float64: the mean posteriors over seeds; ValueError when there are none."""
-        return self.read_mean()
+    def mean(self) -> Answered:
+        """What the mean of the posteriors over seeds comes to; IndexError where there are no seeds."""
+        return self.find_mean()
 
     def _of(self, name: str, kind: type) -> np.ndarray:
         return np.array([getattr(own, name) for own in self.found], kind).reshape(len(self.found), len(self.labels))
@@ -99,9 +97,9 @@ def _answers(key: tuple, entries: list[Entry], reading: Reading) -> Answers:
     )
 
 
-def _mean(store: results.Store, tested: Sequence[tuple], whose: str) -> np.ndarray:
-    reading = Reading(store, [run for own in tested for run in own])  # not the one of `answers`, which holds gigabytes
-    return mean_posteriors(mean_posteriors(reading.members(own, whose)[0]) for own in tested)
+def _mean(store: results.Store, tested: Sequence[tuple], whose: str) -> Answered:
+    everything = [run for own in tested for run in own]
+    return Reading(store, everything).answered(everything, whose)  # not the one of `answers`, which holds gigabytes
 
 
 def at_one_scale(found: Sequence[Answers], scale: str = "256") -> list[Answers]:
@@ -187,16 +185,14 @@ def cases(worse: Answers, better: Answers, count: int) -> pd.DataFrame:
     columns = ["image", "true", "worse", "worse_probability", "better", "better_probability"]
     if not worse.seeds or not better.seeds:
         return pd.DataFrame(columns=columns)
-    labels, places = worse.labels, np.arange(len(worse.labels))
-    gap = better.mean[places, labels] - worse.mean[places, labels]
-    possible = np.flatnonzero(wrong(worse.mean, labels, 1) & ~wrong(better.mean, labels, 1))
+    one, other, labels = worse.mean, better.mean, worse.labels
+    gap = other.truth - one.truth
+    possible = np.flatnonzero(one.missed & ~other.missed)
     ranked = possible[np.argsort(-gap[possible], kind="stable")]
     chosen = ranked[np.sort(np.unique(labels[ranked], return_index=True)[1])[:count]]
     found = {"image": chosen, "true": labels[chosen]}
-    for side, own in (("worse", worse), ("better", better)):
-        mean = own.mean[chosen]
-        found[side] = choices(mean, labels[chosen], wrong(mean, labels[chosen], 1))
-        found[f"{side}_probability"] = own.mean[chosen, found[side]]
+    for side, own in (("worse", one), ("better", other)):
+        found[side], found[f"{side}_probability"] = own.choice[chosen], own.confidence[chosen]
     return pd.DataFrame(found, columns=columns)
 
 
