@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from test_evidence import planned, record
 
-from vgglib import arithmetic, sections, show
+from vgglib import arithmetic, follow_ups, show
 from vgglib.results import Store
 
 
@@ -77,7 +77,7 @@ def test_images_of_another_digest_are_told(store, monkeypatch):
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda *content: None)
-    sections.arithmetic_of("demo")
+    follow_ups.arithmetic_of("demo")
     assert "not equal to the last bit" in said[0]
 
 
@@ -137,8 +137,8 @@ def test_a_page_shows_the_pairs_or_says_that_there_are_none(store, monkeypatch):
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
     trained(store, "bf16", {0: 10.0, 1: 11.0})
-    sections.arithmetic_of("demo")
+    follow_ups.arithmetic_of("demo")
     assert not shown and said[0].startswith("No net of preset demo has records of two seeds in both")
     trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32")
-    sections.arithmetic_of("demo")
+    follow_ups.arithmetic_of("demo")
     assert shown[0]["Net"].tolist() == ["A"] and said[-1].endswith("**the same in both, within 0.5 points**.")

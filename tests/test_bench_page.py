@@ -248,7 +248,7 @@ def test_growth_is_told_by_its_ends(records):
 def test_machines_and_durations(records):
     line = bench_page.machines(records).iloc[0]
     assert line["Threads of cores"] == "2 of 4" and line["Cases"] == 4 and line["Images"] == "drawn"
-    assert line["Others' cores, at most"] == 0.05
+    assert line["Cores used by other programs, at most"] == 0.05
     assert bench_page.software(records) == ["Python 3.11.9, torch 2.14"]
     assert line["Commit"] == "012345678" and line["Measured until, UTC"] == "2026-01-02 03:04"
     line = bench_page.durations(records).iloc[0]

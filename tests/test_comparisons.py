@@ -97,9 +97,9 @@ def test_pairs_of_different_devices_are_named():
     elsewhere = {"environment": {"precision": "bf16", "device": "cpu", "trained_in": "bf16 on cuda, compiled"}}
     rows = [row(A, 0) | on["cpu"], row(E, 0) | on["cpu"], row(A, 1) | on["cpu"], row(E, 1) | on["cuda"]]
     assert evidence(rows[:2]).mixed_devices == ""
-    assert evidence(rows).mixed_devices == "of seed 1 the nets were trained on different kinds of device"
+    assert evidence(rows).mixed_devices == "for seed 1 the two nets were trained on different kinds of device"
     rows += [row(A, 2) | elsewhere, row(E, 2) | on["cpu"], row(A, 3) | on["cuda"], row(E, 3) | {"environment": {}}]
-    assert evidence(rows).mixed_devices.startswith("of seeds 1, 2 the nets")
+    assert evidence(rows).mixed_devices.startswith("for seeds 1, 2 the two nets")
 
 
 def test_a_head_start_is_named_where_only_one_net_has_it():

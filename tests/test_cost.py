@@ -64,7 +64,7 @@ def test_memory_by_hand():
     assert table.loc["activations", "testing"] == 2 * 4 * (3 + 1) * 32**2
 
 
-@pytest.mark.parametrize("net", ["A", "C", "B-5x5"])
+@pytest.mark.parametrize("net", ["A", "A-LRN", "C", "B-5x5"])
 def test_training_keeps_what_is_counted(net):
     """PyTorch itself says what it keeps for the backward pass."""
     model, batch = VGG(net, 10, 1 / 8, 64), 4

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 from test_results import record as results_record
 
@@ -159,12 +160,12 @@ def test_trainings_of_another_length_have_a_line_of_their_own(store):
     for epochs in (None, 48):
         record(store, planned(epochs=epochs)[0])
     table = trainings(store, "demo")
-    assert table["Trainings"].tolist() == [1, 1] and table["By hand"].tolist() == ["-", "epochs=48"]
+    assert table["Trainings"].tolist() == [1, 1] and table["Changed settings"].tolist() == ["-", "epochs=48"]
 
 
 def test_columns_that_say_nothing_are_left_out(store):
     record(store, planned()[0])
-    empty = {"By hand", "Of the peak", "At once"}
+    empty = {"Changed settings", "Of the peak", "At once"}
     assert not empty & set(trainings(store, "demo"))
     record(store, planned(nets=["D"])[0])  # at the same time, on another core
     assert not empty & set(trainings(store, "demo"))
@@ -246,3 +247,7 @@ def test_settings_made_by_hand_have_a_command_of_their_own(store):
     ending = "--seeds 0 --nets E --train-scales 256"
     assert ours == "vgg run --preset demo --results again --table 3 --seeds 0 --nets A --train-scales 256"
     assert by_hand.endswith(f"demo --results again --table 3 --no-from-a --width 0.5 {ending}")
+
+
+def test_no_share_is_above_the_peak():
+    assert evidence._share(pd.Series([0.9, 1.3, 1.4])) == "-" and evidence._share(pd.Series([0.5, 0.7, 1.2])) == "70%"

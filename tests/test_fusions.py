@@ -6,7 +6,7 @@ import pytest
 from test_explore_ensembles import put
 from test_results import record
 
-from vgglib import fusions, sections, show
+from vgglib import follow_ups, fusions, show
 from vgglib.experiments import runs
 from vgglib.fusions import ONE_SEED, TWO_D, TWO_E, TWO_SEEDS, pseudo_values
 from vgglib.plans import plan
@@ -167,12 +167,12 @@ def test_a_page_says_what_is_missing(store, monkeypatch):
     shown = []
     monkeypatch.setattr(show, "sentence", shown.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame.columns.tolist()))
-    sections.fusions_of("smoke")
+    follow_ups.fusions_of("smoke")
     for seed in (0, 1):
         trained(store, "D", seed)
         trained(store, "E", seed, method="dense")
-    sections.fusions_of("smoke")
-    sections.fusions_of("smoke", [0])
+    follow_ups.fusions_of("smoke")
+    follow_ups.fusions_of("smoke", [0])
     nothing, no_crops, summary, exchanges, one_seed = shown
     assert "with dense or with multi-crop evaluation: fewer than two seeds have records" in nothing
     assert "preset smoke" in nothing and "with multi-crop evaluation: fewer" in no_crops and "dense" not in no_crops

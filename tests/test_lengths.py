@@ -5,7 +5,7 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import lengths, plots, sections, show
+from vgglib import follow_ups, lengths, plots, show
 from vgglib.comparisons import Arm
 from vgglib.plans import TESTS
 from vgglib.results import Store
@@ -162,14 +162,14 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
     shown = []
     for name in ("sentence", "table", "picture"):
         monkeypatch.setattr(show, name, lambda *content, name=name: shown.append(name))
-    sections.lengths_of("demo")
+    follow_ups.lengths_of("demo")
     assert shown == ["sentence"]
     for seed in (0, 1):
         for net in "AE":
             trained(store, net, seed)
             trained(store, net, seed, table="crops")
     shown.clear()
-    sections.lengths_of("demo")
+    follow_ups.lengths_of("demo")
     assert shown == ["picture", "picture", "table", "table", "sentence", "sentence"]
 
 
@@ -182,8 +182,8 @@ def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypat
     for seed in (0, 1):
         trained(store, "A", seed)
         trained(store, "A", seed, epochs=48)
-    sections.lengths_of("demo")
+    follow_ups.lengths_of("demo")
     assert said.pop().endswith("The records do not tell, since the rule was the same for all.")
     trained(store, "A", 0, epochs=48, patience=48)
-    sections.lengths_of("demo")
+    follow_ups.lengths_of("demo")
     assert "waited for the deadlines" in said.pop()

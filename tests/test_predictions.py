@@ -3,7 +3,7 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import lengths, predictions, sections, show
+from vgglib import follow_ups, lengths, predictions, show
 from vgglib.claims import NAMES
 from vgglib.predictions import PREDICTIONS, Prediction
 from vgglib.results import Store
@@ -41,7 +41,9 @@ def test_it_is_put_to_a_t_test_over_its_own_seeds(store):
     assert found.verdict == "reproduced" and found.p_value == pytest.approx(0.0198, abs=1e-4)
     said = predictions.finding(store, "demo")
     assert "after 48 epochs whose rate drops at the deadlines alone, tested on crops" in said
-    assert "seeds 2 to 4 before any of these was trained: **held**, -77.78 points (-125.59 to -29.97), p: 0.020" in said
+    assert (
+        "seeds 2 to 4 before any of these was trained: **held**, -77.78 points (-125.59 to -29.97), p = 0.020" in said
+    )
 
 
 def test_the_opposite_refutes_it(store):
@@ -114,7 +116,7 @@ def test_a_page_shows_the_sentence_and_the_table(store, monkeypatch):
     said, shown = [], []
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
-    sections.predictions_of("demo")
+    follow_ups.predictions_of("demo")
     assert said == [predictions.finding(store, "demo")] and said[0].startswith("*The error falls with depth")
     assert [len(frame) for frame in shown] == [3]
 
@@ -122,7 +124,7 @@ def test_a_page_shows_the_sentence_and_the_table(store, monkeypatch):
 def test_a_page_of_other_nets_says_that_nothing_was_predicted(store, monkeypatch):
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
-    sections.predictions_of("tiny-imagenet")
+    follow_ups.predictions_of("tiny-imagenet")
     assert said == ["Nothing was predicted about the nets of preset tiny-imagenet."]
     assert predictions.finding(store, "tiny-imagenet") == ""
 

@@ -5,7 +5,7 @@ from test_starts import FROM_A
 from test_starts import LONG as LONGER_START
 from test_starts import of as started
 
-from vgglib import lengths, second_looks, sections
+from vgglib import follow_ups, lengths, second_looks
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 
@@ -32,7 +32,7 @@ def test_another_way_stands_beside_the_verdict():
             rows.append(row(Arm("5", net, "256-512", "256 384 512", "multi-crop"), seed, crops[seed]))
     (line,) = looked(rows).to_dict("records")
     assert line["Claim"] == "The error no longer falls from 16 layers to 19"
-    assert line["Verdict"] == "reproduced, by a loss"
+    assert line["Verdict"] == "a loss"
     assert line["Asked otherwise"] == "E - D, S = [256; 512], on 150 crops"
     # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
     assert (line["Ours"], line["95 % interval"], line["Seeds"]) == ("+2.00", "-0.48 to +4.48", "3")
@@ -54,7 +54,7 @@ def test_depth_is_asked_of_crops_and_longer_trainings():
 def test_the_start_from_a_is_asked_with_as_many_epochs_in_all():
     begun = started(FROM_A, 10.0, 10.0) + started(LONGER_START, 9.0, 10.0)
     (line,) = looked([row(Arm("3", "A"), 0, 10.0)], begun=begun).to_dict("records")
-    assert line["Claim"].startswith("Starting deep nets from a trained A is unnecessary")
+    assert line["Claim"].startswith("With Glorot's initialisation a deep net needs no start")
     assert line["Asked otherwise"].startswith("E from A - E from glorot for 24 epochs") and line["Ours"] == "+0.50"
 
 
@@ -68,7 +68,7 @@ def test_depth_is_asked_of_e_from_a_with_the_epochs_of_one_a():
 def test_one_seed_has_no_line_and_nothing_is_shown(capsys):
     rows = [row(Arm("3", "A"), 0, 10.0)]
     assert looked(rows).empty
-    sections.second_looks_of("demo", pd.DataFrame(rows))
+    follow_ups.second_looks_of("demo", pd.DataFrame(rows))
     assert not capsys.readouterr().out
 
 

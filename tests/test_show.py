@@ -114,7 +114,7 @@ def test_a_verdict_is_a_line_and_a_sentence(shown):
 def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
     sections.starts_of("smoke")
-    sections.scoreboard("smoke")
+    sections.scoreboard(pd.DataFrame(), "smoke")
     (starts, lines), (scores, claims) = shown
     assert starts.startswith(tables.TITLES["starts"]) and lines["Status"].tolist() == ["not run"] * 3
     assert "preset smoke" in scores and "reproduced" in set(claims["Verdict"])  # the count of weights needs no run
@@ -141,6 +141,12 @@ def test_cost_is_shown_in_milliseconds_and_as_a_ratio(shown):
     (_, table), counted, (_, empty), _ = shown
     assert table.iloc[0].tolist() == ["D", "10", "100", "10", "1", "a CPU"]
     assert table.iloc[1].tolist() == ["E", "-", "-", "-", "0", "not run"]
+    rows += [
+        best("D", "dense", seed=1, evaluation_seconds=1.0),
+        best("D", "multi-crop", seed=1, evaluation_seconds=20.0),
+    ]
+    sections.evaluation_cost(pd.DataFrame(rows))
+    assert shown[4][1].iloc[0].tolist()[:4] == ["D", "7.50 (5.00 to 10)", "100", "15 (10 to 20)"]
     assert "150 crops are 7.9 times" in counted and "5.9 times for images of 4:3" in counted
     assert empty["Dense, ms"].tolist() == ["-", "-"]
 

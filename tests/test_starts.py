@@ -4,7 +4,7 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import sections, show, starts
+from vgglib import follow_ups, show, starts
 from vgglib.results import Store
 
 
@@ -127,7 +127,7 @@ def test_nets_of_different_devices_are_named():
         row["environment"] = {"precision": "bf16", "device": device}
     found = pd.DataFrame(rows)
     assert starts.mixed_devices(found) == (
-        "E from A - E from glorot for 24 epochs, as many as A and E together: of seed 1 the nets were trained on "
+        "E from A - E from glorot for 24 epochs, as many as A and E together: for seed 1 the two nets were trained on "
         "different kinds of device."
     )
     assert not starts.mixed_devices(found[found["seed"] == 0])
@@ -139,7 +139,7 @@ def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))
     monkeypatch.setattr(show, "picture", lambda figure, alt, caption: drawn.append(figure))
-    sections.equal_starts_of("demo")
+    follow_ups.equal_starts_of("demo")
     advice = (
         "`vgg run --preset demo` with `--table starts` and with `--table longer-starts` or `--table shorter-starts`"
     )
@@ -147,7 +147,7 @@ def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)
-    sections.equal_starts_of("demo")
+    follow_ups.equal_starts_of("demo")
     summary, gains = shown
     assert len(summary) == 5 and len(gains) == 2 and not said
     ((axes,),) = [figure.axes for figure in drawn]

@@ -195,6 +195,7 @@ def test_cost_is_of_the_seeds_with_both_methods():
     rows += [best("E", "dense"), best("E", "multi-crop & dense", evaluation_seconds=1.0)]
     d, e = tables.evaluation_cost(pd.DataFrame(rows)).to_dict("records")
     assert (d["net"], d["seeds"], d["on"]) == ("D", 2, "a CPU")
-    assert (d["dense"], d["multi-crop"], d["ratio"]) == pytest.approx((3 / 200, 24 / 200, 8.5))  # between 10 and 7
+    assert (d["dense"], d["multi-crop"], d["ratio"]) == pytest.approx((3 / 200, 24 / 200, 8.5))
+    assert (d["dense_high"], d["ratio_low"], d["ratio_high"]) == pytest.approx((4 / 200, 7, 10))
     assert (e["net"], e["seeds"]) == ("E", 0) and np.isnan(e["ratio"])
     assert tables.evaluation_cost(NOTHING)["dense"].isna().all()

@@ -54,7 +54,7 @@ def test_what_is_asked_of_a_claim():
         (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
         (E, (-1.0,), "undecided, without a test"),
         # Of an equality a loss is on the claim's side and a gain is not.
-        (LRN, (9.0, 9.1, 8.9), "reproduced, by a loss"),
+        (LRN, (9.0, 9.1, 8.9), "a loss"),
         (LRN, (-0.01, 0.0, 0.01), "reproduced"),
         (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the claim's side"),
         (LRN, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the other side"),

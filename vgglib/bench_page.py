@@ -73,7 +73,7 @@ def machines(all_records: Records) -> pd.DataFrame:
             found["cases"] += 1
             found["others"] = max([found["others"], *(one["used_cores_before"] for one in case["measurements"])])
             found["measured"] = max(found["measured"], environment["measured_utc"][:16].replace("T", " "))
-    names = {"cases": "Cases", "others": "Others' cores, at most", "measured": "Measured until, UTC"}
+    names = {"cases": "Cases", "others": "Cores used by other programs, at most", "measured": "Measured until, UTC"}
     return pd.DataFrame(list(lines.values())).rename(columns=names).round({names["others"]: 2})
 
 

@@ -12,6 +12,7 @@ from vgglib import cost, paper, plans
 from vgglib.claims import OVERFEAT_MILLIONS
 from vgglib.configs import TABLE_1, Config, Layer, config
 from vgglib.receptive_field import IMAGE
+from vgglib.speed import Speed
 
 # The net that each column of Table 1 is compared with: its left neighbour, and B for the shallow net of Sect. 4.1.
 BEFORE = {"A-LRN": "A", "B": "A", "C": "B", "D": "C", "E": "D", "B-5x5": "B"}
@@ -144,6 +145,12 @@ def times_shown(times: pd.DataFrame) -> pd.DataFrame:
         lines.append((kind, len(group), f"{1000 * took:.3f}", f"{share:.0f}", f"{operations / 1e6:.1f}", rate))
     heads = ["Kind", "Layers", "ms an image", "of the time, %", "Million operations", "Billion operations a second"]
     return pd.DataFrame(lines, columns=heads)
+
+
+def timed_on(speed: Speed) -> str:
+    """How a speed was measured, for captions."""
+    on = speed.environment
+    return f"{speed.precision}, {speed.batch_size} at a time, on {on['device_name']}, {on['threads']} thread(s)"
 
 
 def speeds_shown(speeds: pd.DataFrame, peaks: dict[str, float]) -> pd.DataFrame:

@@ -45,6 +45,7 @@ class Claim:
     comparisons: tuple[Comparison, ...] = ()
     more: tuple[Comparison | Pool, ...] = ()
     again: tuple[Pool, ...] = ()
+    control: str = ""  # the claim that asks the same without what else comes with the treatment
     caveat: str = ""  # why the statement may not follow from the comparison; of "not testable", the reason
     paper: Callable[[], float] | None = None  # the paper's effect where no comparison has it
 
@@ -191,6 +192,7 @@ CLAIMS: tuple[Claim, ...] = (
         kind="lower error",
         contrast="S = [256; 512] - S = 384, mean of C, D, E",
         comparisons=tuple(_versus(_jitter(net, "256-512"), _jitter(net, "384")) for net in "CDE"),
+        control="jitter-control",
         caveat="a further stage of training comes with the jitter",
     ),
     Claim(
@@ -271,14 +273,14 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "start",
-        "Starting deep nets from a trained A is unnecessary, with Glorot's initialisation",
+        "With Glorot's initialisation a deep net needs no start from a trained A",
         section="3.1",
         kind="no better",
         contrast="E from A - E from glorot",
         comparisons=(_versus(_started("A"), _started("glorot")),),
         more=(_versus(_started("A"), _started("he-fan-out")),),
         caveat="the paper says that training without it is possible, and gives no error; the start from A has A's "
-        "training behind it, as many epochs again",
+        "training behind it, as many epochs again; and the rate was chosen for A with He's initialisation",
     ),
     Claim(
         "cheaper-dense",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -53,8 +53,13 @@ class Comparison:
 
     @property
     def baseline_label(self) -> str:
-        labels = " | ".join(arm.label for arm in self.baselines)
-        return labels if len(self.baselines) == 1 else f"the best of {labels}"
+        if len(self.baselines) == 1:
+            return self.baselines[0].label
+        for name in ("net", "test_scales", "method"):
+            if len({replace(arm, **{name: ""}) for arm in self.baselines}) == 1:  # alike in all else
+                together = " and ".join(getattr(arm, name) for arm in self.baselines)
+                return f"the best of {replace(self.baselines[0], **{name: together}).label}"
+        return f"the best of {'; '.join(arm.label for arm in self.baselines)}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ class Evidence:
             seed for pair in self.pairs for seed in self.seeds if len({_device(row) for row in pair[seed]} - {None}) > 1
         }
         seeds = f"seed{'s' * (len(mixed) > 1)} {', '.join(map(str, sorted(mixed)))}"
-        return f"of {seeds} the nets were trained on different kinds of device" if mixed else ""
+        return f"for {seeds} the two nets were trained on different kinds of device" if mixed else ""
 
 
 def _device(row: Row) -> str | None:

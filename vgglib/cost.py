@@ -90,11 +90,12 @@ def macs(net: Config, image_size: int = CROP, num_classes: int = 1000) -> int:
 def memory(
     net: Config, batch_size: int, image_size: int = CROP, num_classes: int = 1000, precision: str = "bf16"
 ) -> pd.DataFrame:
-    """Bytes that training and testing need at least, by `part`; columns `training` and `testing`.
+    """Bytes that training and testing take layer by layer, by `part`; columns `training` and `testing`.
 
     Weights, their gradients and the momentum are single precision. Training keeps the input of every layer for the
-    backward pass, and where the maxima of every pool were; testing keeps the input and output of one layer. Working
-    memory of the kernels, normalisation and dropout masks come on top.
+    backward pass, where the maxima of every pool were, and of normalisation a number in single precision for each value
+    (`lrn`); testing keeps the input and output of one layer. Working memory of the kernels and dropout masks come on
+    top. Code that is compiled as a whole can do without the places of the maxima, and takes less.
     """
     if precision not in BYTES:
         raise ValueError(f"unknown precision {precision!r}: choose {' or '.join(BYTES)}.")
@@ -102,7 +103,8 @@ def memory(
         raise ValueError(f"batch_size is {batch_size}: it must be at least 1.")
     found = list(counts(net, image_size, num_classes))
     weights = 4 * sum(count.weights + count.biases for count in found)
-    kept = sum(count.inputs for count in found if count.layer.kind != "lrn") * BYTES[precision]
+    kept = sum(count.inputs for count in found) * BYTES[precision]
+    kept += sum(count.inputs for count in found if count.layer.kind == "lrn") * BYTES["fp32"]
     places = sum(count.outputs for count in found if count.layer.kind == "pool") * INDEX_BYTES
     passing = max(count.inputs + count.outputs for count in found) * BYTES[precision]
     parts = {

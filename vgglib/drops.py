@@ -57,7 +57,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
                 "Points below chance": f"{row.from_chance:.1f}",
                 "Training loss in the end": f"{row.train_loss:.2f}",
                 "Top-1 error": f"{row.top1_error_percent:.1f}",
-                "That of its late seeds": f"{others[ERROR].mean():.1f} ({len(others)})" if len(others) else "-",
+                "Of seeds that dropped late": f"{others[ERROR].mean():.1f} ({len(others)})" if len(others) else "-",
             }
         )
     return pd.DataFrame(lines)

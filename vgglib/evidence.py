@@ -27,6 +27,11 @@ def rows(store: Store, preset: str, table: str = "all") -> pd.DataFrame:
     return store.rows(_planned(store, preset, table))
 
 
+def everything(store: Store, first: str = "demo") -> dict[str, pd.DataFrame]:
+    """`rows` of all tables of every preset that has records; and, before them, of `first`, if need be without any."""
+    return {preset: rows(store, preset) for preset in dict.fromkeys([first, *presets(store)])}
+
+
 def _planned(store: Store, preset: str, table: str = "all") -> list[experiments.Entry]:
     return plans.plan(preset, table, seeds=store.seeds(preset) or None)
 
@@ -161,7 +166,7 @@ def trainings(found: pd.DataFrame) -> pd.DataFrame:
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
     each["Arithmetic"] = found["arithmetic"] + found["device"].map({"cpu": "", "cuda": ", GPU"})
-    each["By hand"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
+    each["Changed settings"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
     lines = []
     for key, group in found.join(each).groupby(list(each), sort=False):
         lines.append(
@@ -173,14 +178,20 @@ def trainings(found: pd.DataFrame) -> pd.DataFrame:
                 "At once": _span(group["at_once"]) if (found["device"] == "cuda").any() else "1",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
                 "Images a second": f"{group['images_per_second'].median():,.0f}",
-                "Of the peak": "-" if group["peak_share"].isna().all() else f"{group['peak_share'].median():.0%}",
+                "Of the peak": _share(group["peak_share"]),
             }
         )
     table = pd.DataFrame(lines)
-    says_nothing = {"By hand": {"-"}, "Of the peak": {"-"}, "At once": {"1"}}
+    says_nothing = {"Changed settings": {"-"}, "Of the peak": {"-"}, "At once": {"1"}}
     table = table.drop(columns=[column for column, values in says_nothing.items() if set(table[column]) == values])
     places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
+
+
+def _share(shares: pd.Series) -> str:
+    """The median share of the peak; none where it says that the peak was measured too low, beside other work."""
+    median = shares.median()
+    return "-" if pd.isna(median) or median > 1 else f"{median:.0%}"
 
 
 def first_stages(store: Store, preset: str, nets: Sequence[str]) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def at_one_loss(found: pd.DataFrame) -> str:
     points, more, less = max(pairs, key=lambda pair: pair[0])
     return (
         f"Of nets whose training losses differ by {ALIKE} at most, {more.net} ({more.loss:.2f}) errs {points:.1f} "
-        f"points more than {less.net} ({less.loss:.2f}), which is the most: so much the loss does not explain."
+        f"points more than {less.net} ({less.loss:.2f}), the largest such gap; training loss cannot explain it."
     )
 
 

@@ -11,7 +11,7 @@ from vgglib.claims import claim_called
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
-from vgglib.statistics import Decision, lower, probability_text
+from vgglib.statistics import Decision, lower, p_equals, probability_text
 from vgglib.tables import mean_interval
 
 OUTCOMES = {"reproduced": "held", "opposite": "refuted: the opposite", "undecided": "undecided", "not run": "not run"}
@@ -154,7 +154,7 @@ def finding(store: Store, preset: str) -> str:
         text += f"**{OUTCOMES[own.verdict]}**"
         if own.p_value is not None:
             mean, low, high = evidence.differences.mean(), *mean_interval(evidence.differences)
-            text += f", {mean:+.2f} points ({low:+.2f} to {high:+.2f}), p: {probability_text(own.p_value)}"
+            text += f", {mean:+.2f} points ({low:+.2f} to {high:+.2f}), {p_equals(own.p_value)}"
         notes = [own.why, evidence.head_start, evidence.mixed_devices]
         said.append(f"{text}; {'; '.join(filter(None, notes))}.")
     return " ".join(said)

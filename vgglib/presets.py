@@ -10,6 +10,7 @@ class Preset:
     """A data set at a size, and the recipe that goes with it."""
 
     name: str
+    pictures: str  # what they are, for the reader
     data: dict  # arguments of `vgglib.data.load`, the folder excepted
     recipe: dict  # fields of Experiment that differ from the paper's
     seeds: tuple[int, ...]
@@ -34,6 +35,7 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             "smoke",
+            "drawn pictures of 24 classes",
             {"name": "shapes", "train_images": 240, "val_images": 120, "smallest_side": 64},
             {**SMALL_RECIPE, "width": 1 / 64, "batch_size": 32, "epochs": 2},
             seeds=(0,),
@@ -41,6 +43,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "demo",
+            "drawn pictures of 24 classes",
             {"name": "shapes", "train_images": 4000, "val_images": 1000, "smallest_side": 128},
             {**SMALL_RECIPE, "width": 1 / 8, "batch_size": 32, "learning_rate": 1.5e-3, "epochs": 12, "patience": 3},
             seeds=(0, 1),
@@ -49,6 +52,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "tiny-imagenet",
+            "photographs of 200 classes (Tiny ImageNet)",
             {"name": "tiny-imagenet"},
             {**SMALL_RECIPE, "epochs": 50},
             seeds=(0,),
@@ -57,6 +61,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "tiny-imagenet-50",
+            "photographs of 50 classes (of Tiny ImageNet)",
             {"name": "tiny-imagenet", "classes": 50},
             {**SMALL_RECIPE, "width": 1 / 4, "batch_size": 128, "epochs": 40},
             seeds=(0,),
@@ -66,6 +71,7 @@ PRESETS: dict[str, Preset] = {
         # The paper's own recipe: whatever Experiment says.
         Preset(
             "imagenet",
+            "photographs of 1000 classes (ILSVRC-2012)",
             {"name": "imagenet"},
             {},
             seeds=(0,),
@@ -74,6 +80,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "folder",
+            "your own images",
             {"name": "folder", "smallest_side": 128},
             {**SMALL_RECIPE, "width": 1 / 4, "batch_size": 64, "epochs": 40},
             seeds=(0,),

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from vgglib import (
-    arithmetic,
-    drops,
     evidence,
     experiments,
-    fusions,
-    lengths,
-    plans,
-    predictions,
+    headline,
     presets,
     results,
-    second_looks,
     show,
-    starts,
     tables,
     verdict_tables,
 )
-from vgglib.claims import claim_called
+from vgglib.claims import KINDS, claim_called
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
-from vgglib.verdicts import judge
+from vgglib.verdicts import Verdict, judge
 
 EFFECTS = (
     "Effects in points of top-1 error, minus means that what is named first errs less; of costs a ratio, of counts "
@@ -95,156 +88,76 @@ def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> N
 
 
 def verdicts(rows: pd.DataFrame, *names: str) -> None:
-    """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each."""
+    """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each, and what other
+    presets' records say of it.
+    """
     found = judge(rows, *names)
     show.table(verdict_tables.frame(found).drop(columns="Why"), EFFECTS)
+    others = _of_others(rows) if any(KINDS[verdict.kind] for verdict in found) else {}
     for verdict in found:
-        show.sentence(f"**{verdict.claim}: {verdict.verdict}** ({verdict.why}).")
+        said = [f"**{verdict.claim}: {verdict.verdict}** ({verdict.why})."]
+        if elsewhere := headline.everywhere(others, verdict.name):
+            said.append(f"Other records: {'; '.join(elsewhere)}.")
+        show.sentence(" ".join(said))
+
+
+def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
+    """Verdicts on the records of the presets that `rows` are not about."""
+    store = results.Store(results.default_root())
+    own = set(rows["preset"]) if "preset" in rows else set()
+    return {preset: judge(evidence.rows(store, preset)) for preset in evidence.presets(store) if preset not in own}
 
 
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found = verdict_tables.details(rows, name)
     statement = claim_called(name).statement
-    caption = f"Behind '{statement}'. {EFFECTS} McNemar's p values are those of two fixed nets, seed by seed; they are "
-    caption += "not corrected and decide nothing."
+    caption = f"Behind '{statement}'. {EFFECTS} The bootstrap draws seeds and images anew, and of a single seed images "
+    caption += "alone. McNemar's p values are those of two fixed nets, seed by seed; they are not corrected and decide "
+    caption += "nothing."
     show.table(found, caption)
 
 
-def scoreboard(preset: str = "demo") -> None:
-    """Every claim on the evidence of a preset's records, in short."""
-    caption = f"The paper's claims on the evidence of preset {preset}. {EFFECTS}"
-    show.table(verdict_tables.short(judge(_evidence(preset, "all"))), caption)
+def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
+    """What was run and what came out, in some sentences; rows: of each preset, as `evidence.everything` gives them."""
+    found = {name: judge(own) for name, own in rows.items()}
+    paper = next(verdict.paper for verdict in found[preset] if verdict.name == headline.MAIN)
+    lines = [
+        _with_list("**What was run**:", [headline.setting(name, own) for name, own in rows.items()]),
+        f"**What came out** on {presets.named(preset).pictures}: {headline.outcomes(found[preset])}.",
+        _with_list(
+            "**Depth**, the paper's main claim: the top-1 error with 19 layers less that with 11, in points. In the "
+            f"paper it is {paper:+.1f}, and here, on",
+            headline.everywhere(found),
+        ),
+    ]
+    if kept := headline.reproduced(found[preset], rows[preset]):
+        lines.append(_with_list(f"**What came out as in the paper** ({len(kept)}), and what is behind it:", kept))
+    show.sentence("\n".join(f"- {line}" for line in lines))
 
 
-def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> None:
-    """Claims that were asked a second time in another way, from a preset's records; nothing where none was.
+def _with_list(text: str, items: Sequence[str]) -> str:
+    """An item of a list in Markdown that has a list of its own."""
+    return "\n".join([text, *(f"  - {item}" for item in items)])
 
-    rows: of all its tables, where they have been read already.
-    """
-    rows = _evidence(preset, "all") if rows is None else rows
-    store = results.Store(results.default_root())
-    found = second_looks.table(rows, lengths.rows(store, preset), starts.rows(store, preset))
-    if len(found):
-        caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
-        show.table(found, caption + "Not corrected for their number; they decide nothing.")
-        if predicted := predictions.finding(store, preset):
-            show.sentence(predicted)
+
+def scoreboard(rows: pd.DataFrame, preset: str = "demo") -> None:
+    """Every claim on the evidence of a preset's rows, of all its tables, in short."""
+    found = judge(rows)
+    tested = sum(verdict.p_value is not None for verdict in found)
+    caption = f"The paper's claims on the evidence of preset {preset}. Effects in points of top-1 error: below 0 what "
+    caption += (
+        "the claim is about (depth, jitter, more crops) brings a gain, above 0 a loss; a claim of no gain expects "
+    )
+    caption += (
+        f"about 0. Of costs a ratio, of counts millions of weights. {tested} claims are tested together, so that an "
+    )
+    show.table(verdict_tables.short(found), caption + "interval may leave out 0 and the claim be undecided")
 
 
 def starts_of(preset: str = "demo") -> None:
     """Net E from several starts, from a preset's records."""
     the_table(_evidence(preset, "starts"), "starts")
-
-
-def equal_starts_of(preset: str = "demo") -> None:
-    """Net E from A and from random weights, and A, with as many epochs in all, from a preset's records, or how to make
-    them.
-    """
-    found = starts.rows(results.Store(results.default_root()), preset)
-    if found.empty:
-        first, *others = (f"`--table {table}`" for table in plans.OF_STARTS)
-        ways = f"`vgg run --preset {preset}` with {first} and with {' or '.join(others)}"
-        show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
-        return
-    from vgglib import plots
-
-    caption = "Net E from several starts and for several lengths, and A where it was trained for as long as A and E "
-    caption += f"from it together, preset {preset}, S = Q = 256, dense evaluation: "
-    caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
-    caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
-    show.table(starts.summary(found), caption)
-    for length, own in starts.raced(found).items():
-        alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
-        caption = f"{alt}, a line for each start and seed. Lines from A have E's own epochs alone; A's came before."
-        show.picture(plots.training_curves(own, by="start").figure, alt, caption)
-    gained = starts.gains(found)
-    if len(gained):
-        caption = "What the start from A is worth when others have as many epochs as A and E together: points of top-1 "
-        show.table(
-            gained, caption + "error by seed; minus means that E from A errs less. Tests stand alone, as a second look"
-        )
-        if mixed := starts.mixed_devices(found):
-            show.sentence(mixed)
-
-
-def lengths_of(preset: str = "demo") -> None:
-    """What depth is worth after more epochs and on crops, from a preset's records, or how to make some."""
-    found = lengths.rows(results.Store(results.default_root()), preset)
-    if found.empty:
-        show.sentence(
-            f"Preset {preset} has no such records; `vgg run --table 3 --epochs` and `vgg run --table crops` make some."
-        )
-        return
-    from vgglib import plots
-
-    alt = "Top-1 error against the number of weight layers, a line for each kind of training and way to test"
-    show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
-    by_rule = found[(found["drops"] == lengths.BY_RULE) & (found["method"] == "dense")]
-    longest = by_rule[by_rule["epochs"] == by_rule["epochs"].max()]
-    if longest["history"].map(len).any():
-        alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
-        show.picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
-    caption = f"What a step of depth is worth, preset {preset}: points of top-1 error, with 95 % intervals over seeds; "
-    caption += "minus means that the deeper net errs less"
-    show.table(lengths.effects(found), caption)
-    changed = lengths.changes(found)
-    if len(changed):
-        caption = "By how many points more epochs, other drops of the rate, and another test change what 19 layers are "
-        show.table(changed, caption + "worth against 11")
-    late = lengths.without_rule(found)
-    if len(late):
-        caption = "Trainings whose rate follows the rule of the plateaus, and the same seeds whose rate waits for the "
-        caption += f"deadlines, preset {preset}: mean top-1 error, and in brackets its standard "
-        show.table(late, caption + "deviation over seeds; the change in points, minus means that waiting errs less")
-    show.sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
-    told = "The records do not tell, since the rule was the same for all."
-    if lengths.AT_DEADLINES in set(found["drops"]):
-        told = "Trainings whose rate waited for the deadlines, in the last table, tell what it came to."
-    show.sentence(
-        f"The longest trainings, tested dense. {drops.said(drops.of(longest))} Below 0 it says that seeds whose first "
-        "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped. "
-        + told
-    )
-
-
-def predictions_of(preset: str = "demo") -> None:
-    """What was predicted about a preset's nets, and what came of it."""
-    store = results.Store(results.default_root())
-    found = predictions.table(store, preset)
-    if found.empty:
-        show.sentence(f"Nothing was predicted about the nets of preset {preset}.")
-        return
-    show.sentence(predictions.finding(store, preset))
-    caption = f"The seeds that suggested the prediction about preset {preset}, and those that it was put to: mean "
-    caption += "top-1 errors in percent, their difference in points with its 95 % interval over seeds, and seed by seed"
-    show.table(found, caption)
-
-
-def arithmetic_of(preset: str = "demo") -> None:
-    """Trainings of a preset's recipe that were done in bf16 and in fp32, from its records."""
-    found = arithmetic.pairs(results.Store(results.default_root()), preset)
-    if found.empty:
-        show.sentence(
-            f"No net of preset {preset} has records of two seeds in both arithmetics here: "
-            "`vgg run` with `--precision fp32`, or `bf16`, makes what is missing."
-        )
-        return
-    nets = ", ".join(found["net"].unique())
-    images = "the same images"
-    if not found["same_images"].all():
-        images = "images from the same seeds that are not equal to the last bit (their digests differ),"
-    show.sentence(
-        f"These nets of preset {preset} were trained in both arithmetics on {images} in the same order: {nets}. What "
-        "starts from A starts from an A in its own arithmetic."
-    )
-    caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
-    caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
-    caption += "between seeds of one arithmetic and within pairs of one seed"
-    show.table(arithmetic.summary(found), caption)
-    show.sentence(
-        f"The error in bf16 against that in fp32, over all nets of the table: **{arithmetic.finding(found)}**."
-    )
 
 
 def depth_figure(preset: str = "demo") -> None:
@@ -253,7 +166,8 @@ def depth_figure(preset: str = "demo") -> None:
 
     axes = plots.error_by_depth(_evidence(preset, "3"))
     alt = "Top-1 error against the number of weight layers, with intervals, above the same of the paper's nets"
-    caption = f"Top-1 error at S = Q = 256 over the number of weight layers: preset {preset} above, the paper below."
+    caption = f"Top-1 error at S = Q = 256 over the number of weight layers: preset {preset} above, the paper below, "
+    caption += "on a scale of its own."
     show.picture(axes.figure, alt, caption)
 
 
@@ -266,15 +180,18 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
     cost = tables.evaluation_cost(rows)
     text = {
         "Net": cost["net"],
-        "Dense, ms": [_number(1000 * value) for value in cost["dense"]],
-        "150 crops, ms": [_number(1000 * value) for value in cost["multi-crop"]],
-        "Crops : dense": [_number(value) for value in cost["ratio"]],
+        "Dense, ms": _spans(cost, "dense", 1000),
+        "150 crops, ms": _spans(cost, "multi-crop", 1000),
+        "Crops : dense": _spans(cost, "ratio"),
         "Seeds": cost["seeds"].astype(str),
         "On": cost["on"].fillna("not run"),
     }
     caption = "Time of evaluation for each image, three test scales with mirror images: medians over the seeds with "
-    caption += "both, and the median of their ratios. Crops share no computation; dense evaluation looks at "
-    caption += "every part of the image once. Other work on the machine is in these times."
+    caption += "both, and of their ratios, with the least and the most. Crops share no computation; dense evaluation "
+    caption += (
+        "looks at every part of the image once. Other work on the machine is in these times and sets seeds apart; "
+    )
+    caption += "the page on speed has the same timed on a machine that did nothing else."
     show.table(pd.DataFrame(text), caption)
     square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))
     show.sentence(
@@ -283,32 +200,14 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
     )
 
 
+def _spans(cost: pd.DataFrame, name: str, unit: float = 1) -> list[str]:
+    """A median of `tables.evaluation_cost` and its ends, for each line."""
+    texts = [[_number(unit * value) for value in cost[name + end]] for end in ("", "_low", "_high")]
+    return [f"{median} ({low} to {high})" if low != high else median for median, low, high in zip(*texts, strict=True)]
+
+
 def _number(value: float) -> str:
     return "-" if pd.isna(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
-
-
-def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None) -> None:
-    """Which two nets to average, from a preset's records; seeds: by default all that have some."""
-    found = fusions.rows(results.Store(results.default_root()), preset, seeds)
-    missing = [method for method in fusions.METHODS if method not in set(found["method"])]
-    if missing:
-        asked = f"of the seeds {', '.join(map(str, seeds))}" if seeds else "seeds"
-        show.sentence(
-            f"No pair of two seeds can be averaged with {' or with '.join(missing)} evaluation: fewer than two {asked} "
-            f"have records of both D and E with jitter, preset {preset}."
-        )
-    if found.empty:
-        return
-    caption = f"D and E of preset {preset}, trained with jitter and tested at the scales of Table 5, alone and in "
-    caption += "pairs. Means over all nets or pairs (their number): top-1 error in percent, and by how many points a "
-    caption += "pair's differs from that of its better net, minus means that the pair errs less. 95 % intervals are "
-    caption += "over seeds; those of pairs of two seeds, which share nets, leave out one seed at a time (jackknife) "
-    caption += "and need three."
-    show.table(fusions.summary(found), caption)
-    caption = f"What an exchange of one thing does to the top-1 error of a pair, preset {preset}: points, minus means "
-    show.table(
-        fusions.exchanges(found), caption + "that what is named first errs less. Intervals as in the table above."
-    )
 
 
 def chance(rows: pd.DataFrame) -> None:

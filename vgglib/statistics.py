@@ -14,9 +14,7 @@ from statsmodels.stats.weightstats import ttost_paired
 LEVEL = 0.05
 EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 error counts as none
 RESAMPLES = 2000
-
-
-LOSS = "reproduced, by a loss"  # of a claim that something brings no gain
+LOSS = "a loss"  # where a claim says that something brings no gain
 
 
 class Decision(NamedTuple):
@@ -46,7 +44,7 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     """Whether paired differences of errors in points, one per seed, show no gain: equivalence, or a loss.
 
     Two one-sided paired t tests against +-`margin`. Where they do not show equivalence, the two-sided t test may show a
-    difference: a loss reproduces the claim as well, and is called `LOSS`; a gain is its opposite.
+    difference: a gain is the claim's opposite; a loss (`LOSS`) is no gain either, and not what the paper found.
     """
     if not _spread(differences):
         return Decision("undecided", None, "all seeds differ by exactly the same")
@@ -58,7 +56,7 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
         return Decision(verdict, p_value, f"the interval neither excludes 0 nor stays within {margin} points of it")
     if verdict == "reproduced":
         return Decision("opposite", p_difference, why)
-    return Decision(LOSS, p_difference, f"{why}: a loss, which counts as no gain")
+    return Decision(LOSS, p_difference, f"{why}: no gain, and no equality either")
 
 
 def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:
@@ -95,6 +93,12 @@ def probability_text(p_value: float | None) -> str:
     if p_value is None:
         return "-"
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def p_equals(p_value: float) -> str:
+    """A p value for a sentence, such as "p = 0.057" or "p < 0.001"."""
+    text = probability_text(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def bootstrap_interval(

@@ -246,9 +246,9 @@ def _complete(joined: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
-    """Measured seconds per image over three test scales, mirror images included, medians over the seeds with both:
-    dense evaluation and multi-crop (150 crops); the median of the seeds' `ratio`, the number of `seeds`, and
-    the devices they ran `on`.
+    """Measured seconds per image over three test scales, mirror images included, of dense evaluation and of multi-crop
+    (150 crops), and their `ratio`: medians over the seeds with both, and the `_low`est and `_high`est; the number of
+    `seeds`, and the devices they ran `on`.
 
     rows: as `results.Store.rows` gives them, of any tables, or none; one line for each net of Table 5.
     """
@@ -258,9 +258,10 @@ def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows[(rows["table"] == "5") & rows["method"].isin(methods) & rows["evaluation_seconds"].notna()]
         for net, group in rows.groupby("net", sort=False):
             lines[net] = _cost(group)
-    columns = [*methods, "ratio", "seeds", "on"]
-    found = pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("net").reset_index()
-    return found.astype(dict.fromkeys([*methods, "ratio"], float) | {"seeds": "Int64"}).fillna({"seeds": 0})
+    numbers = [name + end for name in (*methods, "ratio") for end in ("", "_low", "_high")]
+    found = pd.DataFrame.from_dict(lines, orient="index", columns=[*numbers, "seeds", "on"])
+    found = found.rename_axis("net").reset_index()
+    return found.astype(dict.fromkeys(numbers, float) | {"seeds": "Int64"}).fillna({"seeds": 0})
 
 
 def _cost(group: pd.DataFrame) -> dict:
@@ -269,8 +270,10 @@ def _cost(group: pd.DataFrame) -> dict:
     if both.shape[1] < 2 or both.empty:
         return {}
     devices = sorted({environment["device_name"] for environment in group["environment"]})
-    ratio = float((both["multi-crop"] / both["dense"]).median())
-    return {**both.median(), "ratio": ratio, "seeds": len(both), "on": ", ".join(devices)}
+    both["ratio"] = both["multi-crop"] / both["dense"]
+    ends = {"": both.median(), "_low": both.min(), "_high": both.max()}
+    numbers = {name + end: value for end, values in ends.items() for name, value in values.items()}
+    return {**numbers, "seeds": len(both), "on": ", ".join(devices)}
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

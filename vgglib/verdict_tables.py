@@ -34,7 +34,7 @@ GROUPS = (
     "not run",
     "not tested",
 )
-DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "Resampled", "McNemar p"]
+DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "McNemar p"]
 DETAILS += ["Seeds", "Status"]
 
 
@@ -44,13 +44,13 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
         [
             {
                 "Claim": verdict.claim,
+                "Verdict": verdict.verdict,
                 "Comparison": verdict.comparison,
                 "Paper": _text(verdict.paper, verdict.kind, decimals=1),
                 "Ours": _text(verdict.effect, verdict.kind),
                 "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
                 "p (Holm)": probability_text(verdict.p_value),
                 "Seeds": "-" if KINDS[verdict.kind] is None else str(verdict.seeds),
-                "Verdict": verdict.verdict,
                 "Why": verdict.why,
             }
             for verdict in found
@@ -63,6 +63,13 @@ def short(found: list[Verdict]) -> pd.DataFrame:
     return frame(found)[["Claim", "Verdict", "Paper", "Ours", "95 % interval", "Seeds"]]
 
 
+def brief(verdict: Verdict) -> str:
+    """Verdict, effect, interval and number of seeds, for a sentence."""
+    effect = _text(verdict.effect, verdict.kind)
+    interval = "" if verdict.low is None else f" ({_interval(verdict.low, verdict.high, verdict.kind)})"
+    return f"{verdict.verdict}, {effect}{interval}{_seeds(verdict)}"
+
+
 def markdown(found: list[Verdict]) -> str:
     """Verdicts in short, as a table in Markdown for a terminal or a README."""
     table = short(found)
@@ -73,15 +80,16 @@ def markdown(found: list[Verdict]) -> str:
 def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
 
-    Beside the t interval over seeds: a bootstrap interval, what was resampled for it, and McNemar's exact p values of
-    each seed's two fixed nets, the least and the most of them and how many are below 0.05. These are not corrected and
-    decide nothing. Raises ValueError for an unknown name.
+    Beside the t interval over seeds: a bootstrap interval, and McNemar's exact p values of each seed's two fixed nets,
+    the least and the most of them and how many are below 0.05. These are not corrected and decide nothing. A column of
+    what is missing is there where something is. Raises ValueError for an unknown name.
     """
     claim, compared = claim_called(name), checked(rows)
     own = claim.comparisons
     pooled = [Pool(f"mean of all {len(own)}", own)] if len(own) > 1 else []
     lines = [_line(claim, compared, shown) for shown in (*pooled, *own, *claim.more, *claim.again)]
-    return pd.DataFrame(lines, columns=DETAILS)
+    found = pd.DataFrame(lines, columns=DETAILS)
+    return found.drop(columns="Status") if (found["Status"] == "done").all() else found
 
 
 def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
@@ -103,7 +111,6 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
     line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
     if evidence.seeds:
         line["Bootstrap"] = _interval(*bootstrap_interval(evidence.image_differences), claim.kind)
-        line["Resampled"] = "images alone" if len(evidence.seeds) == 1 else "seeds and images"
     if evidence.seeds and alone:
         p_values = [mcnemar_p(*(row.wrong for row in evidence.pairs[0][seed])) for seed in evidence.seeds]
         least, most = (probability_text(end(p_values)) for end in (min, max))
@@ -115,6 +122,8 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
 def _text(value: float | None, kind: str, decimals: int = 2) -> str:
     if value is None:
         return "-"
+    if kind == "count":
+        return f"{value:+.0f}"
     return f"{value:.{decimals}f}" if kind == "cheaper" else f"{value:+.{decimals}f}"
 
 
@@ -147,18 +156,32 @@ def asked(*names: str) -> str:
 
 
 def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
-    """The claims called `names` on the records of every preset that has run them, for display; reasons are left to the
-    experiments' pages.
+    """The claims called `names` on the records of every preset that has run them, for display, those that need no
+    records once; reasons are left to the experiments' pages.
     """
     lines = []
     for name in names:
         asked = {preset: verdict for preset, own in found.items() for verdict in own if verdict.name == name}
         run = {preset: verdict for preset, verdict in asked.items() if verdict.verdict != "not run"}
-        for preset, verdict in (run or asked).items():
+        chosen = list((run or asked).items())
+        for preset, verdict in chosen if KINDS[claim_called(name).kind] else [("any", chosen[0][1])]:
             shown = frame([verdict]).drop(columns=["Claim", "Why"])
             shown.insert(1, "Evidence", preset)
             lines.append(shown)
     return pd.concat(lines, ignore_index=True)
+
+
+def remarks(found: dict[str, list[Verdict]], *names: str) -> str:
+    """What is to be said of how the nets behind the claims called `names` were trained, as a list in Markdown; empty
+    where there is nothing.
+    """
+    return "\n".join(
+        f"- *{verdict.claim}*, preset `{preset}`: {verdict.remark}."
+        for name in names
+        for preset, own in found.items()
+        for verdict in own
+        if verdict.name == name and verdict.remark
+    )
 
 
 def tally(preset: str, found: Sequence[Verdict]) -> str:

@@ -32,6 +32,7 @@ class Verdict:
     seeds: int
     verdict: str  # that of a `statistics.Decision`, or "not tested"
     why: str
+    remark: str = ""  # on how its nets were trained, which `why` has, too
 
 
 def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
@@ -86,23 +87,24 @@ def _millions(net: str) -> float:
 
 
 def _counted(found: Verdict) -> Verdict:
-    ours = _millions("E")
-    # Rounded, since the other net's weights are known to a million only.
-    verdict = "reproduced" if round(ours) <= OVERFEAT_MILLIONS else "opposite"
-    why = f"an exact count: {_millions('A'):.0f} (A) to {ours:.0f} million (E); OverFeat has {OVERFEAT_MILLIONS}"
-    return replace(found, effect=ours - OVERFEAT_MILLIONS, verdict=verdict, why=why)
+    least, most = _millions("A"), _millions("E")
+    effect = round(most) - OVERFEAT_MILLIONS  # the other net's weights are known to a million only
+    verdict = "reproduced" if effect <= 0 else "opposite"
+    why = f"an exact count: {least:.1f} (A) to {most:.1f} million (E); OverFeat's are quoted as {OVERFEAT_MILLIONS}"
+    return replace(found, effect=effect, verdict=verdict, why=why)
 
 
 def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
     measure, decide = KINDS[claim.kind]
     evidence = Evidence.of(rows, claim.comparisons, measure)
     decision = evidence.undecidable or decide(evidence.differences)
-    notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", evidence.head_start]
-    notes.append(evidence.mixed_devices)
+    remark = "; ".join(filter(None, [evidence.head_start, evidence.mixed_devices]))
+    notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", remark]
     return replace(
         found,
         **evidence.effect(),
         p_value=decision.p_value,
         verdict=decision.verdict,
         why="; ".join(note for note in (*notes, claim.caveat) if note),
+        remark=remark,
     )

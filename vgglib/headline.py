@@ -1,0 +1,84 @@
+"""What was run and what came out, in a few sentences, for those who read the first page alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pandas as pd
+
+from vgglib import plans, presets
+from vgglib.claims import KINDS, claim_called
+from vgglib.comparisons import ERROR, Evidence, checked
+from vgglib.statistics import LOSS
+from vgglib.verdict_tables import brief
+from vgglib.verdicts import Verdict
+
+MAIN = "depth"  # the claim that the paper is known for
+OUTCOMES = {
+    "reproduced": "come out as in the paper",
+    "opposite": "the other way round",
+    LOSS: "a loss where the paper has no gain",
+    "undecided": "undecided",
+    "not run": "not run",
+    "not tested": "not to be tested here",
+}
+MANY_TIMES = 5  # an effect so many times as large as the paper's is worth a remark
+
+
+def setting(preset: str, rows: pd.DataFrame) -> str:
+    """What a preset's trainings are, in a sentence without its full stop; rows: of all its tables."""
+    chosen, recipe = presets.named(preset), plans.plan(preset, "3", ["A"], [0], ["256"])[0].runs[0].experiment
+    width = Fraction(recipe.width).limit_denominator(64)
+    share = "" if width == 1 else f"{width} of "
+    seeds = rows.loc[rows["status"] == "done", "seed"].nunique()
+    train = f", {chosen.images[0]:,} of them to learn from" if chosen.images else ""
+    return (
+        f"{chosen.pictures}{train}, in crops of {recipe.crop} pixels, nets of {share}the paper's width, at most "
+        f"{recipe.epochs} epochs, {seeds} seed{'s' * (seeds != 1)} (preset `{preset}`)"
+    )
+
+
+def outcomes(found: Sequence[Verdict]) -> str:
+    """How many claims came out in which way, in a sentence without its full stop."""
+    counts = Counter(verdict.verdict for verdict in found)
+    parts = [f"{counts[verdict]} {words}" for verdict, words in OUTCOMES.items() if counts[verdict]]
+    return f"of {len(found)} claims {', '.join(parts)}"
+
+
+def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
+    """The verdict on one claim from every preset's records that have an effect, each after what its pictures are."""
+    own = {preset: verdict for preset, verdicts in found.items() for verdict in verdicts if verdict.name == name}
+    return [f"{presets.named(preset).pictures}: {brief(verdict)}" for preset, verdict in own.items() if verdict.seeds]
+
+
+def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
+    """What the claims that came out as in the paper rest on, a sentence each: whether they are about errors at all,
+    whether the effect is of the paper's size, and whether it is still there when the same is asked in another way.
+
+    found, rows: as `verdicts.judge` gives and takes them, of one preset.
+    """
+    by_name, compared = {verdict.name: verdict for verdict in found}, checked(rows)
+    return [
+        f"*{verdict.claim}*: {_rests_on(verdict, by_name, compared)}."
+        for verdict in found
+        if verdict.verdict == "reproduced"
+    ]
+
+
+def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> str:
+    measure = (KINDS[verdict.kind] or [None])[0]
+    if measure != ERROR:
+        return "a count, which needs no training" if measure is None else "a time, and no error"
+    claim, remarks = claim_called(verdict.name), []
+    if verdict.paper and verdict.effect / verdict.paper >= MANY_TIMES:
+        remarks.append(f"{verdict.effect / verdict.paper:.0f} times the paper's {verdict.paper:+.1f}")
+    if claim.control and by_name[claim.control].seeds:
+        control = by_name[claim.control]
+        remarks.append(f'asked as "{control.comparison}": {brief(control)}')
+    for pool in claim.again:
+        again = Evidence.of(compared, pool.comparisons, ERROR).effect()
+        if again["effect"] is not None and again["effect"] >= 0 and verdict.kind == "lower error":
+            remarks.append(f'asked as "{pool.label}": {again["effect"]:+.2f}')
+    return "; ".join([f"{verdict.effect:+.2f} points", *remarks])
