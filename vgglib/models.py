@@ -105,16 +105,14 @@ class VGG(nn.Module):
                 f"a crop of {x.shape[-2]} x {x.shape[-1]} pixels was given where the net takes exactly "
                 f"{self.input_size} x {self.input_size}: use dense() for larger images."
             )
-        x = self.features(x).flatten(1)  # (N, C * cells^2), channels first as in the paper's Caffe models
-        x = self.dropout(F.relu(self.head["fc6"](x)))
-        x = self.dropout(F.relu(self.head["fc7"](x)))
-        return self.head["fc8"](x)
+        return self._scores(self.features(x).flatten(1))
 
     def dense(self, x: Tensor) -> Tensor:
         """The class-score map of whole images (Sect. 3.2): (N, 3, H, W) -> (N, classes, h, w).
 
         The fully connected layers act as convolutions, the first with a kernel as large as the crop's last pool, so a
-        position of the map is one placement of the head: h = floor(H / 32) - floor(input_size / 32) + 1.
+        position of the map is one placement of the head: h = floor(H / 32) - floor(input_size / 32) + 1. They are
+        computed as products with all placements, since convolutions of so few positions are slow.
         Raises ValueError when the image is smaller than the crop.
         """
         if min(x.shape[-2:]) < self.input_size:
@@ -123,13 +121,14 @@ class VGG(nn.Module):
                 "rescale it first."
             )
         x = self.features(x)
-        for name, layer in self.head.items():
-            kernel = self.cells if name == "fc6" else 1
-            weight = layer.weight.view(layer.out_features, -1, kernel, kernel)
-            x = F.conv2d(x, weight, layer.bias)
-            if name != "fc8":
-                x = self.dropout(F.relu(x))
-        return x
+        placements = x.unfold(2, self.cells, 1).unfold(3, self.cells, 1)  # (N, C, h, w, cells, cells)
+        return self._scores(placements.permute(0, 2, 3, 1, 4, 5).flatten(3)).permute(0, 3, 1, 2)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        """(..., C * cells^2), channels first as in the paper's Caffe models -> (..., classes)."""
+        x = self.dropout(F.relu(self.head["fc6"](x)))
+        x = self.dropout(F.relu(self.head["fc7"](x)))
+        return self.head["fc8"](x)
 
 
 @torch.no_grad()
