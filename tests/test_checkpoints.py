@@ -40,6 +40,21 @@ def test_the_checkpoint_before_is_kept(tmp_path):
     assert checkpoints.latest(path) == checkpoints.previous(path)
 
 
+def test_a_checkpoint_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    path, move = tmp_path / "c.safetensors", os.replace
+    checkpoints.write(path, numbers(1), {"value": 1}, keep_previous=True)
+
+    def full(source, target):
+        if str(source).endswith(".tmp"):
+            raise OSError(errno.EACCES, "no")
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="while writing"):
+        checkpoints.write(path, numbers(2), {"value": 2}, keep_previous=True)
+    assert checkpoints.read(path)[1] == {"value": 1} and len(list(tmp_path.iterdir())) == 1
+
+
 def test_checkpoints_set_aside_are_kept_and_not_taken_up(tmp_path):
     path = tmp_path / "c=0.5.safetensors"
     for value in range(2):

@@ -92,6 +92,19 @@ def test_an_arm_can_ask_for_a_start():
     assert found.differences.tolist() == [-1] and found.head_start == ""
 
 
+def test_seconds_are_compared_on_one_device_alone():
+    crops, dense = Arm("5", "D", method="multi-crop"), Arm("5", "D")
+    on = [{"environment": {"device": kind, "device_name": kind, "threads": 1}} for kind in ("cpu", "cuda")]
+    times = [(crops, 0, 9), (crops, 1, 8), (dense, 0, 2), (dense, 1, 1)]
+    rows = [row(arm, seed, seconds=took) | on[0] for arm, seed, took in times]
+    compared = Comparison(dense, (crops,))
+    assert evidence(rows, compared, measure=SECONDS).undecidable is None
+    rows[-1] |= on[1]
+    found = evidence(rows, compared, measure=SECONDS).undecidable
+    assert (found.verdict, found.why) == ("undecided", "for seed 1 the two were not timed on one device")
+    assert evidence(rows, compared).undecidable is None  # errors are the same wherever they are found
+
+
 def test_pairs_of_different_devices_are_named():
     on = {kind: {"environment": {"precision": "bf16", "device": kind, "trained_in": None}} for kind in ("cpu", "cuda")}
     elsewhere = {"environment": {"precision": "bf16", "device": "cpu", "trained_in": "bf16 on cuda, compiled"}}

@@ -250,10 +250,12 @@ def test_only_nets_with_weights_are_trained(monkeypatch):
         assert (run.preset, run.experiment.scale_text, run.experiment.seed) == ("smoke", "256", 4)
         if run.experiment.net == "A":
             return "weights"
-        raise ValueError("there is no trained net")
+        raise effective_field.weights.NotTrained if run.experiment.net == "E" else ValueError("D was altered")
 
     monkeypatch.setattr(effective_field.weights, "load", load)
     assert trained("smoke", ["A", "E"], 4) == {"A": "weights"}
+    with pytest.raises(ValueError, match="D was altered"):
+        trained("smoke", ["A", "D"], 4)
     with pytest.raises(ValueError, match="unknown net 'F'"):
         trained("smoke", ["F"])
 

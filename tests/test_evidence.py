@@ -240,13 +240,15 @@ def test_a_command_asks_by_name_for_what_auto_no_longer_means(store):
 
 
 def test_settings_made_by_hand_have_a_command_of_their_own(store):
-    for run in planned(nets=["E"], train_scales=["256"], from_a=False, width=0.5):
-        record(store, run)
+    for run in planned(nets=["E"], train_scales=["256"], from_a=False, width=0.5, learning_rate=0.001234567):
+        record(store, run)  # the name has six digits of the rate
     record(store, planned()[0])
     ours, by_hand = commands(store, "demo")
     ending = "--seeds 0 --nets E --train-scales 256"
     assert ours == "vgg run --preset demo --results again --table 3 --seeds 0 --nets A --train-scales 256"
-    assert by_hand.endswith(f"demo --results again --table 3 --no-from-a --width 0.5 {ending}")
+    assert by_hand.endswith(
+        f"demo --results again --table 3 --no-from-a --learning-rate 0.001234567 --width 0.5 {ending}"
+    )
 
 
 def test_no_share_is_above_the_peak():

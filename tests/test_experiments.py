@@ -37,3 +37,24 @@ def test_scales_below_the_crop_are_refused():
         Protocol(192)
     with pytest.raises(ValueError, match="unknown method 'crops': choose dense or multi-crop"):
         Protocol(256, "crops")
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"epochs": 2.5}, "epochs is 2.5: it must be a whole number"),
+        ({"batch_size": 0}, "batch_size is 0: it must be a whole number of at least 1"),
+        ({"patience": True, "epochs": 0}, "epochs is 0"),
+        ({"dropout": 1.0}, "dropout is 1.0: it must be at least 0 and less than 1"),
+        ({"momentum": float("nan")}, "momentum is nan"),
+        ({"weight_decay": -5}, "weight_decay is -5"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"drop_deadlines": (float("nan"),) * 3}, "drop_deadlines is"),
+        ({"drop_deadlines": (0.5, 0.9, 1.5)}, "drop_deadlines is"),
+        ({"seed": 0.5}, "seed is 0.5: it must be a whole number"),
+        ({"seed": 2**64}, "seed is 18446744073709551616"),
+    ],
+)
+def test_settings_that_no_training_can_have_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Experiment(**{"net": "A", "seed": 0} | settings)

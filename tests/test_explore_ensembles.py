@@ -9,7 +9,7 @@ from test_results import record
 from vgglib import answered, explore_ensembles, explore_scales, tables
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import runs
-from vgglib.metrics import error_percent, interval_percent
+from vgglib.metrics import error_percent, interval_percent, mean_interval
 from vgglib.plans import plan
 from vgglib.results import Store
 
@@ -124,7 +124,7 @@ def test_every_ensemble_is_what_averaging_its_runs_gives(store):
         arrays = {run: store.posteriors(run)[0] for run in runs([entry for entry in entries if entry.method == method])}
         errors = {mask: averaged(arrays, labels, members(data, mask)) for mask in own["found"]}
         for mask, found in own["found"].items():
-            low, high = tables.mean_interval(errors[mask][:, 0])
+            low, high = mean_interval(errors[mask][:, 0])
             mean1, mean5 = errors[mask].mean(0)
             expected = [mean1, max(low, 0), min(high, 100), mean5]
             if mask.bit_count() > 1:
@@ -132,7 +132,7 @@ def test_every_ensemble_is_what_averaging_its_runs_gives(store):
                 best = min(singles, key=lambda place: singles[place][:, 0].mean())
                 gains = singles[best] - errors[mask]
                 assert found[5] == best
-                expected += [*singles[best].mean(0), gains[:, 0].mean(), *tables.mean_interval(gains[:, 0])]
+                expected += [*singles[best].mean(0), gains[:, 0].mean(), *mean_interval(gains[:, 0])]
                 expected.append(gains[:, 1].mean())
             assert found[4] == 2
             assert found[:4] + found[6:] == pytest.approx([10 * value for value in expected], abs=0.5001)

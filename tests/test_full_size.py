@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from vgglib import full_size, planner
+from vgglib import full_size, planner, plans
 from vgglib.configs import config
 from vgglib.cost import macs
 from vgglib.results import digest
@@ -20,7 +20,7 @@ RECORD = {
 
 
 def test_the_setting_is_the_papers():
-    run = full_size.first_stage("D")
+    run = plans.first_stage("imagenet", "D")
     experiment = run.experiment
     assert (experiment.crop, experiment.width, experiment.batch_size, experiment.epochs) == (224, 1.0, 256, 74)
     assert (experiment.learning_rate, experiment.initialisation, experiment.drop_deadlines) == (1e-2, "glorot", ())
@@ -39,7 +39,7 @@ def test_work_by_hand():
 def test_several_devices_take_less_time_and_more_device_hours():
     table = full_size.several_devices()
     assert len(table) == 2 * (1 + 2 * 2)
-    alone = planner.training_macs(full_size.first_stage("D"), 1_281_167) / 25e12 / 3600
+    alone = planner.training_macs(plans.first_stage("imagenet", "D"), 1_281_167) / 25e12 / 3600
     assert table.iloc[0]["Hours"] == f"{alone:,.1f}"
     hours = table["Device-hours, at most"].str.replace(",", "").astype(float)
     assert (hours.iloc[1:5] > hours.iloc[0]).all()
@@ -52,7 +52,7 @@ def test_measured_speeds_become_days():
         for net in full_size.NETS
     ]
     table = full_size.on_this_device(Speed("imagenet", 8, "fp32", {}, {}, pd.DataFrame(), pd.DataFrame(nets)))
-    days = planner.training_macs(full_size.first_stage("A"), 1_281_167) / 1e12 / 86400
+    days = planner.training_macs(plans.first_stage("imagenet", "A"), 1_281_167) / 1e12 / 86400
     assert table.iloc[0].tolist() == ["A", "2.50", "8.00", f"{days:,.1f}"]
 
 

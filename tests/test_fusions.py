@@ -9,9 +9,9 @@ from test_results import record
 from vgglib import follow_ups, fusions, show
 from vgglib.experiments import runs
 from vgglib.fusions import ONE_SEED, TWO_D, TWO_E, TWO_SEEDS, pseudo_values
+from vgglib.metrics import mean_interval
 from vgglib.plans import plan
 from vgglib.results import Store
-from vgglib.tables import mean_interval
 
 # The images, of four, that a net errs on. It is surer where it is right, so a pair errs where both nets err.
 WRONG = {

@@ -32,6 +32,8 @@ def test_wilson_interval_of_a_published_example():
     # Newcombe (1998): 81 of 263 has the Wilson score interval 0.2553 to 0.3662.
     low, high = interval_percent(100 * 81 / 263, 263)
     assert (low, high) == pytest.approx((25.53, 36.62), abs=0.005)
+    # A mean over two seeds, 2 and 3 wrong of 42: Wilson's formula with 2.5.
+    assert interval_percent(100 * 2.5 / 42, 42) == pytest.approx((1.86, 17.42), abs=0.01)
     assert interval_percent(0, 100)[0] == pytest.approx(0, abs=1e-12)
     lows, highs = interval_percent(np.array([100 * 81 / 263, 100]), np.array([263, 4]))
     assert (lows[0], highs[0]) == (low, high) and lows[1] < highs[1] == 100

@@ -45,6 +45,19 @@ def test_a_diverged_run_is_recorded_shown_and_repeated_only_if_asked(images, tmp
     assert Store(tmp_path).read(failed)["environment"]["started_utc"] != started
 
 
+def test_a_training_that_failed_is_not_repeated_for_another_test(images, tmp_path, monkeypatch, capsys):
+    entries = small(learning_rate=1e6)
+    run(entries, results=tmp_path)
+    other = [replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288)),)) for entry in entries]
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "train", None)  # would fail if called
+        assert run(other, results=tmp_path)["status"].tolist() == ["not run"]
+    name = entries[0].runs[0].experiment_id
+    said = f"{name} was not run because this training failed: repeat that by `vgg run --retry-failed`."
+    assert said in capsys.readouterr().err
+    assert run(other, results=tmp_path, retry_failed=True)["status"].tolist() == ["failed"]
+
+
 def test_a_diverged_training_is_set_aside_and_a_retry_begins_anew(images, tmp_path, monkeypatch):
     (entry,) = small()
     path = Store(tmp_path / "own").checkpoint_path(entry.runs[0])

@@ -23,6 +23,14 @@ def test_no_drop_before_the_net_has_left_chance():
     assert rates([95, 95, 90, 93, 92], epochs=74, patience=2) == pytest.approx([1, 1, 1, 1, 1, 0.1])
 
 
+def test_the_rule_wakes_up_where_guessing_errs_little():
+    """Of two classes of which one has 96 % of the images guessing errs 4 %: no net is five points below that."""
+    own = Experiment("A", 0, learning_rate=1.0, epochs=74, patience=2)
+    errors = [4, 4, 4, 2.1, 2.1, 2.1]
+    assert next_learning_rate(own, errors, 4.0) == 1
+    assert next_learning_rate(own, [*errors, 2.0, 2.0, 2.0], 4.0) == pytest.approx(0.1)
+
+
 def test_deadlines_drop_the_rate_of_a_net_that_keeps_improving():
     errors = list(range(80, 70, -1))
     found = rates(errors, epochs=10, patience=3, drop_deadlines=(0.6, 0.8, 0.9))

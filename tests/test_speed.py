@@ -51,14 +51,21 @@ def test_it_is_measured_where_there_is_no_record_and_when_asked_for(measured, ro
     assert speed.of("smoke", 2, "cpu").batch_size == 3
 
 
-def test_a_batch_that_a_gpu_has_no_room_for_is_named(root, monkeypatch):
+@pytest.mark.parametrize(
+    "error, where",
+    [
+        (torch.OutOfMemoryError(), "the GPU has"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "there is"),
+    ],
+)
+def test_a_batch_that_there_is_no_room_for_is_named(root, monkeypatch, error, where):
     def full(*_):
-        raise torch.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr(timing, "peaks", lambda *_: {})
     monkeypatch.setattr(timing, "layer_times", full)
     with pytest.raises(
-        ValueError, match="a batch of 7 takes more memory than the GPU has free: pass a smaller --batch-size"
+        ValueError, match=f"a batch of 7 takes more memory than {where} free: pass a smaller --batch-size"
     ):
         speed.of("smoke", 7, "cpu")
 

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from vgglib import paper, plans, tables
-from vgglib.metrics import interval_percent
-from vgglib.tables import mean_interval, shown, summary
+from vgglib.metrics import interval_percent, mean_interval
+from vgglib.tables import shown, summary
 
 NOTHING = pd.DataFrame()
 
@@ -199,3 +199,6 @@ def test_cost_is_of_the_seeds_with_both_methods():
     assert (d["dense_high"], d["ratio_low"], d["ratio_high"]) == pytest.approx((4 / 200, 7, 10))
     assert (e["net"], e["seeds"]) == ("E", 0) and np.isnan(e["ratio"])
     assert tables.evaluation_cost(NOTHING)["dense"].isna().all()
+    rows[3]["environment"] = {"device_name": "another"}  # crops of seed 1
+    d, _ = tables.evaluation_cost(pd.DataFrame(rows)).to_dict("records")
+    assert (d["seeds"], d["ratio"]) == (1, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Annotated
 
 import typer
@@ -81,14 +81,19 @@ def _plan(
     )  # fmt: skip
 
 
-def _of_a_plan(command: Callable) -> Callable:
-    """Give a command the options of `_plan`, and in their stead what they plan as its first argument."""
+def _of_a_plan(command: Callable, recorded: bool = False) -> Callable:
+    """Give a command the options of `_plan`, and in their stead what they plan as its first argument; with `recorded`
+    of all seeds on record, unless some are named.
+    """
     options = inspect.signature(_plan, eval_str=True).parameters
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
     def with_options(**given):
-        return command(_plan(**{name: given.pop(name) for name in options}), **given)
+        asked = {name: given.pop(name) for name in options}
+        if recorded and asked["seeds"] is None:
+            asked["seeds"] = ",".join(map(str, _store(given["results"]).seeds(asked["preset"]))) or None
+        return command(_plan(**asked), **given)
 
     with_options.__signature__ = inspect.Signature([*options.values(), *own])
     with_options.__annotations__ = {option.name: option.annotation for option in [*options.values(), *own]}
@@ -185,9 +190,9 @@ def run(
 
 
 @app.command()
-@_of_a_plan
+@partial(_of_a_plan, recorded=True)
 def table(entries, results: Results = None) -> None:
-    """Print a table from the records that exist; nothing is run."""
+    """Print a table from the records that exist, of all their seeds unless said; nothing is run."""
     _print_tables(_store(results).rows(entries))
 
 
@@ -352,11 +357,10 @@ def pack(
 
 
 def _store(folder: str | None):
-    from pathlib import Path
 
-    from vgglib.results import Store, default_root
+    from vgglib.results import Store, root
 
-    return Store(Path(folder) if folder else default_root())
+    return Store(root(folder))
 
 
 def _print_tables(rows) -> None:

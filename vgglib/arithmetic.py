@@ -7,10 +7,10 @@ import math
 import pandas as pd
 
 from vgglib.experiments import COMPILED, runs
+from vgglib.metrics import mean_interval
 from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, equivalence_p, lower
-from vgglib.tables import mean_interval
 
 BOTH = ["bf16", "fp32"]
 ROUNDED_ELSEWHERE = ("bf16_gradients", "updates_compiled")  # what a record says of trainings that round otherwise

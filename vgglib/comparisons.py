@@ -12,8 +12,9 @@ import pandas as pd
 
 from vgglib import paper
 from vgglib.arithmetic import trained_on
+from vgglib.metrics import mean_interval
+from vgglib.results import timed_on
 from vgglib.statistics import Decision
-from vgglib.tables import mean_interval
 
 ERROR, SECONDS = "top1_error_percent", "evaluation_seconds"  # columns that can be compared
 COLUMNS = ["preset", "table", "net", "train_scale", "test_scales", "method", "start", "seed", "status"]
@@ -133,6 +134,10 @@ class Evidence:
             return Decision("not run", None, f"no seed is complete: {self.status}")
         if len(self.seeds) == 1:
             return Decision("undecided", None, _ONE_SEED)
+        if elsewhere := [seed for seed in self.seeds if any(not _timed_alike(pair[seed]) for pair in self.pairs)]:
+            seeds = f"seed{'s' * (len(elsewhere) > 1)} {', '.join(map(str, elsewhere))}"
+            if self.measure == SECONDS:
+                return Decision("undecided", None, f"for {seeds} the two were not timed on one device")
         return None
 
     @property
@@ -163,6 +168,12 @@ class Evidence:
 def _device(row: Row) -> str | None:
     """The kind of device that trained a row's net, None where no record says so."""
     return trained_on(row.environment)[1] if isinstance(row.environment, dict) and row.environment else None
+
+
+def _timed_alike(pair: tuple[Row, Row]) -> bool:
+    """Whether two tests were made on the same device and threads, as far as the records say."""
+    known = [row.environment for row in pair if isinstance(row.environment, dict) and row.environment]
+    return len(set(map(timed_on, known))) < 2
 
 
 def checked(rows: pd.DataFrame) -> list[Row]:

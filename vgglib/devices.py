@@ -100,6 +100,19 @@ def exact(where: torch.device) -> None:
 
 
 @contextlib.contextmanager
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """The context in which `what` is computed; ValueError, with a `remedy`, where memory runs out."""
+    try:
+        yield
+    except RuntimeError as error:
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+        if not on_gpu and "can't allocate memory" not in str(error):
+            raise
+        where = "the GPU has" if on_gpu else "there is"
+        raise ValueError(f"{what} takes more memory than {where} free: {remedy}.") from error
+
+
+@contextlib.contextmanager
 def autocast(resolved: str, where: torch.device) -> Iterator[None]:
     """The context in which the nets run: bf16 autocast, by whatever `units` there are, or nothing for fp32."""
     if resolved != "bf16":

@@ -18,7 +18,6 @@ from torch import Tensor
 from vgglib import plans, receptive_field, results, weights
 from vgglib.configs import Config, config
 from vgglib.data import shapes
-from vgglib.experiments import Run
 from vgglib.models import VGG, initialise
 from vgglib.receptive_field import IMAGE, Field
 
@@ -49,7 +48,7 @@ def untrained(preset: str, nets: Iterable[str], seed: int = 0) -> dict[str, VGG]
     """
     found = {}
     for net in nets:
-        start = _training(preset, net, seed).experiment
+        start = plans.first_stage(preset, net, seed).experiment
         model = VGG(net, width=start.width, input_size=start.crop)
         found[net] = initialise(model, start.initialisation, seed)
     return found
@@ -62,14 +61,10 @@ def trained(preset: str, nets: Iterable[str], seed: int = 0) -> dict[str, VGG]:
     """
     store, found = results.Store(results.default_root()), {}
     for net in nets:
-        run = _training(preset, net, seed)
-        with suppress(ValueError):  # there are no weights that fit a record
+        run = plans.first_stage(preset, net, seed)
+        with suppress(weights.NotTrained):
             found[net] = weights.load(store, run)
     return found
-
-
-def _training(preset: str, net: str, seed: int) -> Run:
-    return plans.plan(preset, "all", [net], [seed], ["256"])[0].runs[0]
 
 
 def central(net: Config, layer: str, side: int) -> tuple[Field, int]:

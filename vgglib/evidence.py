@@ -204,7 +204,7 @@ def first_stages(store: Store, preset: str, nets: Sequence[str]) -> pd.DataFrame
     found = records(store, preset).drop_duplicates("experiment")
     looks = found["experiment"].map(lambda one: (one.net, one.scale_text, one.start_text))
     for net in nets:
-        usual = plans.plan(preset, "3", [net], [0], ["256"])[0].runs[0].experiment
+        usual = plans.first_stage(preset, net).experiment
         own = found[(looks == (net, "256", usual.start_text)) & ~found["by_hand"]]
         for computed, group in own.groupby("arithmetic"):
             minutes = f"{group['training_seconds'].mean() / 60:.1f}"
@@ -274,7 +274,16 @@ def commands(found: pd.DataFrame) -> list[str]:
 
 def _settings(found: pd.DataFrame) -> pd.Series:
     """What was set by hand for each of `records`, as pairs of text."""
-    return found["run_id"].map(lambda run_id: tuple(_SETTING.findall(run_id))).where(found["by_hand"], ())
+    settings = [
+        tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in _SETTING.findall(run_id))
+        for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
+    ]
+    return pd.Series(settings, found.index).where(found["by_hand"], ())
+
+
+def _in_full(value, text: str) -> str:
+    """A setting as a command takes it; names of runs hold six digits of a number."""
+    return repr(value) if isinstance(value, float) and float(text) != value else text
 
 
 _SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it

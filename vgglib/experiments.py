@@ -18,6 +18,7 @@ METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, se
 PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
+MOST_SEEDS = 2**63  # what random generators take
 GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 ROUNDED, COMPILED = ", gradients in bf16", ", compiled"  # how a checkpoint names updates that round otherwise
 
@@ -64,12 +65,18 @@ class Experiment:
             raise ValueError(f"S is {low}, smaller than the crop of {CROP}: images must not be smaller than the crop.")
         if low > high:
             raise ValueError(f"S is drawn from [{low}; {high}]: the smaller scale comes first.")
-        for name in ("batch_size", "epochs", "patience", "learning_rate", "resolution"):
+        for name in ("batch_size", "epochs", "patience", "drops"):
+            if not isinstance(value := getattr(self, name), int) or value < (name != "drops"):
+                raise ValueError(f"{name} is {value}: it must be a whole number of at least {int(name != 'drops')}.")
+        for name in ("learning_rate", "resolution"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0 and finite.")
+        for name, end in (("momentum", 1), ("dropout", 1), ("weight_decay", math.inf)):
+            if not 0 <= getattr(self, name) < end:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and less than {end}.")
         self._check_weights()
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f"seed is {self.seed}: it must be 0 or greater.")
+        if self.seed is not None and (not isinstance(self.seed, int) or not 0 <= self.seed < MOST_SEEDS):
+            raise ValueError(f"seed is {self.seed}: it must be a whole number from 0 to {MOST_SEEDS - 1}.")
         if self.start and self.start.net != self.net and (self.start.net != "A" or self.net not in GROWN_NETS):
             raise ValueError(
                 f"net {self.net} cannot start from {self.start.net}: a net starts from an earlier training of its own, "
@@ -81,7 +88,9 @@ class Experiment:
             )
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"unknown precision {self.precision!r}: choose auto, bf16 or fp32.")
-        if len(self.drop_deadlines) not in (0, self.drops) or list(self.drop_deadlines) != sorted(self.drop_deadlines):
+        shares = all(0 < share <= 1 for share in self.drop_deadlines)
+        rising = list(self.drop_deadlines) == sorted(self.drop_deadlines)
+        if len(self.drop_deadlines) not in (0, self.drops) or not shares or not rising:
             raise ValueError(
                 f"drop_deadlines is {self.drop_deadlines}: give {self.drops} rising shares of the epochs, or none."
             )

@@ -25,6 +25,7 @@ from vgglib.explorer_frame import (
     seeds_text,
     select,
 )
+from vgglib.metrics import mean_interval
 from vgglib.results import Store, default_root
 
 OWN_CHOICE = "own choice"
@@ -188,7 +189,7 @@ def _gain(method: str, mask: int, errors: Errors) -> list[int | None]:
     }
     best = min(singles, key=lambda place: singles[place][:, 0].mean())
     gains = singles[best] - ensemble
-    low, high = tables.mean_interval(gains[:, 0]) if len(own) > 1 else (None, None)
+    low, high = mean_interval(gains[:, 0]) if len(own) > 1 else (None, None)
     top1, top5, gain1, gain5 = (*singles[best].mean(0), *gains.mean(0))
     return [best, *map(_tenths, (top1, top5, gain1, low, high, gain5))]
 

@@ -50,7 +50,13 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
         if kept:
             with suppress(FileNotFoundError):  # there is none yet
                 os.replace(path, kept)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if kept and not path.exists():
+                with suppress(FileNotFoundError):
+                    os.replace(kept, path)
+            raise
     except OSError as error:
         temporary.unlink(missing_ok=True)
         reason = f"{error.strerror}, while writing {path}: make room or choose another folder"

@@ -40,7 +40,7 @@ def trained(preset: str, net: str, seed: int = 0, data_dir: str | None = None) -
     Raises ValueError where this net has no weights here, and for images that need a folder without one.
     """
     store = results.Store(results.default_root())
-    run = plans.plan(preset, "all", [net], [seed], ["256"])[0].runs[0]
+    run = plans.first_stage(preset, net, seed)
     model = weights.load(store, run)
     return Trained(run, model, store.read(run), protocol_plots.few_images(preset, data_dir))
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vgglib import bench, bench_page, cost, paper, planner, plans
 from vgglib.configs import config
-from vgglib.experiments import Entry, Run
+from vgglib.experiments import Entry
 from vgglib.metrics import interval_percent
 from vgglib.results import default_root, read_sealed
 from vgglib.speed import Speed
@@ -24,11 +24,6 @@ DEVICES = (1, 4, 8)
 MEMORIES = (16, 24, 40, 80)  # gigabytes
 ARCHIVES = {"train": 147_897_477_120, "val": 6_744_924_160}  # bytes of the official archives of ILSVRC-2012
 INPUT_SCHEMA = 1
-
-
-def first_stage(net: str) -> Run:
-    """The run of a net trained at S = 256."""
-    return plans.plan(PRESET, "3", [net], [0], ["256"])[0].runs[0]
 
 
 def multiply_adds(entries: list[Entry]) -> float:
@@ -55,7 +50,7 @@ def _hours(macs: float, trillions: float) -> float:
 
 def several_devices(net: str = "D") -> pd.DataFrame:
     """Hours of a net's first stage on several devices, from `MACHINES`: at best and at worst, and device-hours."""
-    run, lines = first_stage(net), []
+    run, lines = plans.first_stage(PRESET, net), []
     for machine, (trillions, gigabytes) in MACHINES.items():
         for count in DEVICES:
             for gradients, size in (("fp32", 4), ("bf16", 2)):
@@ -79,7 +74,9 @@ def on_this_device(speed: Speed) -> pd.DataFrame:
     """What `vgg speed` measured at full size, and the days that the first stage of each net would take at that."""
     by_net, lines = speed.nets.set_index("net"), []
     for net in NETS:
-        seconds = planner.training_macs(first_stage(net), planner.ILSVRC[0]) / by_net.loc[net, "training_macs"]
+        seconds = (
+            planner.training_macs(plans.first_stage(PRESET, net), planner.ILSVRC[0]) / by_net.loc[net, "training_macs"]
+        )
         lines.append(
             {
                 "Net": net,
@@ -95,7 +92,7 @@ def on_gpus(records: bench_page.Records) -> pd.DataFrame:
     """What `vgg bench training --device cuda` timed of net D's updates at full size, by device and way to compute them,
     for display; empty where it has not.
     """
-    run, lines = first_stage("D"), []
+    run, lines = plans.first_stage(PRESET, "D"), []
     images = run.experiment.epochs * planner.ILSVRC[0]
     operations = 2 * planner.training_macs(run, planner.ILSVRC[0]) / images
     name = f"{bench_page.STEP}net D, {run.experiment.crop} pixels, width 1"

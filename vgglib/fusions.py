@@ -11,9 +11,9 @@ import pandas as pd
 
 from vgglib.answered import Answered, Reading, shared_labels
 from vgglib.experiments import Run, runs
+from vgglib.metrics import mean_interval
 from vgglib.plans import plan
 from vgglib.results import Store
-from vgglib.tables import mean_interval
 
 NETS = ("D", "E")  # the ensemble of two in Table 6
 METHODS = ("dense", "multi-crop")
@@ -84,7 +84,7 @@ def pseudo_values(own: pd.DataFrame, column: str) -> pd.Series:
 
     Pairs of two seeds share nets, so they are not independent, and Student's t interval over pairs would be too narrow;
     leaving out one seed leaves out all its pairs. The mean of the pseudo-values is that of the lines, their standard
-    error is the jackknife's, and with n - 1 degrees of freedom they give its t interval (`tables.mean_interval`). Where
+    error is the jackknife's, and with n - 1 degrees of freedom they give its t interval. Where
     a seed has one line they are these lines' own numbers, and the interval is the usual one over seeds. Not numbers
     where nothing is left without a seed: pairs of two seeds need three.
     """

@@ -29,7 +29,7 @@ MANY_TIMES = 5  # an effect so many times as large as the paper's is worth a rem
 
 def setting(preset: str, rows: pd.DataFrame) -> str:
     """What a preset's trainings are, in a sentence without its full stop; rows: of all its tables."""
-    chosen, recipe = presets.named(preset), plans.plan(preset, "3", ["A"], [0], ["256"])[0].runs[0].experiment
+    chosen, recipe = presets.named(preset), plans.first_stage(preset, "A").experiment
     width = Fraction(recipe.width).limit_denominator(64)
     share = "" if width == 1 else f"{width} of "
     seeds = rows.loc[rows["status"] == "done", "seed"].nunique()

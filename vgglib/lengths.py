@@ -9,11 +9,11 @@ import pandas as pd
 from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import Experiment
+from vgglib.metrics import mean_interval
 from vgglib.plans import TESTS, plan
 from vgglib.predictions import held_back
 from vgglib.results import Store
 from vgglib.statistics import lower
-from vgglib.tables import mean_interval
 
 # A record's name, with nothing but these settings made by hand.
 _NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")

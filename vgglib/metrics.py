@@ -1,6 +1,8 @@
-"""Errors and their intervals, from posteriors and labels alone."""
+"""Errors and their intervals, from posteriors and labels, and from the errors of several seeds."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,6 +42,17 @@ def interval_percent(error: Numbers, n_images: Numbers, confidence: float = 0.95
     # Takes a second or two to import, and workers, which train and test, need no interval.
     from statsmodels.stats.proportion import proportion_confint
 
-    errors = np.rint(np.asarray(error) / 100 * n_images)
+    errors = np.clip(np.asarray(error) / 100 * n_images, 0, n_images)  # of a mean over seeds no whole number
     low, high = proportion_confint(errors, n_images, 1 - confidence, method="wilson")
     return np.clip(100 * low, 0, 100), np.clip(100 * high, 0, 100)  # rounding may lead out of them
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of a mean, from at least two values: what the sampling of seeds leaves open."""
+    from scipy import stats  # as above
+
+    values = np.asarray(values, float)
+    error = float(stats.sem(values))
+    if error == 0 or np.isnan(error):
+        return float(values.mean()), float(values.mean())
+    return tuple(float(end) for end in stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=error))

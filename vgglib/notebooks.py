@@ -119,6 +119,12 @@ def _nets(name: str, value) -> tuple[str, ...]:
     return nets
 
 
+def _net(name: str, value) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}: it must be the name of one net, such as A.")
+    return config(value).name
+
+
 def _seeds(name: str, value) -> tuple[int, ...]:
     return _listed(name, value, int, ())
 
@@ -142,7 +148,7 @@ CHECKS: dict[str, Callable[[str, object], object]] = {
     "data_dir": _text,
     "device": _text,
     "photo": _text,
-    "net": lambda name, value: config(value).name,
+    "net": _net,
     "number": _whole(0),
     "seed": _whole(0),
     "image_size": _whole(32),

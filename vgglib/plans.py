@@ -119,6 +119,11 @@ def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
 
 
+def first_stage(preset: str, net: str, seed: int = 0) -> Run:
+    """The run of a preset's net trained at S = 256 and tested at Q = 256; ValueError as `plan`."""
+    return plan(preset, "5x5" if net == "B-5x5" else "3", [net], [seed], ["256"])[0].runs[0]
+
+
 def plan(
     preset_name: str,
     table: str = "all",

@@ -9,10 +9,10 @@ import pandas as pd
 
 from vgglib.claims import claim_called
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
+from vgglib.metrics import mean_interval
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
 from vgglib.statistics import Decision, lower, p_equals, probability_text
-from vgglib.tables import mean_interval
 
 OUTCOMES = {"reproduced": "held", "opposite": "refuted: the opposite", "undecided": "undecided", "not run": "not run"}
 HOW = {"dense": "densely", "multi-crop": "on crops"}

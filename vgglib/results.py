@@ -45,7 +45,12 @@ FIELDS = (
 
 def default_root() -> Path:
     """The folder of results: the one named by VGG_RESULTS, else the repository's own."""
-    return Path(os.environ.get("VGG_RESULTS") or REPOSITORY / "results")
+    return Path(os.environ.get("VGG_RESULTS") or REPOSITORY / "results").expanduser()
+
+
+def root(named: str | Path | None) -> Path:
+    """The folder of results that was `named`, else `default_root`."""
+    return Path(named).expanduser() if named else default_root()
 
 
 def digest(record: dict) -> str:
@@ -177,11 +182,13 @@ class Store:
         names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
         return tuple(sorted({int(found[1]) for name in names if (found := _OWN_RECIPE.fullmatch(name))}))
 
-    def tests(self, run: Run) -> list[dict]:
-        """The records of all tests of a run's training that are done; ValueError as `records` raises it."""
+    def tests(self, run: Run, status: str = "done") -> list[dict]:
+        """The records of all tests of a run's training that are done, or "failed"; ValueError as `records` raises
+        it.
+        """
         names = (self.root / run.preset / "runs").glob(f"{run.experiment_id}_*.json")
         found, ours = [_read(path) for path in sorted(names)], as_dict(run.experiment)
-        return [one for one in found if one["status"] == "done" and not differences(one["experiment"], ours)]
+        return [one for one in found if one["status"] == status and not differences(one["experiment"], ours)]
 
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
@@ -192,6 +199,19 @@ class Store:
         """
         reading = Reading(self, runs(entries))
         return pd.DataFrame([_row(entry, reading) for entry in entries])
+
+
+def timed_on(environment: dict) -> tuple:
+    """Where a test was made, as far as its time depends on it."""
+    return tuple(environment.get(key) for key in ("device", "device_name", "threads"))
+
+
+def _seconds(records: list[dict]) -> float | None:
+    """Seconds of all tests together; None for tests on several devices, which add up to nothing."""
+    environments = [record["environment"] for record in records]
+    if len(set(map(timed_on, environments))) > 1:
+        return None
+    return sum(environment["evaluation_seconds"] for environment in environments)
 
 
 def _row(entry: Entry, reading: Reading) -> dict:
@@ -227,7 +247,7 @@ def _row(entry: Entry, reading: Reading) -> dict:
             "top1_error_percent": found.top1_error_percent,
             "top5_error_percent": found.top5_error_percent,
             "wrong": found.missed,
-            "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),
+            "evaluation_seconds": _seconds(records),
         }
     return row
 

@@ -18,7 +18,7 @@ from vgglib.distributed import Division
 from vgglib.experiments import Entry, Experiment, runs
 from vgglib.parallel import Workers, shared
 from vgglib.progress import Silent, fitting
-from vgglib.results import Store, default_root
+from vgglib.results import Store, root
 from vgglib.tasks import Task
 from vgglib.worker import Worker
 
@@ -59,7 +59,7 @@ def run(
     for, and for one that was trained again and has other weights than its records.
     """
     check(device, jobs, backend, scheduler, bf16_gradients)
-    store = Store((Path(results) if results else default_root()).absolute())  # workers may be in other folders
+    store = Store(root(results).absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
     if not max_minutes >= 0:
@@ -100,7 +100,7 @@ def run(
         if division.first:
             _say(tasks.prevented(planned, store))
         division.agree(None)  # when all has been written
-    return store.rows(plan)
+    return store.rows(plan) if division.first else pd.DataFrame()
 
 
 def check(

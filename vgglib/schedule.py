@@ -8,8 +8,13 @@ from collections.abc import Sequence
 from vgglib.experiments import Experiment
 
 # A net of many classes starts on a plateau at chance; falling by this much (in points of top-1 error) counts as
-# having left it.
+# having left it, or by half where guessing errs less than twice this.
 LEFT_CHANCE_POINTS = 5.0
+
+
+def left_chance(error: float, chance: float) -> bool:
+    """Whether a top-1 error is so far below that of guessing, both in percent, that the net has begun to learn."""
+    return error <= chance - min(LEFT_CHANCE_POINTS, chance / 2)
 
 
 def next_learning_rate(experiment: Experiment, errors: Sequence[float], chance: float) -> float | None:
@@ -23,7 +28,7 @@ def next_learning_rate(experiment: Experiment, errors: Sequence[float], chance: 
     drops, best, waited = 0, math.inf, 0
     for epoch, error in enumerate(errors, start=1):
         best, waited = (error, 0) if error < best else (best, waited + 1)
-        on_plateau = waited >= experiment.patience and best <= chance - LEFT_CHANCE_POINTS
+        on_plateau = waited >= experiment.patience and left_chance(best, chance)
         if on_plateau and drops == experiment.drops:
             return None
         overdue = experiment.drop_deadlines[drops:] and epoch >= round(

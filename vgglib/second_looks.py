@@ -7,8 +7,8 @@ import pandas as pd
 from vgglib import lengths, starts
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked
+from vgglib.metrics import mean_interval
 from vgglib.plans import TESTS
-from vgglib.tables import mean_interval
 from vgglib.verdicts import judge
 
 

@@ -46,27 +46,21 @@ def kept(preset: str) -> Speed | None:
 def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
     """Time a preset's nets here and now, on batches of `batch_size` crops.
 
-    Raises ValueError for an unknown preset or device, and for batches of no images or that the GPU has no memory for.
+    Raises ValueError for an unknown preset or device, and for batches of no images or that there is no memory for.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: it must be at least 1.")
-    from torch import OutOfMemoryError  # measuring needs torch, reading a record does not
-
-    from vgglib import devices, provenance, timing
+    from vgglib import devices, provenance, timing  # measuring needs torch, reading a record does not
 
     where = devices.device(device)
+    devices.exact(where)  # as the runner
     precision = devices.precision("auto", where)
-    recipe = plans.plan(preset, "3", [LAYERS_OF], [0], ["256"])[0].runs[0].experiment
+    recipe = plans.first_stage(preset, LAYERS_OF).experiment
     model = timing.net(LAYERS_OF, recipe.width, recipe.crop)
     peaks = timing.peaks(where, precision)
-    try:
+    with devices.enough_memory(f"a batch of {batch_size}", "pass a smaller --batch-size (batch_size in a notebook)"):
         layers = timing.layer_times(model, batch_size, where, precision)
         nets = timing.speeds(preset, batch_size, where, precision)
-    except OutOfMemoryError as error:
-        raise ValueError(
-            f"a batch of {batch_size} takes more memory than the GPU has free: pass a smaller --batch-size (batch_size "
-            "in a notebook)."
-        ) from error
     return Speed(
         preset=preset,
         batch_size=batch_size,

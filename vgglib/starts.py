@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from vgglib import schedule
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import Entry
+from vgglib.metrics import mean_interval
 from vgglib.plans import OF_STARTS, plan
 from vgglib.results import Store
-from vgglib.schedule import LEFT_CHANCE_POINTS
 from vgglib.statistics import lower
-from vgglib.tables import mean_interval
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
@@ -74,10 +74,12 @@ def raced(found: pd.DataFrame) -> dict[int, pd.DataFrame]:
 
 
 def left_chance(history: list[dict], classes: int) -> int | None:
-    """The first epoch whose error on minival is below that of guessing by as much as `schedule` asks, None for none."""
+    """The first epoch whose error on minival has left that of guessing as `schedule` has it, None for none; of guessing
+    among classes of equally many images.
+    """
     chance = 100 * (1 - 1 / classes)
     errors = ((epoch["epoch"], epoch["minival_top1_error_percent"]) for epoch in history)
-    return next((number for number, error in errors if error <= chance - LEFT_CHANCE_POINTS), None)
+    return next((number for number, error in errors if schedule.left_chance(error, chance)), None)
 
 
 def differences(found: pd.DataFrame, net: str = "E") -> dict[str, pd.Series]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from vgglib import paper, plans
-from vgglib.metrics import interval_percent
+from vgglib.metrics import interval_percent, mean_interval
+from vgglib.results import timed_on
 
 KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
 OURS = ["top1", "top1_low", "top1_high", "top5"]
@@ -108,15 +106,6 @@ def _status(statuses: pd.Series) -> str:
         return "not run"
     counts = statuses.value_counts()
     return ", ".join(f"{counts[name]} {name}" for name in ("failed", "not run") if name in counts) or "done"
-
-
-def mean_interval(values, confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of a mean, from at least two values."""
-    values = np.asarray(values, float)
-    error = float(stats.sem(values))
-    if error == 0 or math.isnan(error):
-        return float(values.mean()), float(values.mean())
-    return tuple(float(end) for end in stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=error))
 
 
 def table3(rows: pd.DataFrame) -> pd.DataFrame:
@@ -266,7 +255,8 @@ def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _cost(group: pd.DataFrame) -> dict:
     seconds = (group["evaluation_seconds"] / group["n_images"]).astype(float)
-    both = group.assign(seconds=seconds).pivot_table(index="seed", columns="method", values="seconds").dropna()
+    group = group.assign(seconds=seconds, where=group["environment"].map(timed_on))
+    both = group.pivot_table(index=["seed", "where"], columns="method", values="seconds").dropna()  # on one device
     if both.shape[1] < 2 or both.empty:
         return {}
     devices = sorted({environment["device_name"] for environment in group["environment"]})

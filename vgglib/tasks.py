@@ -55,7 +55,7 @@ def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Tas
                 want(donor, lacking)
 
     for run in planned:
-        if lacks_record(run, store, retry_failed) and (retry_failed or not failed_start(run, store)):
+        if lacks_record(run, store, retry_failed) and (retry_failed or not _failed_before(run, store)):
             want(run, True)
     return [Task(run, tuple(missing[name])) for name, run in anyone.items()]
 
@@ -81,6 +81,13 @@ def failed_start(run: Run, store: Store) -> Run | None:
     return donor if failed(donor, store) else failed_start(donor, store)
 
 
+def _failed_before(run: Run, store: Store) -> Run | None:
+    """The failed run that keeps a run without a record from being made: one that its training starts from, or another
+    test of the same training.
+    """
+    return failed_start(run, store) or (run if store.tests(run, "failed") else None)
+
+
 def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
     """A sentence for each training that has tests on record and no weights for further ones."""
     for task in tasks:
@@ -93,8 +100,8 @@ def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
 
 
 def prevented(planned: Iterable[Run], store: Store) -> Iterator[str]:
-    """A sentence for each training that a failed one prevents."""
+    """A sentence for each training that a failed one prevents, and for each that failed and lacks other tests."""
     for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():
-        if donor := failed_start(run, store):
-            why = f"{donor.experiment_id}, whose weights it needs, failed: repeat that by `vgg run --retry-failed`."
-            yield f"{run.experiment_id} was not run because {why}"
+        if donor := _failed_before(run, store):
+            whose = "this training" if donor is run else f"{donor.experiment_id}, whose weights it needs,"
+            yield f"{run.experiment_id} was not run because {whose} failed: repeat that by `vgg run --retry-failed`."

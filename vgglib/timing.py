@@ -18,7 +18,7 @@ from vgglib.cost import BYTES, TRAINING_PASSES, counts
 from vgglib.distributed import ALONE
 from vgglib.models import VGG, initialise
 from vgglib.planner import crop_macs
-from vgglib.plans import plan
+from vgglib.plans import first_stage
 from vgglib.updates import WARM_UP, Updates
 
 REPEATS = 5
@@ -117,8 +117,8 @@ def step_seconds(
 ) -> dict[str, float]:
     """Seconds of a step on a batch of random crops: "training" (forward, backward, update) and "testing" (forward).
 
-    The update is the one that trains (`updates.Updates`); `captures` and `compiled` as there. Tests round their weights
-    once, as those of a whole split do.
+    The update is the one that trains (`updates.Updates`); `captures` and `compiled` as there. Tests cast their weights
+    at every pass, as those of a split do.
     """
     model = model.to(where, memory_format=torch.channels_last).train()
     classes, size = model.head["fc8"].out_features, model.input_size
@@ -160,7 +160,7 @@ def speeds(preset: str, batch_size: int, where: torch.device, precision: str) ->
     """
     lines = []
     for name in TABLE_1:
-        experiment = plan(preset, "all", [name], [0], ["256"])[0].runs[0].experiment
+        experiment = first_stage(preset, name).experiment
         model = net(name, experiment.width, experiment.crop)
         line = {"net": name}
         for kind, taken in step_seconds(model, batch_size, where, precision).items():

@@ -8,6 +8,10 @@ from vgglib.models import VGG
 from vgglib.results import Store, digest_of
 
 
+class NotTrained(ValueError):
+    """There are no weights of a net, since it was not trained here. Damaged ones are a ValueError of another kind."""
+
+
 def digest(model: VGG) -> str:
     """SHA-256 over the weights and biases of a net, in the order of its layers; stands in every record."""
     return digest_of(*(weight.detach().cpu().numpy() for weight in model.parameters()))
@@ -16,14 +20,14 @@ def digest(model: VGG) -> str:
 def load(store: Store, run: Run) -> VGG:
     """The net that a run tested, on the CPU and ready to be tested again.
 
-    Kept weights come first, then the checkpoint. Raises ValueError where there are neither, or no finished record that
-    vouches for them, and where they are not the record's.
+    Kept weights come first, then the checkpoint. Raises NotTrained where there are neither, or no finished record that
+    vouches for them, and ValueError where they are not the record's.
     """
     record = store.read(run)
     paths = [path for path in (store.weights_path(run), store.checkpoint_path(run)) if path.exists()]
     if record is None or record["status"] != "done" or not paths:
         net, seed, scale = run.experiment.net, run.experiment.seed, run.experiment.scale_text
-        raise ValueError(  # where its records are, `vgg run` would train nothing
+        raise NotTrained(  # where its records are, `vgg run` would train nothing
             f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root}: train it in a folder "
             f"of its own, `vgg run --preset {run.preset} --nets {net} --train-scales {scale} --seeds {seed} --results "
             "mine`, and set VGG_RESULTS to that folder."

@@ -46,16 +46,14 @@ class Worker:
         lock = FileLock(f"{self.store.checkpoint_path(task.run)}.lock")
         try:
             if self._locked(lock, wait):
-                self._execute(task, send)
+                remedy = "train it by `vgg run` with --images-per-pass, which takes a batch of "
+                remedy += f"{task.run.experiment.batch_size} in parts, or with a smaller --batch-size, which is "
+                remedy += "another training; what a GPU has trained, --device cpu can test (device in a notebook)"
+                with devices.enough_memory(task.name, remedy):
+                    self._execute(task, send)
                 return False
         except _NoDonor:
             pass
-        except torch.OutOfMemoryError as error:
-            raise ValueError(
-                f"{task.name} takes more memory than its GPU has free: train it by `vgg run` with --images-per-pass, "
-                f"which takes a batch of {task.run.experiment.batch_size} in parts, or with a smaller --batch-size, "
-                "which is another training; once it is trained, test it with --device cpu (device in a notebook)."
-            ) from error
         finally:
             lock.release()
         send(Event(task.name, "stopped" if wait else "waiting"))
