@@ -169,6 +169,7 @@ def _panel(
         at = [places.index(place) + nudge * (number - (len(looks) - 1) / 2) for place in own["place"]]
         ends = ("top1_low", "top1_high") if column == "top1" else (column, column)
         reach = interval_reach(own[column], *(own[end] for end in ends))
+        reach = reach if reach.any() else None  # nothing to draw, nor to show in a legend
         if upright:
             axes.errorbar(at, own[column], yerr=reach, capsize=3, label=series, **look)
         else:

@@ -165,7 +165,7 @@ def depth_figure(preset: str = "demo") -> None:
     from vgglib import plots
 
     axes = plots.error_by_depth(_evidence(preset, "3"))
-    alt = "Top-1 error against the number of weight layers, with intervals, above the same of the paper's nets"
+    alt = f"Top-1 error of preset {preset} against the number of weight layers, with intervals, above the paper's nets"
     caption = f"Top-1 error at S = Q = 256 over the number of weight layers: preset {preset} above, the paper below, "
     caption += "on a scale of its own."
     show.picture(axes.figure, alt, caption)
