@@ -3,7 +3,7 @@ import pytest
 from conftest import split_of
 from test_errors import FIRST, NAMES, SECOND, nothing, of, saying
 
-from vgglib import calibration, error_plots, errors
+from vgglib import calibration, class_errors, error_plots, errors
 
 pytestmark = pytest.mark.usefixtures("house_style")
 
@@ -63,13 +63,13 @@ def test_classes_stand_in_the_order_of_the_last_nets_errors():
     assert (first.get_label(), second.get_label()) == ("A", "E")
     assert second[0].get_xdata().tolist() == [50, 25, 50]  # label order
     assert second[0].get_ydata().tolist() == pytest.approx([0.15, 2.15, 1.15])
-    table = errors.by_class(SECOND)
+    table = class_errors.by_class(SECOND)
     reach = second[2][0].get_segments()
     np.testing.assert_allclose([segment[:, 0] for segment in reach], table[["low", "high"]])
 
 
 def test_many_classes_have_no_names(monkeypatch):
-    monkeypatch.setattr(errors, "MANY_CLASSES", 2)
+    monkeypatch.setattr(class_errors, "MANY_CLASSES", 2)
     assert not error_plots.by_class([FIRST], NAMES).get_yticklabels()
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from vgglib import data, errors, experiments, presets
+from vgglib import class_errors, data, errors, experiments, presets
 from vgglib.answered import Answered
 from vgglib.data.shapes import CLASSES
 from vgglib.errors import Answers
@@ -107,61 +107,61 @@ def test_the_net_of_a_case_is_the_mean_over_seeds():
 def test_a_tie_is_an_error_in_every_count():
     tied = of(np.array([[[0.4, 0.4, 0.2]]]), np.array([0]))
     assert tied.wrong.tolist() == [[True]] and tied.choices.tolist() == [[1]]
-    assert errors.confusion(tied)[0].tolist() == [0, 100, 0]
+    assert class_errors.confusion(tied)[0].tolist() == [0, 100, 0]
 
 
 def test_confusion_is_a_share_of_the_true_class():
-    share = errors.confusion(FIRST)
+    share = class_errors.confusion(FIRST)
     # Class 0: four answers, one of them 1; class 1: one of four is 0; class 2: one of two is 0.
     assert share.tolist() == [[75, 25, 0], [25, 75, 0], [50, 0, 50]]
-    missing = errors.confusion(saying([[0, 0]], np.array([0, 0])))
+    missing = class_errors.confusion(saying([[0, 0]], np.array([0, 0])))
     assert missing.tolist() == [[100, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_top_pairs_leave_right_answers_out():
-    table = errors.top_pairs(FIRST, NAMES)
+    table = class_errors.top_pairs(FIRST, NAMES)
     assert table.to_numpy().tolist() == [
         ["dotted star", "plain disc", "50.0", "0.0"],
         ["plain disc", "plain star", "25.0", "25.0"],
         ["plain star", "plain disc", "25.0", "25.0"],
     ]
-    assert len(errors.top_pairs(FIRST, NAMES, 1)) == 1
-    assert errors.top_pairs(nothing(), NAMES)["True class"].tolist() == ["not run"]
+    assert len(class_errors.top_pairs(FIRST, NAMES, 1)) == 1
+    assert class_errors.top_pairs(nothing(), NAMES)["True class"].tolist() == ["not run"]
 
 
 def test_cues_by_hand():
     labels = np.array([CLASSES.index("striped star")] * 4)
     said = [CLASSES.index(name) for name in ("striped star", "striped cross", "dotted star", "plain heart")]
-    table = errors.cues([saying([said], labels, classes=24), nothing("E")]).set_index("Net")
+    table = class_errors.cues([saying([said], labels, classes=24), nothing("E")]).set_index("Net")
     assert table.loc["A"].tolist() == ["3", "33.3", "33.3", "33.3", "66.7"]  # the heart is eight classes away
     assert table.loc["E"].tolist() == ["not run", "-", "-", "-", "-"]
     # Of 23 wrong classes 5 share the texture, 3 the shape, and 8 are at most four places away on the circle.
     assert table.loc["by lot"].tolist() == ["-", "21.7", "13.0", "65.2", "34.8"]
     assert table.loc["by lot, of a similar hue"].tolist() == ["-", "25.0", "37.5", "37.5", "100.0"]
-    assert errors.has_cues("smoke") and not errors.has_cues("tiny-imagenet")
+    assert class_errors.has_cues("smoke") and not class_errors.has_cues("tiny-imagenet")
 
 
 def test_hues_are_on_a_circle():
     last, first = np.array([23]), saying([[0]], np.array([23]), classes=24)
     assert last == CLASSES.index("dotted square")
-    assert errors.cues([first])["A similar hue (%)"].iloc[0] == "100.0"
+    assert class_errors.cues([first])["A similar hue (%)"].iloc[0] == "100.0"
 
 
 def test_seeds_do_not_narrow_the_interval_of_a_class():
     once, twice = (saying([[0, 0, 0, 1, 2]] * count, LABELS) for count in (1, 2))
-    table = errors.by_class(once)
+    table = class_errors.by_class(once)
     assert table["label"].tolist() == [0, 1, 2] and table["images"].tolist() == [2, 2, 1]
     assert table["error"].tolist() == [0, 50, 0]
     assert (table.loc[1, "low"], table.loc[1, "high"]) == pytest.approx((9.45, 90.55), abs=0.01)
-    assert errors.by_class(twice).equals(table)
+    assert class_errors.by_class(twice).equals(table)
 
 
 def test_classes_told_apart_are_counted():
     labels = np.repeat([0, 1], 50)
     half = saying([np.r_[np.zeros(50, int), np.zeros(50, int)]], labels, classes=2)
-    text = errors.told_apart(half)  # one class all right, the other all wrong
+    text = class_errors.told_apart(half)  # one class all right, the other all wrong
     assert "with 50 images a class" in text and "2 of 2 leave out the error over all classes, 50.0 %" in text
-    assert errors.told_apart(nothing()) == "A: not run."
+    assert class_errors.told_apart(nothing()) == "A: not run."
 
 
 def written(store, entry, choices, labels, status="done"):

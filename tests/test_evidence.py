@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from test_results import record as results_record
 
-from vgglib import evidence, planner
+from vgglib import evidence, planner, repeating
 from vgglib.experiments import runs
 from vgglib.plans import plan
 from vgglib.results import Store
@@ -36,7 +36,7 @@ def trainings(store, preset):
 
 
 def commands(store, preset):
-    return evidence.commands(evidence.records(store, preset))
+    return repeating.commands(evidence.records(store, preset))
 
 
 def test_only_presets_with_records_count_and_never_the_one_for_tests(store):

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vgglib import calibration, errors, plots
+from vgglib import calibration, class_errors, plots
 from vgglib.errors import Answers
 
 COLUMNS = 3  # of the sheet: two names of classes fit above a picture this wide
@@ -51,14 +51,14 @@ def _said(case, names: Sequence[str], worse: Answers, better: Answers) -> tuple[
 
 
 def confusion(answered: Answers, names: Sequence[str]) -> Axes:
-    """The matrix of `errors.confusion` without its diagonal, in label order, with lines around classes that stand
+    """The matrix of `class_errors.confusion` without its diagonal, in label order, with lines around classes that stand
     together and share the last word of their names.
     """
     axes = plt.subplots(figsize=(7.2, 6.4), layout="constrained")[1]
     if not answered.seeds:
         plots.not_run(axes)
         return axes
-    share = errors.confusion(answered)
+    share = class_errors.confusion(answered)
     np.fill_diagonal(share, np.nan)
     drawn = axes.imshow(share, cmap="Blues", vmin=0)
     axes.figure.colorbar(drawn, label="percent of the true class's images", shrink=0.8)
@@ -98,12 +98,12 @@ def reliability(panels: Mapping[str, Sequence[Answers]], bins: int = calibration
 
 def by_class(found: Sequence[Answers], names: Sequence[str]) -> Axes:
     """Top-1 error of each class with its interval, a look for each of `found`; classes by the error of the last one,
-    the highest on top. Names are left out where there are more than `errors.MANY_CLASSES`.
+    the highest on top. Names are left out where there are more than `class_errors.MANY_CLASSES`.
     """
-    many = len(names) > errors.MANY_CLASSES
+    many = len(names) > class_errors.MANY_CLASSES
     height = 1.5 + len(names) * (0.05 if many else 0.29)
     axes = plt.subplots(figsize=(7, max(height, 3)), layout="constrained")[1]
-    done = {own.name: errors.by_class(own) for own in found if own.seeds}
+    done = {own.name: class_errors.by_class(own) for own in found if own.seeds}
     if not done:
         plots.not_run(axes)
         return axes

@@ -1,9 +1,8 @@
-"""The records as a body of evidence: how much was run, where, for how long, and how to make it again."""
+"""The records as a body of evidence: how much was run, where and for how long."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from vgglib.configs import TABLE_1
 from vgglib.cost import TRAINING_PASSES
 from vgglib.experiments import STAGES, Experiment
 from vgglib.presets import PRESETS
+from vgglib.repeating import settings
 from vgglib.results import Store
 
 
@@ -166,7 +166,7 @@ def trainings(found: pd.DataFrame) -> pd.DataFrame:
     names = {"Net": "net", "S": "scale_text", "Begun from": "start_text"}
     each = pd.DataFrame({key: [getattr(one, name) for one in found["experiment"]] for key, name in names.items()})
     each["Arithmetic"] = found["arithmetic"] + found["device"].map({"cpu": "", "cuda": ", GPU"})
-    each["Changed settings"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in _settings(found)]
+    each["Changed settings"] = [", ".join(f"{key}={value}" for key, value in own) or "-" for own in settings(found)]
     lines = []
     for key, group in found.join(each).groupby(list(each), sort=False):
         lines.append(
@@ -234,61 +234,3 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
         work = planner.estimate(entries, images, 0, lambda run, kind: 1.0)["training_hours"].iloc[-1] * 60
         lines[net] = {device: f"{work / own['macs'].median():.1f}" for device, own in found.groupby("on")}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("Net").reset_index()
-
-
-def commands(found: pd.DataFrame) -> list[str]:
-    """The command lines that make a preset's `records` again, in a folder of their own: one for what belongs to its
-    plan, one for each set of settings made by hand, and one for each table that is not part of "all". Where all tests
-    are those of Table 3 at S = 256, the command asks for no others. Records of
-    processors on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
-    """
-    preset = found["preset"].iloc[0]
-    crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
-    lines = []
-    asked = found["experiment"].map(lambda experiment: experiment.precision)
-    older = (asked == "auto") & (found["precision"] == "fp32") & (found["device"] == "cpu")
-    settings = _settings(found) + older.map({True: (("precision", "fp32"),), False: ()})
-    compiled = found["arithmetic"].str.endswith(arithmetic.COMPILED)
-    # "all" would add tests, and net E from other starts.
-    first = found["run_id"].str.fullmatch(r".*_S256_.*dense_Q256") & (
-        found["by_hand"] | ~found["run_id"].str.contains("=")
-    )
-    for (own, table, fused), group in found.groupby([settings, crops, compiled]):
-        table = "3" if table == "all" and first[group.index].all() else table
-        made = set(group["experiment"])
-        seeds = sorted({one.seed for one in made})
-        planned = {run.experiment for run in experiments.runs(plans.plan(preset, seeds=seeds))}
-        words = [f"vgg run --preset {preset} --results again"]
-        words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
-        words += [f"--table {table}"] * (table != "all")
-        words += [_option(key, value) for key, value in own]
-        words += ["--compile"] * fused
-        words.append("--seeds " + ",".join(map(str, seeds)))
-        if planned - made:  # a part of the plan
-            for option, name, order in (("nets", "net", list(TABLE_1)), ("train-scales", "scale_text", STAGES)):
-                values = sorted({getattr(one, name) for one in made}, key=order.index)
-                words.append(f"--{option} {','.join(values)}")
-        lines.append(" ".join(words))
-    return lines
-
-
-def _settings(found: pd.DataFrame) -> pd.Series:
-    """What was set by hand for each of `records`, as pairs of text."""
-    settings = [
-        tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in _SETTING.findall(run_id))
-        for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
-    ]
-    return pd.Series(settings, found.index).where(found["by_hand"], ())
-
-
-def _in_full(value, text: str) -> str:
-    """A setting as a command takes it; names of runs hold six digits of a number."""
-    return repr(value) if isinstance(value, float) and float(text) != value else text
-
-
-_SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
-
-
-def _option(key: str, value: str) -> str:
-    option = key.replace("_", "-")
-    return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"

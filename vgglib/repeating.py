@@ -1,0 +1,70 @@
+"""The command lines that make records again."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from vgglib import arithmetic, experiments, plans
+from vgglib.configs import TABLE_1
+from vgglib.experiments import STAGES
+from vgglib.presets import PRESETS
+
+
+def commands(found: pd.DataFrame) -> list[str]:
+    """The command lines that make a preset's `evidence.records` again, in a folder of their own: one for what belongs to its
+    plan, one for each set of settings made by hand, and one for each table that is not part of "all". Where all tests
+    are those of Table 3 at S = 256, the command asks for no others. Records of
+    processors on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
+    """
+    preset = found["preset"].iloc[0]
+    crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
+    lines = []
+    asked = found["experiment"].map(lambda experiment: experiment.precision)
+    older = (asked == "auto") & (found["precision"] == "fp32") & (found["device"] == "cpu")
+    own_settings = settings(found) + older.map({True: (("precision", "fp32"),), False: ()})
+    compiled = found["arithmetic"].str.endswith(arithmetic.COMPILED)
+    # "all" would add tests, and net E from other starts.
+    first = found["run_id"].str.fullmatch(r".*_S256_.*dense_Q256") & (
+        found["by_hand"] | ~found["run_id"].str.contains("=")
+    )
+    for (own, table, fused), group in found.groupby([own_settings, crops, compiled]):
+        table = "3" if table == "all" and first[group.index].all() else table
+        made = set(group["experiment"])
+        seeds = sorted({one.seed for one in made})
+        planned = {run.experiment for run in experiments.runs(plans.plan(preset, seeds=seeds))}
+        words = [f"vgg run --preset {preset} --results again"]
+        words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
+        words += [f"--table {table}"] * (table != "all")
+        words += [_option(key, value) for key, value in own]
+        words += ["--compile"] * fused
+        words.append("--seeds " + ",".join(map(str, seeds)))
+        if planned - made:  # a part of the plan
+            for option, name, order in (("nets", "net", list(TABLE_1)), ("train-scales", "scale_text", STAGES)):
+                values = sorted({getattr(one, name) for one in made}, key=order.index)
+                words.append(f"--{option} {','.join(values)}")
+        lines.append(" ".join(words))
+    return lines
+
+
+def settings(found: pd.DataFrame) -> pd.Series:
+    """What was set by hand for each of `evidence.records`, as pairs of text."""
+    settings = [
+        tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in _SETTING.findall(run_id))
+        for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
+    ]
+    return pd.Series(settings, found.index).where(found["by_hand"], ())
+
+
+def _in_full(value, text: str) -> str:
+    """A setting as a command takes it; names of runs hold six digits of a number."""
+    return repr(value) if isinstance(value, float) and float(text) != value else text
+
+
+_SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
+
+
+def _option(key: str, value: str) -> str:
+    option = key.replace("_", "-")
+    return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"
