@@ -13,10 +13,10 @@ from vgglib.presets import PRESETS
 
 
 def commands(found: pd.DataFrame) -> list[str]:
-    """The command lines that make a preset's `evidence.records` again, in a folder of their own: one for what belongs to its
-    plan, one for each set of settings made by hand, and one for each table that is not part of "all". Where all tests
-    are those of Table 3 at S = 256, the command asks for no others. Records of
-    processors on which "auto" was fp32 and is bf16 now have a command that asks for fp32 by name.
+    """The command lines that make a preset's `evidence.records` again, in a folder of their own: one for what belongs
+    to its plan, one for each set of settings made by hand, and one for each table that is not part of "all". Where all
+    tests are those of Table 3 at S = 256, the command asks for no others. Records of processors on which "auto" was
+    fp32 and is bf16 now have a command that asks for fp32 by name.
     """
     preset = found["preset"].iloc[0]
     crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
