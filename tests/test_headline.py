@@ -82,4 +82,6 @@ def test_the_first_page_says_it_in_a_list(monkeypatch):
     lines = said[0].splitlines()
     assert lines[0] == "- **What was run**:" and lines[1].startswith("  - drawn pictures of 24 classes, 3,592")
     assert "In the paper it is -2.3, and here, on" in said[0]
+    sections.in_short({"demo": rows_of((A, [40, 41]))})
+    assert "In the paper it is -2.3, and here, on\n  - nothing that was run\n" in said[1]
     assert "  - drawn pictures of 24 classes: opposite, +10.03 (+9.89 to +10.18), 3 seeds" in lines

@@ -128,7 +128,7 @@ def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
         _with_list(
             "**Depth**, the paper's main claim: the top-1 error with 19 layers less that with 11, in points. In the "
             f"paper it is {paper:+.1f}, and here, on",
-            headline.everywhere(found),
+            headline.everywhere(found) or ["nothing that was run"],
         ),
     ]
     if kept := headline.reproduced(found[preset], rows[preset]):
