@@ -42,8 +42,8 @@ def run(
     compiled: bool = False,
     display: Silent | None = None,
 ) -> pd.DataFrame:
-    """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it; of
-    several processes that torchrun started the first alone returns any.
+    """Make the records that `plan` needs and that do not exist yet, and return a row for every entry of it; of several
+    processes that torchrun started the first alone returns any.
 
     On a CPU several nets train at once, one thread each (`jobs` defaults to the number of cores, or with `threads` to
     what fits on them): small nets leave most of a second thread idle. With `jobs=1` the nets take turns with `threads`
@@ -53,8 +53,9 @@ def run(
     have in common. Processes that torchrun started train and test every net together; `images_per_pass` and
     `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
     A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
-    nor are other tests of its training, which stderr says. Trainings and tests stop after `max_minutes`; the next call goes on with a training, and makes a
-    test that was stopped anew. Several callers may share a results folder: what one is at, the others leave to it.
+    nor are other tests of its training, which stderr says. Trainings and tests stop after `max_minutes`; the next call
+    goes on with a training, and makes a test that was stopped anew. Several callers may share a results folder: what
+    one is at, the others leave to it.
     Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, and
     where updates cannot be compiled; ValueError, too, when a process was killed, for a net that a GPU has no memory
     for, and for one that was trained again and has other weights than its records.
