@@ -5,6 +5,7 @@ import pytest
 import torch
 from conftest import split_of
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgglib import devices, evaluate
 from vgglib.configs import config
@@ -184,6 +185,30 @@ def test_the_share_done_rises_to_one(model, method):
     posteriors(model, random_split([(32, 40), (40, 32)]), ZERO, method, report=shares.append)
     passes = {"dense": 2, "multi-crop": 25}[method]
     assert shares == [done / passes for done in range(1, passes + 1)]
+
+
+class Casts(TorchDispatchMode):
+    """Counts casts of tensors of a weight's shape."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.shapes, self.count = {weight.shape for weight in model.parameters()}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._to_copy.default and args[0].shape in self.shapes
+        return function(*args, **(kwargs or {}))
+
+
+@BOTH
+def test_weights_are_cast_once_for_all_passes(model, method, monkeypatch):
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda where: True)
+    counts = []
+    for images in (1, 6):
+        split = split_of([[90, 60, 30 * number] for number in range(images)], [0] * images, ((64, 64 + 4 * images),))
+        with Casts(model) as casts:
+            posteriors(model, split, torch.zeros(3), method, precision="bf16")
+        counts.append(casts.count)
+    assert counts[0] == counts[1] == len(list(model.parameters()))
 
 
 @BOTH

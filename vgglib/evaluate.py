@@ -23,7 +23,7 @@ AVERAGES = ("scores", "posteriors")
 PLACES = {"multi-crop": GRID, "centre-crop": 1}  # of crops along each side of an image
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode autocast would cast all weights anew at every pass
 def posteriors(
     model: VGG,
     split: Split,

@@ -118,7 +118,7 @@ def step_seconds(
     """Seconds of a step on a batch of random crops: "training" (forward, backward, update) and "testing" (forward).
 
     The update is the one that trains (`updates.Updates`); `captures` and `compiled` as there. Tests cast their weights
-    at every pass, as those of a split do.
+    once, as those of a whole split do.
     """
     model = model.to(where, memory_format=torch.channels_last).train()
     classes, size = model.head["fc8"].out_features, model.input_size
@@ -143,7 +143,7 @@ def step_seconds(
         training = seconds(lambda: updates(repeat((drawn, pixels)), seed=0), where)
     x = pixels - updates.mean_rgb[:, None, None]
     model.eval()
-    with torch.inference_mode(), devices.autocast(precision, where):
+    with torch.no_grad(), devices.autocast(precision, where):  # as `evaluate`
         return {"training": training, "testing": seconds(lambda: model(x), where)}
 
 
