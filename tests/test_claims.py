@@ -227,7 +227,7 @@ def test_pooled_details_come_first():
     assert lines["Paper"].tolist() == ["-1.4", "-1.1", "-1.3", "-1.7", "-"]
     assert lines["Treatment"].tolist()[-1].startswith("D - C at the smallest Q")
     (ensemble,) = details(EMPTY, "ensemble")["Baseline"]
-    assert ensemble.startswith("the best of D and E, S = 256-512, Q = 256 384 512")
+    assert ensemble.startswith("the best of D or E, S = 256-512, Q = 256 384 512")
 
 
 def test_the_frame_is_ready_to_show():

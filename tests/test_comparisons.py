@@ -94,15 +94,18 @@ def test_an_arm_can_ask_for_a_start():
 
 def test_seconds_are_compared_on_one_device_alone():
     crops, dense = Arm("5", "D", method="multi-crop"), Arm("5", "D")
-    on = [{"environment": {"device": kind, "device_name": kind, "threads": 1}} for kind in ("cpu", "cuda")]
-    times = [(crops, 0, 9), (crops, 1, 8), (dense, 0, 2), (dense, 1, 1)]
-    rows = [row(arm, seed, seconds=took) | on[0] for arm, seed, took in times]
-    compared = Comparison(dense, (crops,))
-    assert evidence(rows, compared, measure=SECONDS).undecidable is None
-    rows[-1] |= on[1]
-    found = evidence(rows, compared, measure=SECONDS).undecidable
-    assert (found.verdict, found.why) == ("undecided", "for seed 1 the two were not timed on one device")
-    assert evidence(rows, compared).undecidable is None  # errors are the same wherever they are found
+    one, two, gpu = (frozenset({on}) for on in (("cpu", "CPU", 1, 1), ("cpu", "CPU", 2, 1), ("cuda", "GPU", 1, 1)))
+    times = [(crops, 9, one), (dense, 2, one), (crops, 8, one), (dense, 1, one), (crops, 8, one), (dense, 1, gpu)]
+    rows = [row(arm, place // 2, seconds=took) | {"timed_on": on} for place, (arm, took, on) in enumerate(times)]
+    found = evidence(rows, Comparison(dense, (crops,)), measure=SECONDS)
+    assert found.seeds == [0, 1] and found.undecidable is None
+    assert found.timed_apart == "seed 2 left out, timed on different devices or threads"
+    # Each of two tests that make a number, on a device of its own.
+    apart = [one_row | {"timed_on": two | one_row["timed_on"]} for one_row in rows]
+    found = evidence(apart, Comparison(dense, (crops,)), measure=SECONDS)
+    assert found.undecidable.verdict == "undecided" and "seeds 0, 1, 2 left out" in found.undecidable.why
+    found = evidence(apart, Comparison(dense, (crops,)))  # errors are the same wherever they are found
+    assert found.undecidable is None and found.timed_apart == ""
 
 
 def test_pairs_of_different_devices_are_named():

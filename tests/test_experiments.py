@@ -42,16 +42,16 @@ def test_scales_below_the_crop_are_refused():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"epochs": 2.5}, "epochs is 2.5: it must be a whole number"),
-        ({"batch_size": 0}, "batch_size is 0: it must be a whole number of at least 1"),
-        ({"patience": True, "epochs": 0}, "epochs is 0"),
+        ({"epochs": 2.5}, "epochs is 2.5: it must be an int of at least 1"),
+        ({"batch_size": 0}, "batch_size is 0: it must be an int of at least 1"),
+        ({"patience": True}, "patience is True"),
         ({"dropout": 1.0}, "dropout is 1.0: it must be at least 0 and less than 1"),
         ({"momentum": float("nan")}, "momentum is nan"),
         ({"weight_decay": -5}, "weight_decay is -5"),
         ({"learning_rate": float("inf")}, "learning_rate is inf"),
         ({"drop_deadlines": (float("nan"),) * 3}, "drop_deadlines is"),
         ({"drop_deadlines": (0.5, 0.9, 1.5)}, "drop_deadlines is"),
-        ({"seed": 0.5}, "seed is 0.5: it must be a whole number"),
+        ({"seed": 0.5}, "seed is 0.5: it must be an int from 0"),
         ({"seed": 2**64}, "seed is 18446744073709551616"),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_setting_is_the_presets_own():
 def test_claims_are_counted_by_their_outcome():
     found = judge(rows_of((A, [40, 41, 42, 43]), (E, [50.0, 51.1, 52.0, 53.0])))
     assert headline.outcomes(found) == (
-        "of 18 claims 1 come out as in the paper, 1 the other way round, 14 not run, 2 not to be tested here"
+        "of 18 claims 1 as in the paper, 1 the other way round, 14 not run, 2 not to be tested here"
     )
 
 
@@ -80,7 +80,9 @@ def test_the_first_page_says_it_in_a_list(monkeypatch):
     monkeypatch.setattr(show, "sentence", said.append)
     sections.in_short({"demo": rows_of((A, [40, 41, 42]), (E, [50.0, 51.1, 52.0]))})
     lines = said[0].splitlines()
-    assert lines[0] == "- **What was run**:" and lines[1].startswith("  - drawn pictures of 24 classes, 3,592")
+    assert lines[0] == "- **What was run**, the longer trainings of some pages aside:" and lines[1].startswith(
+        "  - drawn pictures of 24 classes, 3,592"
+    )
     assert "In the paper it is -2.3, and here, on" in said[0]
     sections.in_short({"demo": rows_of((A, [40, 41]))})
     assert "In the paper it is -2.3, and here, on\n  - nothing that was run\n" in said[1]

@@ -1,8 +1,11 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from vgglib.results import REPOSITORY, default_root, root
 
 
 def vgg(*arguments):
@@ -45,6 +48,21 @@ def test_plan_and_table_read_records_without_running(tmp_path):
     done = vgg("table", "--preset", "smoke", "--table", "3", "--results", str(tmp_path))
     assert done.returncode == 0 and done.stdout.count("not run") == 12
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_has_all_seeds_on_record_of_its_recipe():
+    asked = ["table", "--preset", "demo", "--table", "crops", "--nets", "A", "--results", str(REPOSITORY / "results")]
+    longer = [*asked, "--epochs", "48"]
+    for own, seeds in ((longer, "8"), ([*longer, "--patience", "48"], "16"), ([*longer, "--seeds", "1,2"], "2")):
+        net_a = next(line.split() for line in vgg(*own).stdout.splitlines() if line.split()[:1] == ["A"])
+        assert net_a[-2:] == [seeds, "done"]
+    assert " done" not in vgg(*asked).stdout
+
+
+def test_results_may_be_in_ones_home(tmp_path, monkeypatch):
+    assert root("~/mine") == Path.home() / "mine" and root(None) == default_root()
+    monkeypatch.setenv("VGG_RESULTS", "~/mine")
+    assert default_root() == Path.home() / "mine"
 
 
 def test_data_says_what_it_loaded():

@@ -8,7 +8,7 @@ import pytest
 from small_runs import run, small
 
 from vgglib import checkpoints, devices, evaluate, recorder, runner, tasks, worker
-from vgglib.experiments import Protocol
+from vgglib.experiments import Protocol, as_dict
 from vgglib.plans import plan
 from vgglib.results import Store, write_sealed
 from vgglib.train import _Training
@@ -56,6 +56,18 @@ def test_a_training_that_failed_is_not_repeated_for_another_test(images, tmp_pat
     said = f"{name} was not run because this training failed: repeat that by `vgg run --retry-failed`."
     assert said in capsys.readouterr().err
     assert run(other, results=tmp_path, retry_failed=True)["status"].tolist() == ["failed"]
+
+
+def test_a_test_that_failed_says_nothing_of_the_others(images, tmp_path):
+    """Its scores were not numbers, or a retry was stopped before it came to it."""
+    (entry,) = small()
+    run([entry], results=tmp_path)
+    store, crops = Store(tmp_path), replace(entry.runs[0], protocol=Protocol(256, "multi-crop"))
+    done = store.read(entry.runs[0])
+    failed = done | {"run_id": crops.run_id, "protocol": as_dict(crops.protocol), "status": "failed", "error": "nan"}
+    store.write(crops, {name: value for name, value in failed.items() if name not in ("digest", "posteriors_sha256")})
+    third = replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288)),))
+    assert run([third], results=tmp_path)["status"].tolist() == ["done"]
 
 
 def test_a_diverged_training_is_set_aside_and_a_retry_begins_anew(images, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from test_tables import best, fused, row, seeds
 
-from vgglib import results, sections, show, tables
+from vgglib import evidence, results, sections, show, tables
 from vgglib.plans import plan
 from vgglib.runner import load_images
 
@@ -98,7 +98,8 @@ def test_a_table_that_is_not_clear_is_refused(rows, name, message):
         sections.the_table(rows, name)
 
 
-def test_a_verdict_is_a_line_and_a_sentence(shown):
+def test_a_verdict_is_a_line_and_a_sentence(shown, monkeypatch):
+    monkeypatch.setattr(evidence, "presets", lambda store: ["demo"])
     rows = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 31.5, 31.0, net="E")])
     sections.verdicts(rows, "depth", "epochs")
     (caption, table), depth, epochs = shown
@@ -109,6 +110,25 @@ def test_a_verdict_is_a_line_and_a_sentence(shown):
     assert "not tested** (it needs Krizhevsky's net" in epochs
     sections.details(rows, "depth")
     assert shown[3][0].startswith("Behind 'The error falls with depth") and len(shown[3][1]) == 8
+
+
+def test_what_other_records_say_stands_beside_a_verdict(shown, monkeypatch):
+    own = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 31.5, 31.0, net="E")])
+    other = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(50.0, 51.5, 51.0, net="E")]).assign(preset="folder")
+
+    def rows(store, preset):
+        if preset == "imagenet":
+            raise ValueError("a record was altered.")
+        return other
+
+    monkeypatch.setattr(evidence, "presets", lambda store: ["demo", "folder", "imagenet"])
+    monkeypatch.setattr(evidence, "rows", rows)
+    sections.verdicts(own, "depth")
+    _, left_out, said = shown
+    assert left_out == "Records of preset `imagenet` are left out: a record was altered."
+    assert said.endswith("Other records: your own images: opposite, +9.83 (+7.94 to +11.73), 3 seeds.")
+    sections.verdicts(own, "weights")  # needs no records
+    assert len(shown) == 5
 
 
 def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):

@@ -17,10 +17,11 @@ def row(table="3", net="A", train_scale="256", test_scales="256", method="dense"
         **{"n_images": 200, "n_classes": 24, "top1_error_percent": 40.0, "top5_error_percent": 20.0},
         **{"wrong": np.arange(200) < 80, "evaluation_seconds": 2.0, "history": []},
         **{"environment": {"device_name": "a CPU", "device": "cpu", "precision": "fp32"}},
+        **{"timed_on": frozenset({("cpu", "a CPU", 1, 1)})},
     }
     if changes.get("status", "done") != "done":
         measured = ("n_images", "n_classes", "top1_error_percent", "top5_error_percent", "wrong", "evaluation_seconds")
-        usual |= dict.fromkeys(measured) | {"environment": {}}
+        usual |= dict.fromkeys(measured) | {"environment": {}, "timed_on": frozenset()}
     return usual | changes
 
 
@@ -199,6 +200,6 @@ def test_cost_is_of_the_seeds_with_both_methods():
     assert (d["dense_high"], d["ratio_low"], d["ratio_high"]) == pytest.approx((4 / 200, 7, 10))
     assert (e["net"], e["seeds"]) == ("E", 0) and np.isnan(e["ratio"])
     assert tables.evaluation_cost(NOTHING)["dense"].isna().all()
-    rows[3]["environment"] = {"device_name": "another"}  # crops of seed 1
+    rows[3]["timed_on"] = frozenset({("cpu", "a CPU", 2, 1)})  # crops of seed 1
     d, _ = tables.evaluation_cost(pd.DataFrame(rows)).to_dict("records")
     assert (d["seeds"], d["ratio"]) == (1, 10)

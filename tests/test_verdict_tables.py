@@ -35,6 +35,22 @@ def test_answers_have_a_line_per_claim_and_preset_that_ran_it():
     assert table["Verdict"].tolist() == ["reproduced"] * 2 + ["not run"] * 3
 
 
+def test_a_count_needs_no_records_and_is_shown_once():
+    table = verdict_tables.answers({"demo": judge(pd.DataFrame()), "folder": judge(pd.DataFrame())}, "weights")
+    assert table[["Evidence", "Verdict"]].to_numpy().tolist() == [["any", "reproduced"]]
+    assert list(table)[:3] == ["Comparison", "Evidence", "Verdict"]
+
+
+def test_how_nets_were_trained_is_said_of_every_preset():
+    rows = compared(-9.0, -9.1, -8.9)
+    rows.loc[rows["net"] == "E", "start"] = "A"
+    found = {"demo": judge(rows), "folder": judge(compared(-9.0, -9.1, -8.9))}
+    said = (
+        "- *The error falls with depth, from 11 layers to 19*, preset `demo`: E has A's training behind it, A has not."
+    )
+    assert verdict_tables.remarks(found, "lrn", "depth") == said
+
+
 def test_what_is_asked_of_a_claim():
     lines = verdict_tables.asked("lrn", "non-linearity").splitlines()
     assert lines[0].endswith(
@@ -53,10 +69,10 @@ def test_what_is_asked_of_a_claim():
         (E, (2.0, 3.0, 4.0), "undecided, with the whole interval on the other side"),
         (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
         (E, (-1.0,), "undecided, without a test"),
-        # Of an equality a loss is on the claim's side and a gain is not.
+        # Of an equality a loss is on a side of its own.
         (LRN, (9.0, 9.1, 8.9), "a loss"),
         (LRN, (-0.01, 0.0, 0.01), "reproduced"),
-        (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the claim's side"),
+        (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the side of a loss where the claim is no gain"),
         (LRN, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the other side"),
     ],
 )
@@ -74,7 +90,7 @@ def test_an_interval_within_the_margin_is_on_the_side_of_equality():
     for low, high, group in (
         (-0.4, 0.4, verdict_tables.OWN_SIDE),
         (-0.6, 0.4, verdict_tables.BOTH_SIDES),
-        (0.1, 0.6, verdict_tables.OWN_SIDE),
+        (0.1, 0.6, verdict_tables.LOSS_SIDE),
         (-0.6, -0.1, verdict_tables.OTHER_SIDE),
     ):
         found = replace(verdict, low=low, high=high, p_value=0.5, verdict="undecided")

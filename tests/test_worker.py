@@ -31,7 +31,7 @@ def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):
         run(small(), results=tmp_path)
     said = str(caught.value)
     assert "`vgg run` with --images-per-pass, which takes a batch of 16 in parts" in said and "\n" not in said
-    assert "--batch-size" in said and "--device cpu can test (device in a notebook)" in said
+    assert "--batch-size" in said and "can be tested with --device cpu (device in a notebook)" in said
 
 
 def test_a_training_keeps_the_threads_that_it_began_with(images, tmp_path, monkeypatch):

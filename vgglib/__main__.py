@@ -91,13 +91,20 @@ def _of_a_plan(command: Callable, recorded: bool = False) -> Callable:
     @wraps(command)
     def with_options(**given):
         asked = {name: given.pop(name) for name in options}
-        if recorded and asked["seeds"] is None:
-            asked["seeds"] = ",".join(map(str, _store(given["results"]).seeds(asked["preset"]))) or None
-        return command(_plan(**asked), **given)
+        entries = _recorded(asked, _store(given["results"])) if recorded and asked["seeds"] is None else []
+        return command(entries or _plan(**asked), **given)
 
     with_options.__signature__ = inspect.Signature([*options.values(), *own])
     with_options.__annotations__ = {option.name: option.annotation for option in [*options.values(), *own]}
     return with_options
+
+
+def _recorded(asked: dict, store) -> list:
+    """What is planned with these options for every seed of which it has a record."""
+    seeds = ",".join(map(str, store.seeds(asked["preset"], any_recipe=True)))
+    entries = _plan(**asked | {"seeds": seeds}) if seeds else []
+    known = {entry.seed for entry in entries if any(store.record_path(run).exists() for run in entry.runs)}
+    return [entry for entry in entries if entry.seed in known]
 
 
 def _listed(text: str | None, kind: type = str, what: str = "net"):
@@ -357,7 +364,6 @@ def pack(
 
 
 def _store(folder: str | None):
-
     from vgglib.results import Store, root
 
     return Store(root(folder))

@@ -13,12 +13,11 @@ import pandas as pd
 from vgglib import paper
 from vgglib.arithmetic import trained_on
 from vgglib.metrics import mean_interval
-from vgglib.results import timed_on
 from vgglib.statistics import Decision
 
 ERROR, SECONDS = "top1_error_percent", "evaluation_seconds"  # columns that can be compared
 COLUMNS = ["preset", "table", "net", "train_scale", "test_scales", "method", "start", "seed", "status"]
-COLUMNS += [ERROR, SECONDS, "wrong", "environment"]
+COLUMNS += [ERROR, SECONDS, "wrong", "environment", "timed_on"]
 Row = Any  # a named tuple of COLUMNS
 _ONE_SEED = "one seed says nothing of the spread between seeds: at least two are needed"
 
@@ -58,7 +57,7 @@ class Comparison:
             return self.baselines[0].label
         for name in ("net", "test_scales", "method"):
             if len({replace(arm, **{name: ""}) for arm in self.baselines}) == 1:  # alike in all else
-                together = " and ".join(getattr(arm, name) for arm in self.baselines)
+                together = " or ".join(getattr(arm, name) for arm in self.baselines)
                 return f"the best of {replace(self.baselines[0], **{name: together}).label}"
         return f"the best of {'; '.join(arm.label for arm in self.baselines)}"
 
@@ -73,6 +72,7 @@ class Evidence:
     comparisons: tuple[Comparison, ...]
     measure: str  # the column that is compared
     pairs: tuple[dict, ...]  # per comparison: seed -> (treatment's row, baseline's row)
+    apart: frozenset[int]  # seeds that are left out of a comparison of seconds
     failed: int
     missing: int
     entries: int  # arms x seeds
@@ -82,9 +82,13 @@ class Evidence:
         arms = {arm: _entries(rows, arm) for comparison in comparisons for arm in comparison.arms}
         done = {arm: _done(found, measure) for arm, found in arms.items()}
         pairs = tuple(_pairs(comparison, done, measure) for comparison in comparisons)
+        apart = frozenset()
+        if measure == SECONDS:
+            apart = frozenset(seed for pair in pairs for seed, arms in pair.items() if not _timed_alike(arms))
+            pairs = tuple({seed: arms for seed, arms in pair.items() if seed not in apart} for pair in pairs)
         failed = sum(row.status == "failed" for found in arms.values() for row in found.values())
         entries = len(arms) * max(len({row.seed for row in rows}), 1)
-        return cls(comparisons, measure, pairs, failed, entries - failed - sum(map(len, done.values())), entries)
+        return cls(comparisons, measure, pairs, apart, failed, entries - failed - sum(map(len, done.values())), entries)
 
     @property
     def seeds(self) -> list[int]:
@@ -130,15 +134,19 @@ class Evidence:
         """Why no test is made, if none is."""
         if self.failed:
             return Decision("undecided", None, f"{self.failed} failed run(s) have no error to compare")
+        if not self.seeds and self.apart:
+            return Decision("undecided", None, f"no seed has both timed alike: {self.timed_apart}")
         if not self.seeds:
             return Decision("not run", None, f"no seed is complete: {self.status}")
         if len(self.seeds) == 1:
             return Decision("undecided", None, _ONE_SEED)
-        if elsewhere := [seed for seed in self.seeds if any(not _timed_alike(pair[seed]) for pair in self.pairs)]:
-            seeds = f"seed{'s' * (len(elsewhere) > 1)} {', '.join(map(str, elsewhere))}"
-            if self.measure == SECONDS:
-                return Decision("undecided", None, f"for {seeds} the two were not timed on one device")
         return None
+
+    @property
+    def timed_apart(self) -> str:
+        """A remark where seeds are left out of a comparison of seconds, since their two tests were not timed alike."""
+        seeds = f"seed{'s' * (len(self.apart) > 1)} {', '.join(map(str, sorted(self.apart)))}"
+        return f"{seeds} left out, timed on different devices or threads" if self.apart else ""
 
     @property
     def head_start(self) -> str:
@@ -171,9 +179,8 @@ def _device(row: Row) -> str | None:
 
 
 def _timed_alike(pair: tuple[Row, Row]) -> bool:
-    """Whether two tests were made on the same device and threads, as far as the records say."""
-    known = [row.environment for row in pair if isinstance(row.environment, dict) and row.environment]
-    return len(set(map(timed_on, known))) < 2
+    """Whether all tests of two numbers were made on one device with as many threads, as far as the records say."""
+    return len(frozenset().union(*(row.timed_on for row in pair if isinstance(row.timed_on, frozenset)))) < 2
 
 
 def checked(rows: pd.DataFrame) -> list[Row]:

@@ -11,7 +11,7 @@ import pandas as pd
 from vgglib import distributed, paper, presets, published, runner
 from vgglib.experiments import Entry, Experiment, Protocol, Run, runs
 from vgglib.published import Source
-from vgglib.results import Store, default_root
+from vgglib.results import Store, root
 
 TABLE = "published"  # of entries: none of the paper's, whose rows are trainings
 THREE = "256 384 512"
@@ -88,21 +88,23 @@ def evaluate(
     results: str | Path | None = None,
     **settings,
 ) -> pd.DataFrame:
-    """Make the records of `entries` that do not exist yet, and return `beside` of all of them.
+    """Make the records of `entries` that do not exist yet, and return `beside` of all of them; of
+    several processes that torchrun started the first alone returns any.
 
     Weights are converted first, once (`published.keep`); `settings` are as in `runner.run`. Raises ValueError or
     OSError as these do.
     """
     plan = entries(preset_name, sources, table)
     runner.check(settings.get("device"), settings.get("jobs"))
-    store = Store(Path(results) if results else default_root())
+    store = Store(root(results))
     if settings.get("data_dir") or any(store.read(run) is None for run in runs(plan)):
         # Before half a gigabyte is downloaded: are the images there? They are kept for the run.
         runner.load_images(preset_name, settings.get("data_dir"), settings.get("skip_bad_images", False))
     if distributed.first():  # the others meet it in runner.run before they need the weights
         for source in sources:
             published.keep(store, [run for run in runs(plan) if run.experiment == source.experiment], source)
-    return beside(runner.run(plan, results=results, **settings))
+    rows = runner.run(plan, results=results, **settings)
+    return beside(rows) if len(rows) else rows
 
 
 def beside(rows: pd.DataFrame) -> pd.DataFrame:

@@ -66,8 +66,9 @@ class Experiment:
         if low > high:
             raise ValueError(f"S is drawn from [{low}; {high}]: the smaller scale comes first.")
         for name in ("batch_size", "epochs", "patience", "drops"):
-            if not isinstance(value := getattr(self, name), int) or value < (name != "drops"):
-                raise ValueError(f"{name} is {value}: it must be a whole number of at least {int(name != 'drops')}.")
+            least = 0 if name == "drops" else 1
+            if type(value := getattr(self, name)) is not int or value < least:
+                raise ValueError(f"{name} is {value!r}: it must be an int of at least {least}.")
         for name in ("learning_rate", "resolution"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0 and finite.")
@@ -75,8 +76,8 @@ class Experiment:
             if not 0 <= getattr(self, name) < end:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and less than {end}.")
         self._check_weights()
-        if self.seed is not None and (not isinstance(self.seed, int) or not 0 <= self.seed < MOST_SEEDS):
-            raise ValueError(f"seed is {self.seed}: it must be a whole number from 0 to {MOST_SEEDS - 1}.")
+        if self.seed is not None and (type(self.seed) is not int or not 0 <= self.seed < MOST_SEEDS):
+            raise ValueError(f"seed is {self.seed!r}: it must be an int from 0 to {MOST_SEEDS - 1}.")
         if self.start and self.start.net != self.net and (self.start.net != "A" or self.net not in GROWN_NETS):
             raise ValueError(
                 f"net {self.net} cannot start from {self.start.net}: a net starts from an earlier training of its own, "

@@ -36,7 +36,8 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
     whose file is first renamed to `kept`, where one is asked for.
 
     A process killed meanwhile leaves the temporary file, never a part of `path`; `sweep` removes it later. Raises
-    OSError, naming `path`, when it cannot be written; then nothing is left, and `path` is what it was.
+    OSError, naming `path`, when it cannot be written; then nothing is left, and `path` is what it was; what was
+    at `kept` may be gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -47,15 +48,16 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files private
+        moved = False
         if kept:
             with suppress(FileNotFoundError):  # there is none yet
                 os.replace(path, kept)
+                moved = True
         try:
             os.replace(temporary, path)
         except OSError:
-            if kept and not path.exists():
-                with suppress(FileNotFoundError):
-                    os.replace(kept, path)
+            if moved:
+                os.replace(kept, path)
             raise
     except OSError as error:
         temporary.unlink(missing_ok=True)

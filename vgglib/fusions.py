@@ -84,9 +84,9 @@ def pseudo_values(own: pd.DataFrame, column: str) -> pd.Series:
 
     Pairs of two seeds share nets, so they are not independent, and Student's t interval over pairs would be too narrow;
     leaving out one seed leaves out all its pairs. The mean of the pseudo-values is that of the lines, their standard
-    error is the jackknife's, and with n - 1 degrees of freedom they give its t interval. Where
-    a seed has one line they are these lines' own numbers, and the interval is the usual one over seeds. Not numbers
-    where nothing is left without a seed: pairs of two seeds need three.
+    error is the jackknife's, and with n - 1 degrees of freedom they give its t interval. Where a seed has one line they
+    are these lines' own numbers, and the interval is the usual one over seeds. Not numbers where nothing is left
+    without a seed: pairs of two seeds need three.
     """
     seeds = sorted(set().union(*own["seeds"]))
     left = {seed: own.loc[[seed not in members for members in own["seeds"]], column].mean() for seed in seeds}

@@ -17,7 +17,7 @@ from vgglib.verdicts import Verdict
 
 MAIN = "depth"  # the claim that the paper is known for
 OUTCOMES = {
-    "reproduced": "come out as in the paper",
+    "reproduced": "as in the paper",
     "opposite": "the other way round",
     LOSS: "a loss where the paper has no gain",
     "undecided": "undecided",
@@ -28,7 +28,7 @@ MANY_TIMES = 5  # an effect so many times as large as the paper's is worth a rem
 
 
 def setting(preset: str, rows: pd.DataFrame) -> str:
-    """What a preset's trainings are, in a sentence without its full stop; rows: of all its tables."""
+    """What a preset's own trainings are, in a sentence without its full stop; rows: of all its tables."""
     chosen, recipe = presets.named(preset), plans.first_stage(preset, "A").experiment
     width = Fraction(recipe.width).limit_denominator(64)
     share = "" if width == 1 else f"{width} of "
@@ -55,7 +55,7 @@ def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
 
 def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
     """What the claims that came out as in the paper rest on, a sentence each: whether they are about errors at all,
-    whether the effect is of the paper's size, and whether it is still there when the same is asked in another way.
+    whether the effect is of the paper's size, what its control says, and asked in which other way it turns.
 
     found, rows: as `verdicts.judge` gives and takes them, of one preset.
     """

@@ -23,7 +23,7 @@ ANSWERED = "answered"  # the folder of what can be computed anew from the others
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = 2
 # Settings made by hand stand in a run's name with an equals sign.
-_OWN_RECIPE = re.compile(r"[^_]+_S[\d+-]+_seed(\d+)_[^=]+")
+_OWN_RECIPE, _ANY_RECIPE = (re.compile(rf"[^_]+_S[\d+-]+_seed(\d+)_{rest}") for rest in ("[^=]+", ".+"))
 FIELDS = (
     *(
         "schema",
@@ -177,10 +177,11 @@ class Store:
         """
         return [_read(path) for path in sorted((self.root / preset / "runs").glob("*.json"))]
 
-    def seeds(self, preset: str) -> tuple[int, ...]:
-        """The seeds of which a preset has records made with its own recipe."""
+    def seeds(self, preset: str, any_recipe: bool = False) -> tuple[int, ...]:
+        """The seeds of which a preset has records made with its own recipe, or with any."""
+        pattern = _ANY_RECIPE if any_recipe else _OWN_RECIPE
         names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
-        return tuple(sorted({int(found[1]) for name in names if (found := _OWN_RECIPE.fullmatch(name))}))
+        return tuple(sorted({int(found[1]) for name in names if (found := pattern.fullmatch(name))}))
 
     def tests(self, run: Run, status: str = "done") -> list[dict]:
         """The records of all tests of a run's training that are done, or "failed"; ValueError as `records` raises
@@ -203,15 +204,7 @@ class Store:
 
 def timed_on(environment: dict) -> tuple:
     """Where a test was made, as far as its time depends on it."""
-    return tuple(environment.get(key) for key in ("device", "device_name", "threads"))
-
-
-def _seconds(records: list[dict]) -> float | None:
-    """Seconds of all tests together; None for tests on several devices, which add up to nothing."""
-    environments = [record["environment"] for record in records]
-    if len(set(map(timed_on, environments))) > 1:
-        return None
-    return sum(environment["evaluation_seconds"] for environment in environments)
+    return *(environment.get(key) for key in ("device", "device_name", "threads")), environment.get("processes") or 1
 
 
 def _row(entry: Entry, reading: Reading) -> dict:
@@ -239,6 +232,7 @@ def _row(entry: Entry, reading: Reading) -> dict:
         "evaluation_seconds": None,
         "history": first.get("history", []) if one_net else [],
         "environment": first.get("environment", {}),
+        "timed_on": frozenset(timed_on(record["environment"]) for record in records if done),
     }
     if done:
         _check_weights(entry.runs, records)
@@ -247,7 +241,7 @@ def _row(entry: Entry, reading: Reading) -> dict:
             "top1_error_percent": found.top1_error_percent,
             "top5_error_percent": found.top5_error_percent,
             "wrong": found.missed,
-            "evaluation_seconds": _seconds(records),
+            "evaluation_seconds": sum(record["environment"]["evaluation_seconds"] for record in records),
         }
     return row
 

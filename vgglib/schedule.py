@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vgglib.experiments import Experiment
 
 # A net of many classes starts on a plateau at chance; falling by this much (in points of top-1 error) counts as
-# having left it, or by half where guessing errs less than twice this.
+# having left it; where guessing errs less than twice this, half of its error is enough.
 LEFT_CHANCE_POINTS = 5.0
 
 

@@ -103,9 +103,16 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
     """Verdicts on the records of the presets that `rows` are not about."""
-    store = results.Store(results.default_root())
+    store, found = results.Store(results.default_root()), {}
     own = set(rows["preset"]) if "preset" in rows else set()
-    return {preset: judge(evidence.rows(store, preset)) for preset in evidence.presets(store) if preset not in own}
+    for preset in evidence.presets(store):
+        if preset in own:
+            continue
+        try:
+            found[preset] = judge(evidence.rows(store, preset))
+        except ValueError as error:  # this page is not about them
+            show.sentence(f"Records of preset `{preset}` are left out: {error}")
+    return found
 
 
 def details(rows: pd.DataFrame, name: str) -> None:
@@ -122,8 +129,9 @@ def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
     """What was run and what came out, in some sentences; rows: of each preset, as `evidence.everything` gives them."""
     found = {name: judge(own) for name, own in rows.items()}
     paper = next(verdict.paper for verdict in found[preset] if verdict.name == headline.MAIN)
+    ran = [headline.setting(name, own) for name, own in rows.items() if (own["status"] == "done").any()]
     lines = [
-        _with_list("**What was run**:", [headline.setting(name, own) for name, own in rows.items()]),
+        _with_list("**What was run**, the longer trainings of some pages aside:", ran or ["nothing"]),
         f"**What came out** on {presets.named(preset).pictures}: {headline.outcomes(found[preset])}.",
         _with_list(
             "**Depth**, the paper's main claim: the top-1 error with 19 layers less that with 11, in points. In the "
@@ -146,13 +154,12 @@ def scoreboard(rows: pd.DataFrame, preset: str = "demo") -> None:
     found = judge(rows)
     tested = sum(verdict.p_value is not None for verdict in found)
     caption = f"The paper's claims on the evidence of preset {preset}. Effects in points of top-1 error: below 0 what "
-    caption += (
-        "the claim is about (depth, jitter, more crops) brings a gain, above 0 a loss; a claim of no gain expects "
-    )
-    caption += (
-        f"about 0. Of costs a ratio, of counts millions of weights. {tested} claims are tested together, so that an "
-    )
-    show.table(verdict_tables.short(found), caption + "interval may leave out 0 and the claim be undecided")
+    caption += "the claim is about (depth, jitter, more crops) brings a gain, above 0 a loss; a claim of no gain "
+    caption += "expects about 0. Of costs a ratio, of counts millions of weights"
+    if tested > 1:
+        caption += f". {tested} claims are tested together, so that an interval may leave out 0 and the claim be "
+        caption += "undecided"
+    show.table(verdict_tables.short(found), caption)
 
 
 def starts_of(preset: str = "demo") -> None:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from vgglib import paper, plans
 from vgglib.metrics import interval_percent, mean_interval
-from vgglib.results import timed_on
 
 KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
 OURS = ["top1", "top1_low", "top1_high", "top5"]
@@ -236,8 +235,8 @@ def _complete(joined: pd.DataFrame) -> pd.DataFrame:
 
 def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
     """Measured seconds per image over three test scales, mirror images included, of dense evaluation and of multi-crop
-    (150 crops), and their `ratio`: medians over the seeds with both, and the `_low`est and `_high`est; the number of
-    `seeds`, and the devices they ran `on`.
+    (150 crops), and their `ratio`: medians over the seeds with both, timed alike, and the `_low`est and `_high`est; the
+    number of `seeds`, and the devices they ran `on`.
 
     rows: as `results.Store.rows` gives them, of any tables, or none; one line for each net of Table 5.
     """
@@ -255,11 +254,11 @@ def evaluation_cost(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _cost(group: pd.DataFrame) -> dict:
     seconds = (group["evaluation_seconds"] / group["n_images"]).astype(float)
-    group = group.assign(seconds=seconds, where=group["environment"].map(timed_on))
-    both = group.pivot_table(index=["seed", "where"], columns="method", values="seconds").dropna()  # on one device
+    group = group.assign(seconds=seconds)[group["timed_on"].map(len) == 1]
+    both = group.pivot_table(index=["seed", "timed_on"], columns="method", values="seconds").dropna()
     if both.shape[1] < 2 or both.empty:
         return {}
-    devices = sorted({environment["device_name"] for environment in group["environment"]})
+    devices = sorted({device for where in both.index.get_level_values("timed_on") for _, device, *_ in where})
     both["ratio"] = both["multi-crop"] / both["dense"]
     ends = {"": both.median(), "_low": both.min(), "_high": both.max()}
     numbers = {name + end: value for end, values in ends.items() for name, value in values.items()}

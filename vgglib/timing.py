@@ -72,7 +72,7 @@ def peaks(where: torch.device, precision: str) -> dict[str, float]:
     }
 
 
-@torch.inference_mode()
+@torch.no_grad()  # as `evaluate`
 def layer_times(model: VGG, batch_size: int, where: torch.device, precision: str) -> pd.DataFrame:
     """Every convolution, pool and fully connected layer timed by itself on a batch of random crops, rectifications with
     the layer they belong to.

@@ -21,6 +21,7 @@ HOW_TESTED = {
 }
 OWN_SIDE = "undecided, with the whole interval on the claim's side"
 BOTH_SIDES = "undecided, with an interval that reaches to both sides"
+LOSS_SIDE = "undecided, with the whole interval on the side of a loss where the claim is no gain"
 OTHER_SIDE = "undecided, with the whole interval on the other side"
 WITHOUT_TEST = "undecided, without a test"
 GROUPS = (
@@ -28,6 +29,7 @@ GROUPS = (
     LOSS,
     OWN_SIDE,
     BOTH_SIDES,
+    LOSS_SIDE,
     OTHER_SIDE,
     "opposite",
     WITHOUT_TEST,
@@ -166,7 +168,8 @@ def answers(found: dict[str, list[Verdict]], *names: str) -> pd.DataFrame:
         chosen = list((run or asked).items())
         for preset, verdict in chosen if KINDS[claim_called(name).kind] else [("any", chosen[0][1])]:
             shown = frame([verdict]).drop(columns=["Claim", "Why"])
-            shown.insert(1, "Evidence", preset)
+            shown.insert(0, "Evidence", preset)
+            shown.insert(0, "Comparison", shown.pop("Comparison"))
             lines.append(shown)
     return pd.concat(lines, ignore_index=True)
 
@@ -202,6 +205,7 @@ def _group(verdict: Verdict) -> str:
     none = 1 if verdict.kind == "cheaper" else 0
     below, above = verdict.high < none, verdict.low > none
     if verdict.kind == "no better":
-        equal = max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS
-        below, above = above or equal, below
+        if max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS:
+            return OWN_SIDE
+        return OTHER_SIDE if below else LOSS_SIDE if above else BOTH_SIDES
     return OWN_SIDE if below else OTHER_SIDE if above else BOTH_SIDES

@@ -48,7 +48,9 @@ class Worker:
             if self._locked(lock, wait):
                 remedy = "train it by `vgg run` with --images-per-pass, which takes a batch of "
                 remedy += f"{task.run.experiment.batch_size} in parts, or with a smaller --batch-size, which is "
-                remedy += "another training; what a GPU has trained, --device cpu can test (device in a notebook)"
+                remedy += (
+                    "another training; what a GPU has trained can be tested with --device cpu (device in a notebook)"
+                )
                 with devices.enough_memory(task.name, remedy):
                     self._execute(task, send)
                 return False
