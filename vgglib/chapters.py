@@ -147,7 +147,7 @@ def times_shown(times: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=heads)
 
 
-def timed_on(speed: Speed) -> str:
+def measured_on(speed: Speed) -> str:
     """How a speed was measured, for captions."""
     on = speed.environment
     return f"{speed.precision}, {speed.batch_size} at a time, on {on['device_name']}, {on['threads']} thread(s)"

@@ -64,6 +64,11 @@ KINDS: dict[str, tuple[str, Callable[[np.ndarray], Decision]] | None] = {
 }
 
 
+def measured(kind: str) -> str | None:
+    """The column of rows that claims of a kind compare, None where they compare none."""
+    return KINDS[kind][0] if KINDS[kind] else None
+
+
 def _versus(treatment: Arm, *baselines: Arm) -> Comparison:
     return Comparison(treatment, baselines)
 

@@ -88,8 +88,8 @@ def evaluate(
     results: str | Path | None = None,
     **settings,
 ) -> pd.DataFrame:
-    """Make the records of `entries` that do not exist yet, and return `beside` of all of them; of
-    several processes that torchrun started the first alone returns any.
+    """Make the records of `entries` that do not exist yet, and return `beside` of all of them; of several
+    processes that torchrun started the first alone returns any.
 
     Weights are converted first, once (`published.keep`); `settings` are as in `runner.run`. Raises ValueError or
     OSError as these do.

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pandas as pd
 
 from vgglib import plans, presets
-from vgglib.claims import KINDS, claim_called
+from vgglib.claims import claim_called, measured
 from vgglib.comparisons import ERROR, Evidence, checked
 from vgglib.statistics import LOSS
 from vgglib.verdict_tables import brief
@@ -68,7 +68,7 @@ def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
 
 
 def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> str:
-    measure = (KINDS[verdict.kind] or [None])[0]
+    measure = measured(verdict.kind)
     if measure != ERROR:
         return "a count, which needs no training" if measure is None else "a time, and no error"
     claim, remarks = claim_called(verdict.name), []

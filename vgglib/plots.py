@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vgglib import paper, tables
-from vgglib.claims import KINDS
+from vgglib.claims import measured
 from vgglib.comparisons import ERROR
 from vgglib.configs import TABLE_1, config
 from vgglib.experiments import STAGES
@@ -208,7 +208,7 @@ def effects(rows: pd.DataFrame, names: Sequence[str], axes: Axes | None = None) 
     Raises ValueError for a claim that is not about errors.
     """
     for verdict in (found := judge(rows, *names)):
-        if (KINDS[verdict.kind] or [None])[0] != ERROR:
+        if measured(verdict.kind) != ERROR:
             raise ValueError(f"the claim {verdict.name!r} is not about errors: its effect is not in points.")
     columns = {"label": "comparison", "ours": "effect", "low": "low", "high": "high", "paper": "paper"}
     frame = pd.DataFrame([{key: getattr(verdict, name) for key, name in columns.items()} for verdict in found])

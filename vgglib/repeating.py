@@ -50,11 +50,11 @@ def commands(found: pd.DataFrame) -> list[str]:
 
 def settings(found: pd.DataFrame) -> pd.Series:
     """What was set by hand for each of `evidence.records`, as pairs of text."""
-    settings = [
+    changed = [
         tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in _SETTING.findall(run_id))
         for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
     ]
-    return pd.Series(settings, found.index).where(found["by_hand"], ())
+    return pd.Series(changed, found.index).where(found["by_hand"], ())
 
 
 def _in_full(value, text: str) -> str:

@@ -57,8 +57,8 @@ def run(
     goes on with a training, and makes a test that was stopped anew. Several callers may share a results folder: what
     one is at, the others leave to it.
     Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, and
-    where updates cannot be compiled; ValueError, too, when a process was killed, for a net that there is no
-    memory for, and for one that was trained again and has other weights than its records.
+    where updates cannot be compiled; ValueError, too, when a process was killed, for a net that there is no memory for,
+    and for one that was trained again and has other weights than its records.
     """
     check(device, jobs, backend, scheduler, bf16_gradients)
     store = Store(root(results).absolute())  # workers may be in other folders

@@ -139,8 +139,8 @@ def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
             headline.everywhere(found) or ["nothing that was run"],
         ),
     ]
-    if kept := headline.reproduced(found[preset], rows[preset]):
-        lines.append(_with_list(f"**What came out as in the paper** ({len(kept)}), and what is behind it:", kept))
+    if same := headline.reproduced(found[preset], rows[preset]):
+        lines.append(_with_list(f"**What came out as in the paper** ({len(same)}), and what is behind it:", same))
     show.sentence("\n".join(f"- {line}" for line in lines))
 
 
