@@ -173,6 +173,22 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
     assert shown == ["picture", "picture", "table", "table", "sentence", "sentence"]
 
 
+def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(store.root))
+    said = []
+    monkeypatch.setattr(show, "sentence", said.append)
+    follow_ups.lengths_in_short("tiny-imagenet")
+    assert said.pop().startswith("Preset tiny-imagenet has no such records; `vgg run --table 3 --epochs`")
+    for seed in (0, 1):
+        for net in "AE":
+            trained(store, net, seed)
+            trained(store, net, seed, table="crops")
+    follow_ups.lengths_in_short("demo")
+    (text,) = said
+    assert text.startswith("That the error falls with depth, from A to E: ")
+    assert "for seeds 8 to 15 before any of these was trained: **not run**" in text
+
+
 def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypatch):
     monkeypatch.setenv("VGG_RESULTS", str(store.root))
     said = []

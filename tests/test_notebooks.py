@@ -117,7 +117,7 @@ def test_it_is_said_how_many_tests_were_trained(there, made, sentence, tmp_path,
     assert said == [sentence]
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS[2:13], ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", [*NOTEBOOKS[2:13], NOTEBOOKS[15]], ids=lambda path: path.stem)
 def test_the_comment_on_the_preset_names_them_all(notebook):
     comment = re.search(r"^preset: str = .*#(.*)", code_cells(notebook)[0].source, re.MULTILINE)[1]
     assert set(PRESETS) <= set(re.findall(r"[\w-]+", comment))

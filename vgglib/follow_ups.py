@@ -68,13 +68,24 @@ def equal_starts_of(preset: str = "demo") -> None:
             show.sentence(mixed)
 
 
+def lengths_in_short(preset: str = "demo") -> None:
+    """What `lengths_of` and `predictions_of` find, in sentences."""
+    store = results.Store(results.default_root())
+    found = lengths.rows(store, preset)
+    said = _no_lengths(preset) if found.empty else lengths.finding(found)
+    show.sentence(f"{said} {predictions.finding(store, preset)}".strip())
+
+
+def _no_lengths(preset: str) -> str:
+    """What to say of a preset without longer trainings."""
+    return f"Preset {preset} has no such records; `vgg run --table 3 --epochs` and `vgg run --table crops` make some."
+
+
 def lengths_of(preset: str = "demo") -> None:
     """What depth is worth after more epochs and on crops, from a preset's records, or how to make some."""
     found = lengths.rows(results.Store(results.default_root()), preset)
     if found.empty:
-        show.sentence(
-            f"Preset {preset} has no such records; `vgg run --table 3 --epochs` and `vgg run --table crops` make some."
-        )
+        show.sentence(_no_lengths(preset))
         return
     from vgglib import plots
 
