@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vgglib.data import shapes
+from vgglib.data import outlines, shapes
 
 LABELS = range(len(shapes.CLASSES))
 
@@ -121,28 +121,28 @@ def test_the_box_is_the_subject(label):
 def test_outlines_have_the_areas_of_their_formulas():
     side = 2.6 * (np.arange(800) + 0.5) / 800 - 1.3
     u, v = (grid.astype(np.float32) for grid in np.meshgrid(side, side))
-    a = shapes.HEART_SIZE * np.sqrt(2)  # side of the heart's square; the discs add two half discs
-    w = 2 * shapes.CROSS_HALF_WIDTH
+    a = outlines.HEART_SIZE * np.sqrt(2)  # side of the heart's square; the discs add two half discs
+    w = 2 * outlines.CROSS_HALF_WIDTH
     areas = {
         "disc": np.pi * 0.9**2,
         "square": 1.6**2,
-        "triangle": 3 * np.sqrt(3) * shapes.TRIANGLE_INRADIUS**2,
-        "star": 5 * shapes.STAR_TIP * shapes.STAR_NOTCH * np.sin(np.pi / 5),
+        "triangle": 3 * np.sqrt(3) * outlines.TRIANGLE_INRADIUS**2,
+        "star": 5 * outlines.STAR_TIP * outlines.STAR_NOTCH * np.sin(np.pi / 5),
         "heart": a**2 + np.pi * (a / 2) ** 2,
         "cross": 2 * 2 * w - w**2,
     }
     for shape, area in areas.items():
-        measured = (shapes.OUTLINE[shape](u, v) < 0).mean() * 2.6**2
+        measured = (outlines.OUTLINE[shape](u, v) < 0).mean() * 2.6**2
         assert measured == pytest.approx(area, rel=0.01), shape
 
 
 @pytest.mark.parametrize(
-    ("texture", "share"), [("striped", 0.5), ("checked", 0.5), ("dotted", np.pi * shapes.DOT_RADIUS**2)]
+    ("texture", "share"), [("striped", 0.5), ("checked", 0.5), ("dotted", np.pi * outlines.DOT_RADIUS**2)]
 )
 def test_textures_cover_their_share(texture, share):
     grid = ((np.arange(1200) + 0.5) / 120).astype(np.float32)  # ten periods
     u, v = np.meshgrid(grid, grid)
-    assert shapes.PATTERN[texture](u, v, 1 / 120).mean() == pytest.approx(share, abs=0.02)
+    assert outlines.PATTERN[texture](u, v, 1 / 120).mean() == pytest.approx(share, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Annotated
 
 import typer
+
+from vgglib.options import (
+    BatchSize,
+    DataDir,
+    Device,
+    Nets,
+    Preset,
+    Results,
+    Seeds,
+    SkipBadImages,
+    TrainScales,
+    listed,
+    of_a_plan,
+    planned,
+    store_in,
+)
 
 app = typer.Typer(
     help="Reproduce the tables of Simonyan & Zisserman's paper on very deep convolutional networks.",
@@ -22,115 +36,21 @@ LISTED = 10  # bad images; the shards' metadata list all
 data_app = typer.Typer(pretty_exceptions_enable=False)
 app.add_typer(data_app, name="data")
 
-Preset = Annotated[
-    str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50, imagenet or folder.")
-]
-Table = Annotated[
-    str,
-    typer.Option(
-        help="Which numbers: 3 to 7 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
-        "length), starts (E from A and from random weights), scales (each of Table 4's by itself) or all; and what all "
-        "leaves out: crops (Table 3's nets on crops), longer-starts (E from random weights, with A's epochs added), "
-        "shorter-starts (E from A, each with half of the epochs)."
-    ),
-]
-Nets = Annotated[str | None, typer.Option(help="Only these nets, such as A,B.")]
-Seeds = Annotated[str | None, typer.Option(help="Only these seeds, such as 0,1,2.")]
-TrainScales = Annotated[
-    str | None, typer.Option(help="Only nets trained at these S, such as 256,384; also 256-512 and 384+384.")
-]
-Width = Annotated[float | None, typer.Option(help="Multiply every channel count; the paper's nets have width 1.")]
-Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
-BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
-LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
-Patience = Annotated[int | None, typer.Option(help="Epochs without a better error on minival before the rate drops.")]
-Initialisation = Annotated[str | None, typer.Option(help="glorot, he-fan-out or gaussian.")]
-FromA = Annotated[
-    bool | None,
-    typer.Option("--from-a/--no-from-a", help="Start B, C, D and E from a trained A, or from random weights."),
-]
-Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
-DataDir = Annotated[str | None, typer.Option(help="Folder of the images, for presets that read one.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by default the GPU where there is one.")]
-Results = Annotated[str | None, typer.Option(help="Folder of the records; by default the repository's results/.")]
-SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that do not decode.")]
-
-
-def _plan(
-    preset: Preset = "demo",
-    table: Table = "all",
-    nets: Nets = None,
-    seeds: Seeds = None,
-    train_scales: TrainScales = None,
-    width: Width = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    patience: Patience = None,
-    initialisation: Initialisation = None,
-    from_a: FromA = None,
-    precision: Precision = None,
-):
-    from vgglib import plans
-
-    scales = _listed(train_scales, what="scale")
-    return plans.plan(
-        preset, table, _listed(nets), _listed(seeds, int, "seed"), scales, width=width, epochs=epochs,
-        batch_size=batch_size, learning_rate=learning_rate, patience=patience, initialisation=initialisation,
-        from_a=from_a, precision=precision,
-    )  # fmt: skip
-
-
-def _of_a_plan(command: Callable, recorded: bool = False) -> Callable:
-    """Give a command the options of `_plan`, and in their stead what they plan as its first argument; with `recorded`
-    of all seeds on record, unless some are named.
-    """
-    options = inspect.signature(_plan, eval_str=True).parameters
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
-
-    @wraps(command)
-    def with_options(**given):
-        asked = {name: given.pop(name) for name in options}
-        entries = _recorded(asked, _store(given["results"])) if recorded and asked["seeds"] is None else []
-        return command(entries or _plan(**asked), **given)
-
-    with_options.__signature__ = inspect.Signature([*options.values(), *own])
-    with_options.__annotations__ = {option.name: option.annotation for option in [*options.values(), *own]}
-    return with_options
-
-
-def _recorded(asked: dict, store) -> list:
-    """What is planned with these options for every seed of which it has a record."""
-    seeds = ",".join(map(str, store.seeds(asked["preset"], any_recipe=True)))
-    entries = _plan(**asked | {"seeds": seeds}) if seeds else []
-    known = {entry.seed for entry in entries if any(store.record_path(run).exists() for run in entry.runs)}
-    return [entry for entry in entries if entry.seed in known]
-
-
-def _listed(text: str | None, kind: type = str, what: str = "net"):
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return [kind(part) for part in parts]
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no list of {what}s: write whole numbers with commas, such as 0,1,2.") from error
-
 
 @app.command()
-@_of_a_plan
+@of_a_plan
 def plan(entries, results: Results = None) -> None:
     """List the evaluations behind a table, and which of them have been made."""
     from vgglib.experiments import runs
 
-    store = _store(results)
+    store = store_in(results)
     for run in runs(entries):
         record = store.read(run)
         typer.echo(f"{record['status'] if record else 'not run':8} {run.run_id}")
 
 
 @app.command()
-@_of_a_plan
+@of_a_plan
 def run(
     entries,
     data_dir: DataDir = None,
@@ -197,10 +117,10 @@ def run(
 
 
 @app.command()
-@partial(_of_a_plan, recorded=True)
+@partial(of_a_plan, recorded=True)
 def table(entries, results: Results = None) -> None:
     """Print a table from the records that exist, of all their seeds unless said; nothing is run."""
-    _print_tables(_store(results).rows(entries))
+    _print_tables(store_in(results).rows(entries))
 
 
 @app.command()
@@ -231,7 +151,7 @@ def evaluate(
     from vgglib import distributed, expected
     from vgglib.published import Source
 
-    sources = [Source.of(text) for text in _listed(weights)]
+    sources = [Source.of(text) for text in listed(weights)]
     found = expected.evaluate(
         preset, sources, table, results, data_dir=data_dir, device=device, jobs=jobs, skip_bad_images=skip_bad_images
     )
@@ -244,7 +164,7 @@ def verdicts(preset: Preset = "demo", results: Results = None) -> None:
     """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
     from vgglib import evidence, verdict_tables, verdicts
 
-    typer.echo(verdict_tables.markdown(verdicts.judge(evidence.rows(_store(results), preset))))
+    typer.echo(verdict_tables.markdown(verdicts.judge(evidence.rows(store_in(results), preset))))
 
 
 @app.command()
@@ -258,9 +178,9 @@ def keep(
     """Keep trained weights beside the records: pages and readers can then look into these nets."""
     from vgglib import experiments, weights
 
-    entries = _plan(preset, "3", nets, seeds, train_scales)
+    entries = planned(preset, "3", nets, seeds, train_scales)
     for run in experiments.runs(entries):
-        typer.echo(weights.keep(_store(results), run))
+        typer.echo(weights.keep(store_in(results), run))
 
 
 @app.command()
@@ -268,7 +188,7 @@ def speed(preset: Preset = "demo", batch_size: BatchSize = 32, device: Device = 
     """Time the preset's nets on this machine and keep the result for the page on cost."""
     from vgglib.speed import keep, measure
 
-    typer.echo(keep(measure(preset, batch_size, device), _store(results).root))
+    typer.echo(keep(measure(preset, batch_size, device), store_in(results).root))
 
 
 @app.command()
@@ -308,7 +228,7 @@ def bench(
 
     harness.command(
         suites, rounds, pattern=cases, list_only=list_only, against=against, device=device, threads=threads,
-        images=images, scratch=Path(scratch), root=_store(results).root, force=force,
+        images=images, scratch=Path(scratch), root=store_in(results).root, force=force,
     )  # fmt: skip
 
 
@@ -361,12 +281,6 @@ def pack(
         typer.echo(f"         {name}: {reason}")
     rate = done.packed / done.seconds
     typer.echo(f"packed   {done.packed:,} images in {done.seconds:.1f} s, {rate:,.0f} images a second")
-
-
-def _store(folder: str | None):
-    from vgglib.results import Store, root
-
-    return Store(root(folder))
 
 
 def _print_tables(rows) -> None:

@@ -13,18 +13,18 @@ whatever the resolution; edges are antialiased by signed distance instead of sup
 all processors with fused multiply-adds: digests of the data set, and with them records, depend on it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import cos, hypot, sin, sqrt, tau
+from math import cos, sin, tau
 from random import Random
 
 import numpy as np
 
-from vgglib.data import portable
+from vgglib.data import outlines
+from vgglib.data.outlines import Array
 
-Array = np.ndarray
 Colour = tuple[float, float, float]
 
 TEXTURES: tuple[str, ...] = ("plain", "striped", "checked", "dotted")
@@ -101,107 +101,6 @@ class Drawing:
     label: int
 
 
-# Outlines. Each takes coordinates in units of the thing's radius and gives the signed distance to the edge
-# (negative inside), exact near the edge, which is where it is used. OUTLINE_HULL holds circles (x, y, radius)
-# whose convex hull is that of the shape: the box follows from them.
-
-TRIANGLE_INRADIUS = 0.6
-STAR_TIP, STAR_NOTCH = 1.1, 0.5
-HEART_SIZE = 0.8
-CROSS_HALF_WIDTH = 0.36
-DOT_RADIUS = 0.3  # of the period
-
-
-def _disc(u: Array, v: Array) -> Array:
-    return portable.hypot(u, v) - 0.9
-
-
-def _square(u: Array, v: Array) -> Array:
-    return np.maximum(np.abs(u), np.abs(v)) - 0.8
-
-
-def _triangle(u: Array, v: Array) -> Array:
-    return np.maximum(v, np.abs(u) * (sqrt(3) / 2) - v * 0.5) - TRIANGLE_INRADIUS
-
-
-def _star(u: Array, v: Array) -> Array:
-    sector = tau / 5
-    turn = portable.arctan2(u, -v)
-    # Fold the plane onto one half of one arm: there the edge is a straight line from the tip to the notch.
-    turn -= np.rint(turn / sector) * sector
-    rho = portable.hypot(u, v)
-    along, across = rho * np.cos(turn), rho * np.abs(np.sin(turn))
-    notch = STAR_NOTCH * cos(sector / 2), STAR_NOTCH * sin(sector / 2)
-    edge = notch[0] - STAR_TIP, notch[1]
-    length = hypot(*edge)
-    return (along - STAR_TIP) * (edge[1] / length) - across * (edge[0] / length)
-
-
-def _heart(u: Array, v: Array) -> Array:
-    # A square on its corner, with a disc on each of its two upper sides.
-    u, half = np.abs(u), HEART_SIZE / 2
-    square = (u + np.abs(v) - HEART_SIZE) * sqrt(0.5)
-    return np.minimum(square, portable.hypot(u - half, v + half) - HEART_SIZE * sqrt(0.5))
-
-
-def _cross(u: Array, v: Array) -> Array:
-    u, v, half = np.abs(u), np.abs(v), CROSS_HALF_WIDTH
-    return np.maximum(np.minimum(u, v) - half, np.maximum(u, v) - 1)
-
-
-OUTLINE: dict[str, Callable[[Array, Array], Array]] = {
-    "heart": _heart, "cross": _cross, "star": _star, "triangle": _triangle, "disc": _disc, "square": _square,
-}  # fmt: skip
-
-OUTLINE_HULL: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "heart": (
-        (0, HEART_SIZE, 0),
-        *((side * HEART_SIZE / 2, -HEART_SIZE / 2, HEART_SIZE * sqrt(0.5)) for side in (-1, 1)),
-    ),
-    "cross": tuple(
-        (i * x, j * y, 0)
-        for i in (-1, 1) for j in (-1, 1) for x, y in ((1, CROSS_HALF_WIDTH), (CROSS_HALF_WIDTH, 1))
-    ),
-    "star": tuple((STAR_TIP * sin(k * tau / 5), -STAR_TIP * cos(k * tau / 5), 0) for k in range(5)),
-    "triangle": tuple(
-        (2 * TRIANGLE_INRADIUS * sin(k * tau / 3), -2 * TRIANGLE_INRADIUS * cos(k * tau / 3), 0)
-        for k in range(3)
-    ),
-    "disc": ((0, 0, 0.9),),
-    "square": tuple((i * 0.8, j * 0.8, 0) for i in (-1, 1) for j in (-1, 1)),
-}  # fmt: skip
-
-
-# Textures. Each takes coordinates in units of the period and a pixel's size in the same units, and gives the
-# share of the second colour, antialiased.
-
-
-def _wave(u: Array, pixel: float) -> Array:
-    """A square wave between 0 and 1 of period 1 whose steps are a pixel wide."""
-    step = np.sin(u * tau) / (tau * pixel)
-    return _clip(step + 0.5)
-
-
-def _striped(u: Array, v: Array, pixel: float) -> Array:
-    return _wave(v, pixel)
-
-
-def _checked(u: Array, v: Array, pixel: float) -> Array:
-    # Slightly wider than stripes, so that the checks survive the first pooling layers as well as stripes do.
-    a, b = _wave(u * 0.7, pixel * 0.7), _wave(v * 0.7, pixel * 0.7)
-    return a + b - 2 * a * b
-
-
-def _dotted(u: Array, v: Array, pixel: float) -> Array:
-    distance = portable.hypot(u - np.rint(u), v - np.rint(v)) - DOT_RADIUS
-    return _clip(0.5 - distance / pixel)
-
-
-PATTERN: dict[str, Callable[[Array, Array, float], Array]] = {
-    "striped": _striped, "checked": _checked, "dotted": _dotted,
-}  # fmt: skip
-
-
 def draw(labels: Iterable[int], seeds: Iterable[int], smallest_side: int) -> list[Drawing]:
     """Draw one image for each pair of a label and a seed.
 
@@ -270,7 +169,7 @@ def render(scene: Scene, smallest_side: int) -> Drawing:
     canvas += _value_noise(scene.grain, 64, x, y)
     canvas *= 255
     np.rint(canvas, out=canvas)
-    _clip(canvas, 255)
+    outlines.clip(canvas, 255)
     image = np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
     left, top, right, bottom = _bounds(scene.subject)
     box = (
@@ -324,19 +223,13 @@ def _invent_colours(dice: Random, texture: str, hue: float, saturation: float, v
 def _bounds(thing: Thing) -> tuple[float, float, float, float]:
     """The box (left, top, right, bottom) of a thing, in the same units as its place."""
     c, s, r = cos(thing.angle), sin(thing.angle), thing.radius
-    circles = [(c * x - s * y, s * x + c * y, reach) for x, y, reach in OUTLINE_HULL[thing.shape]]
+    circles = [(c * x - s * y, s * x + c * y, reach) for x, y, reach in outlines.HULL[thing.shape]]
     return (
         thing.x + r * min(x - reach for x, _, reach in circles),
         thing.y + r * min(y - reach for _, y, reach in circles),
         thing.x + r * max(x + reach for x, _, reach in circles),
         thing.y + r * max(y + reach for _, y, reach in circles),
     )
-
-
-def _clip(values: Array, high: float = 1) -> Array:
-    """Limit to 0..high in place; np.clip takes five times as long on small arrays."""
-    np.minimum(values, np.float32(high), out=values)
-    return np.maximum(values, 0, out=values)
 
 
 @lru_cache(maxsize=64)
@@ -373,14 +266,14 @@ def _paint(canvas: Array, thing: Thing, x: Array, y: Array, pixel: float) -> Non
     dx, dy = (x[columns] - thing.x) / thing.radius, (y[rows, None] - thing.y) / thing.radius
     c, s = cos(thing.angle), sin(thing.angle)
     u, v = dx * c + dy * s, dy * c - dx * s
-    distance = OUTLINE[thing.shape](u, v)
+    distance = outlines.OUTLINE[thing.shape](u, v)
     # The shadow lies evenly around the thing: its own distances serve, and edges show on a like background.
-    patch *= _clip(distance * (0.4 * thing.radius / shadow) + 0.6)
+    patch *= outlines.clip(distance * (0.4 * thing.radius / shadow) + 0.6)
     colour = np.array(thing.colour, dtype=np.float32)[:, None, None]
-    if thing.texture in PATTERN:
+    if thing.texture in outlines.PATTERN:
         second = np.array(thing.second_colour, dtype=np.float32)[:, None, None]
         periods = thing.radius / thing.period
-        share = PATTERN[thing.texture](u * periods, v * periods, pixel / thing.period)
+        share = outlines.PATTERN[thing.texture](u * periods, v * periods, pixel / thing.period)
         colour = colour + (second - colour) * share
-    coverage = _clip(0.5 - distance * (thing.radius / pixel))
+    coverage = outlines.clip(0.5 - distance * (thing.radius / pixel))
     patch += (colour - patch) * coverage

@@ -1,0 +1,113 @@
+"""What commands of the command line share: their options, and the plan that these ask for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated
+
+import typer
+
+Preset = Annotated[
+    str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50, imagenet or folder.")
+]
+Table = Annotated[
+    str,
+    typer.Option(
+        help="Which numbers: 3 to 7 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
+        "length), starts (E from A and from random weights), scales (each of Table 4's by itself) or all; and what all "
+        "leaves out: crops (Table 3's nets on crops), longer-starts (E from random weights, with A's epochs added), "
+        "shorter-starts (E from A, each with half of the epochs)."
+    ),
+]
+Nets = Annotated[str | None, typer.Option(help="Only these nets, such as A,B.")]
+Seeds = Annotated[str | None, typer.Option(help="Only these seeds, such as 0,1,2.")]
+TrainScales = Annotated[
+    str | None, typer.Option(help="Only nets trained at these S, such as 256,384; also 256-512 and 384+384.")
+]
+Width = Annotated[float | None, typer.Option(help="Multiply every channel count; the paper's nets have width 1.")]
+Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
+BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
+LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
+Patience = Annotated[int | None, typer.Option(help="Epochs without a better error on minival before the rate drops.")]
+Initialisation = Annotated[str | None, typer.Option(help="glorot, he-fan-out or gaussian.")]
+FromA = Annotated[
+    bool | None,
+    typer.Option("--from-a/--no-from-a", help="Start B, C, D and E from a trained A, or from random weights."),
+]
+Precision = Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")]
+DataDir = Annotated[str | None, typer.Option(help="Folder of the images, for presets that read one.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by default the GPU where there is one.")]
+Results = Annotated[str | None, typer.Option(help="Folder of the records; by default the repository's results/.")]
+SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that do not decode.")]
+
+
+def planned(
+    preset: Preset = "demo",
+    table: Table = "all",
+    nets: Nets = None,
+    seeds: Seeds = None,
+    train_scales: TrainScales = None,
+    width: Width = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    patience: Patience = None,
+    initialisation: Initialisation = None,
+    from_a: FromA = None,
+    precision: Precision = None,
+):
+    """The numbers that these options ask for."""
+    from vgglib import plans
+
+    scales = listed(train_scales, what="scale")
+    return plans.plan(
+        preset, table, listed(nets), listed(seeds, int, "seed"), scales, width=width, epochs=epochs,
+        batch_size=batch_size, learning_rate=learning_rate, patience=patience, initialisation=initialisation,
+        from_a=from_a, precision=precision,
+    )  # fmt: skip
+
+
+def of_a_plan(command: Callable, recorded: bool = False) -> Callable:
+    """Give a command the options of `planned`, and in their stead what they plan as its first argument; with `recorded`
+    of all seeds on record, unless some are named.
+    """
+    options = inspect.signature(planned, eval_str=True).parameters
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def with_options(**given):
+        asked = {name: given.pop(name) for name in options}
+        entries = _recorded(asked, store_in(given["results"])) if recorded and asked["seeds"] is None else []
+        return command(entries or planned(**asked), **given)
+
+    with_options.__signature__ = inspect.Signature([*options.values(), *own])
+    with_options.__annotations__ = {option.name: option.annotation for option in [*options.values(), *own]}
+    return with_options
+
+
+def _recorded(asked: dict, store) -> list:
+    """What is planned with these options for every seed of which it has a record."""
+    seeds = ",".join(map(str, store.seeds(asked["preset"], any_recipe=True)))
+    entries = planned(**asked | {"seeds": seeds}) if seeds else []
+    known = {entry.seed for entry in entries if any(store.record_path(run).exists() for run in entry.runs)}
+    return [entry for entry in entries if entry.seed in known]
+
+
+def listed(text: str | None, kind: type = str, what: str = "net"):
+    """The parts of a text with commas, each made a `kind`; ValueError where one cannot be."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return [kind(part) for part in parts]
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no list of {what}s: write whole numbers with commas, such as 0,1,2.") from error
+
+
+def store_in(folder: str | None):
+    """The records in a folder given by hand, or in the repository's."""
+    from vgglib.results import Store, root
+
+    return Store(root(folder))
