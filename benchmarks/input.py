@@ -30,8 +30,8 @@ from scipy.stats import chisquare
 from vgglib import devices, provenance
 from vgglib.augment import draw, generator
 from vgglib.data import pack, packed
+from vgglib.data.ahead import PIECE
 from vgglib.data.files import opened_image
-from vgglib.data.packed import PIECE
 from vgglib.files import write_atomically
 from vgglib.full_size import INPUT_SCHEMA
 from vgglib.results import default_root, write_sealed

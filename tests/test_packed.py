@@ -16,6 +16,7 @@ from vgglib import data
 from vgglib.augment import draw, generator
 from vgglib.data import dali, packed, shards
 from vgglib.data import pack as packing
+from vgglib.data.ahead import ahead
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.stored import stored
 from vgglib.distributed import Division
@@ -197,10 +198,10 @@ def test_posteriors_are_those_of_images_in_memory(images, method):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
-def test_a_thread_that_reads_calls_no_others(folder):
+def test_a_thread_that_reads_calls_no_others():
     torch.set_num_threads(2)
     try:
-        found = list(packed.load(folder, threads=1).val._ahead([("what", [torch.get_num_threads])]))
+        found = list(ahead([("what", [torch.get_num_threads])], threads=1))
         assert found == [("what", [1])] and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +17,7 @@ from torch import Tensor
 
 from vgglib import devices
 from vgglib.data import dali, resample
+from vgglib.data.ahead import PIECE, Rooms, ahead, pieces
 from vgglib.data.files import opened_image
 from vgglib.data.imageset import ImageSet, Sized, Split
 from vgglib.data.shards import PACK, SCHEMA, ShardFile, left_out, mapped, places, shard_paths
@@ -28,14 +26,9 @@ if TYPE_CHECKING:
     from vgglib.augment import Draws
 
 MINIVAL_SHARE = 0.01  # of ILSVRC some 12,800 images, enough to see an error settle to half a point
-PIECE = 16  # images that a thread makes at once
-AHEAD = 2  # batches that are begun before they are asked for
 MOST_THREADS = 16
 
 CPU = torch.device("cpu")
-
-T = TypeVar("T")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -98,14 +91,14 @@ class PackedSplit(Sized):
 
         The memory of a batch is used again once the next is asked for.
         """
-        rooms = _Rooms(self.device)
+        rooms = Rooms(self.device)
 
         def jobs() -> Iterator[tuple]:
             for index, height, width in self.of_one_shape(pixels_per_batch):
                 room = rooms.take(len(index), height, width, 3)
-                yield (index, room), self._pieces(self._fill_whole, room, index.tolist())
+                yield (index, room), pieces(self._fill_whole, room, index.tolist())
 
-        for (index, room), _ in self._ahead(jobs()):
+        for (index, room), _ in ahead(jobs(), self._threads()):
             yield index.to(self.device), rooms.brought(room)
 
     def parts(self, images: int) -> Iterator[tuple[Tensor, Split]]:
@@ -116,10 +109,10 @@ class PackedSplit(Sized):
 
         def jobs() -> Iterator[tuple]:
             for index in torch.arange(len(self)).split(images):
-                pieces = [index[first : first + PIECE].tolist() for first in range(0, len(index), PIECE)]
-                yield index, [partial(read, piece) for piece in pieces]
+                own = [index[first : first + PIECE].tolist() for first in range(0, len(index), PIECE)]
+                yield index, [partial(read, piece) for piece in own]
 
-        for index, made in self._ahead(jobs()):
+        for index, made in ahead(jobs(), self._threads()):
             pixels = torch.cat([image for piece in made for image in piece]).to(self.device)
             labels = self.labels[index.to(self.device)]
             yield index.to(self.device), Split(pixels, self.sizes[index].to(self.device), labels)
@@ -135,16 +128,16 @@ class PackedSplit(Sized):
             yield from dali.crops(self, steps, size, max(1, self._threads()))
             return
 
-        rooms = _Rooms(self.device)
+        rooms = Rooms(self.device)
 
         def jobs() -> Iterator[tuple]:
             for draws in steps:
                 room = rooms.take(len(draws.index), size, size, 4)
                 columns = (draws.index, draws.sides, draws.corners, draws.mirrored)
                 rows = list(zip(*(column.tolist() for column in columns), strict=True))
-                yield (draws, room), self._pieces(self._fill_crop, room, rows)
+                yield (draws, room), pieces(self._fill_crop, room, rows)
 
-        for (draws, room), _ in self._ahead(jobs()):
+        for (draws, room), _ in ahead(jobs(), self._threads()):
             yield draws.to(self.device), rooms.brought(room)
 
     def image(self, i: int) -> Tensor:
@@ -179,17 +172,6 @@ class PackedSplit(Sized):
                 f"{self.name(i)} in {path} does not decode ({error}): delete that file and pack again."
             ) from error
 
-    @staticmethod
-    def _pieces(fill: Callable[[np.ndarray, T], None], room: Tensor, what: list[T]) -> list[Callable[[], None]]:
-        """Calls that fill a batch, so many images each."""
-        places = room.numpy()  # numpy copies small pieces without asking other threads for help
-
-        def piece(first: int) -> None:
-            for k in range(first, min(first + PIECE, len(what))):
-                fill(places[k], what[k])
-
-        return [partial(piece, first) for first in range(0, len(what), PIECE)]
-
     def decoder_on(self, device: torch.device) -> str:
         """What makes crops there: "auto" is DALI on a GPU, where it is installed. On a CPU it is no faster."""
         auto = "dali" if device.type == "cuda" and dali.installed() else "pillow"
@@ -198,31 +180,6 @@ class PackedSplit(Sized):
     def _threads(self) -> int:
         # Known only where the images are read: on another host, or in one of several processes.
         return min(devices.cores(), MOST_THREADS) if self.threads is None else self.threads
-
-    def _ahead(self, jobs: Iterable[tuple[T, list[Callable[[], Made]]]]) -> Iterator[tuple[T, list[Made]]]:
-        """For every job, in order, its first item and what its calls return, made by threads ahead of time.
-
-        Decoding and resampling leave Python's lock to others, so that threads share the work, and no image has to
-        travel between processes.
-        """
-        if not (threads := self._threads()):
-            for item, calls in jobs:
-                yield item, [call() for call in calls]
-            return
-        begun: deque[tuple[T, list[Future]]] = deque()
-        # One thread is one core: PyTorch would let each of them call as many others as there are cores.
-        pool = ThreadPoolExecutor(threads, "vgglib-input", torch.set_num_threads, (1,))
-        try:
-            for item, calls in jobs:
-                begun.append((item, [pool.submit(call) for call in calls]))
-                if len(begun) > AHEAD:
-                    item, futures = begun.popleft()
-                    yield item, [future.result() for future in futures]
-            while begun:
-                item, futures = begun.popleft()
-                yield item, [future.result() for future in futures]
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     @cached_property
     def mean_rgb(self) -> Tensor:
@@ -244,36 +201,6 @@ class PackedSplit(Sized):
         # The sums depend on every pixel, and reading a hundred gigabytes at every start would take too long.
         for part in (self.labels.cpu().numpy(), self.stored.numpy(), self.rgb_sum, self.rgb_products):
             digest.update(np.ascontiguousarray(part))
-
-
-class _Rooms:
-    """Memory for a few batches, taken in turn: fresh memory costs a quarter of the time that decoding does, and what is
-    left between small things that stay would pile up.
-    """
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        # Those begun ahead, the one that is being filled, and the one in use.
-        self.slots = deque(torch.empty(0, dtype=torch.uint8) for _ in range(AHEAD + 2))
-        self.fetched: dict[int, torch.cuda.Event] = {}
-
-    def take(self, *shape: int) -> Tensor:
-        """Room for a batch, uint8, from which a GPU can fetch it."""
-        slot, needed = self.slots.popleft(), math.prod(shape)
-        if event := self.fetched.pop(slot.data_ptr(), None):
-            event.synchronize()
-        if len(slot) < needed:
-            slot = torch.empty(needed, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        self.slots.append(slot)
-        return slot[:needed].view(shape)
-
-    def brought(self, room: Tensor) -> Tensor:
-        """The batch (B, 3, H, W) on the device."""
-        there = room.to(self.device, non_blocking=True)
-        if there.is_cuda:
-            # Of the stream that copies: the current device may be another one.
-            self.fetched[room.data_ptr()] = torch.cuda.current_stream(self.device).record_event()
-        return there.permute(0, 3, 1, 2)[:, :3]
 
 
 def _rgbx(image: Image.Image) -> Tensor:
