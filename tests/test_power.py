@@ -7,14 +7,15 @@ from scipy import stats
 from test_verdict_tables import LRN, compared
 
 from vgglib import power
+from vgglib.statistics import seeds_needed
 
 
 def test_seeds_needed_as_tables_of_power_have_it():
     # Cohen's d = 0.5, one-sided 0.025 (two-sided 0.05), power 0.8: 34 pairs; d = 0.8: 15.
-    assert power.seeds_needed(0.5, 1.0, 0.025) == 34
-    assert power.seeds_needed(-1.6, 2.0, 0.025) == 15
-    assert power.seeds_needed(1000.0, 1.0, 0.025) == 2
-    assert power.seeds_needed(0.001, 1.0, 0.025) is None
+    assert seeds_needed(0.5, 1.0, 0.025) == 34
+    assert seeds_needed(-1.6, 2.0, 0.025) == 15
+    assert seeds_needed(1000.0, 1.0, 0.025) == 2
+    assert seeds_needed(0.001, 1.0, 0.025) is None
 
 
 def test_seeds_needed_is_the_smallest_number_that_suffices():
@@ -22,7 +23,7 @@ def test_seeds_needed_is_the_smallest_number_that_suffices():
     def chance(n):
         return stats.nct.sf(stats.t.ppf(0.99, n - 1), n - 1, 0.7 * math.sqrt(n))
 
-    needed = power.seeds_needed(0.7, 1.0, 0.01)
+    needed = seeds_needed(0.7, 1.0, 0.01)
     assert chance(needed) >= 0.8 > chance(needed - 1)
 
 
@@ -33,11 +34,11 @@ def test_what_would_decide_an_undecided_claim():
     assert (depth["Seeds so far"], depth["Spread between seeds, points"]) == (3, "1.53")
     assert (depth["Size claimed"], depth["Size seen here"]) == ("-2.3", "+0.67")
     # Fifteen claims can be tested, so the smallest p value must be below 0.05 / 15, two-sided.
-    assert depth["Seeds for that"] == str(power.seeds_needed(2.3, sd, 0.05 / 30))
-    assert depth["Seeds for this"] == str(power.seeds_needed(2 / 3, sd, 0.05 / 30))
+    assert depth["Seeds for that"] == str(seeds_needed(2.3, sd, 0.05 / 30))
+    assert depth["Seeds for this"] == str(seeds_needed(2 / 3, sd, 0.05 / 30))
     small = np.std([-0.2, 0.3, 0.1], ddof=1)
     assert lrn["Size claimed"] == "within 0.5"
-    assert lrn["Seeds for that"] == str(power.seeds_needed(0.5, small, 0.05 / 15, 0.9))
+    assert lrn["Seeds for that"] == str(seeds_needed(0.5, small, 0.05 / 15, 0.9))
 
 
 def test_decided_and_untested_claims_need_no_seeds():

@@ -64,10 +64,12 @@ def test_rows_have_a_where_it_was_trained_as_long_as_an_e_from_it_and_that_a(sto
     short = [["E", start, 12] for start in RANDOM]
     own = ["net", "start", "together"]
     found = starts.rows(store, "demo")
-    assert found[own].values.tolist() == [["E", "A", 24], *short, ["A", RANDOM[0], 24]] and not starts.raced(found)
+    first = ["A", RANDOM[0], 12]
+    assert found[own].values.tolist() == [["E", "A", 24], *short, first, ["A", RANDOM[0], 24]]
+    assert not starts.raced(found)
     trained(store, "shorter-starts", 3)
     found = starts.rows(store, "demo")
-    halves = [["E", "A", 12], ["A", RANDOM[0], 12]]
+    halves = [["E", "A", 12], first]
     assert found[own].values.tolist() == [["E", "A", 24], *short, *halves, ["A", RANDOM[0], 24]]
     assert {length: len(raced) for length, raced in starts.raced(found).items()} == {12: 3}
 
@@ -118,7 +120,14 @@ def test_halves_of_both_are_set_against_e_and_a_with_all_the_epochs():
     ((label, points),) = starts.differences(found, "A").items()
     assert label == "E from A - A from he-fan-out for 12 epochs, as many as A and E together"
     assert points.tolist() == [1, 3]
-    assert starts.gains(found)["Points"].tolist() == ["-4.00", "-1.00", "+2.00"]
+    assert starts.gains(found)["Points"].tolist() == ["-4.00", "-1.00", "+2.00", "-3.00"]
+
+
+def test_e_is_set_against_the_a_that_it_starts_from():
+    rows = of(FROM_A, 10.0, 13.0) + of(LONG, 20.0, 20.0) + of(("3", "he-fan-out", 12, 0), 4.0, 5.0, net="A")
+    *_, line = starts.gains(pd.DataFrame(rows)).to_dict("records")
+    assert line["Nets"] == "E from A - the A that it starts from, after its 12 epochs"
+    assert (line["Points"], line["Below 0"]) == ("+7.00", "0 of 2 seeds")
 
 
 def test_nets_of_different_devices_are_named():

@@ -8,6 +8,7 @@ from vgglib import tables
 from vgglib.statistics import mcnemar_p, probability_text
 
 BASE = "A"  # the net that the others are compared with
+ONE_SEED = " That is one training of each: another seed may say otherwise."
 ALIKE = 0.05  # training losses that differ by no more count as the same
 
 
@@ -62,10 +63,11 @@ def at_one_loss(found: pd.DataFrame) -> str:
     if not pairs:
         return ""
     points, more, less = max(pairs, key=lambda pair: pair[0])
-    return (
+    said = (
         f"Of nets whose training losses differ by {ALIKE} at most, {more.net} ({more.loss:.2f}) errs {points:.1f} "
         f"points more than {less.net} ({less.loss:.2f}), the largest such gap; training loss cannot explain it."
     )
+    return said + (ONE_SEED if min(more.seeds, less.seeds) < 2 else "")
 
 
 def by_scale(rows: pd.DataFrame) -> pd.DataFrame:
@@ -117,4 +119,4 @@ def finding(found: pd.DataFrame) -> str:
         for text, which in parts
         if which.any()
     ]
-    return f"Beside {BASE}: {'; '.join(said)}."
+    return f"Beside {BASE}: {'; '.join(said)}." + (ONE_SEED if found["seeds"].max() < 2 else "")

@@ -24,7 +24,6 @@ OUTCOMES = {
     "not run": "not run",
     "not tested": "not to be tested here",
 }
-MANY_TIMES = 5  # an effect so many times as large as the paper's is worth a remark
 
 
 def setting(preset: str, rows: pd.DataFrame) -> str:
@@ -44,6 +43,9 @@ def outcomes(found: Sequence[Verdict]) -> str:
     """How many claims came out in which way, in a sentence without its full stop."""
     counts = Counter(verdict.verdict for verdict in found)
     parts = [f"{counts[verdict]} {words}" for verdict, words in OUTCOMES.items() if counts[verdict]]
+    if counts["reproduced"]:
+        of_errors = sum(verdict.verdict == "reproduced" and measured(verdict.kind) == ERROR for verdict in found)
+        parts[0] += f" ({of_errors or 'none'} of them about errors)"
     return f"of {len(found)} claims {', '.join(parts)}"
 
 
@@ -55,7 +57,7 @@ def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
 
 def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
     """What the claims that came out as in the paper rest on, a sentence each: whether they are about errors at all,
-    whether the effect is of the paper's size, what its control says, and asked in which other way it turns.
+    the paper's effect beside it, what its control says, and asked in which other way it turns.
 
     found, rows: as `verdicts.judge` gives and takes them, of one preset.
     """
@@ -72,8 +74,8 @@ def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> 
     if measure != ERROR:
         return "a count, which needs no training" if measure is None else "a time, and no error"
     claim, remarks = claim_called(verdict.name), []
-    if verdict.paper and verdict.effect / verdict.paper >= MANY_TIMES:
-        remarks.append(f"{verdict.effect / verdict.paper:.0f} times the paper's {verdict.paper:+.1f}")
+    if verdict.paper is not None:
+        remarks.append(f"in the paper {verdict.paper:+.1f}")
     if claim.control and by_name[claim.control].seeds:
         control = by_name[claim.control]
         remarks.append(f'asked as "{control.comparison}": {brief(control)}')

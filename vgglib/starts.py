@@ -1,4 +1,4 @@
-"""Net E from a trained A and from random weights (Sect. 3.1), and A itself, all with as many epochs in all."""
+"""Net E from a trained A and from random weights (Sect. 3.1), and A itself, as long as both together or as before E."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from vgglib.statistics import lower
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
-    """Rows of net E in the three tables of starts, and of A trained for as long as A and E from it together, as
-    `Store.rows` gives them, of every seed that has records. Only what was run has a row; where no two trainings have
-    as many epochs in all, or no E starts from A, there is none.
+    """Rows of net E in the three tables of starts, of the A that E starts from, and of A trained for as long as that A
+    and E together, as `Store.rows` gives them, of every seed that has records. Only what was run has a row; where no
+    two trainings have as many epochs in all, or no E starts from A, there is none.
 
     Three columns come on top: `epochs`, at most; `before`, those of the A that E starts from; `together`, their sum.
     """
     seeds = store.seeds(preset) or None
     entries = [entry for table in OF_STARTS for entry in plan(preset, table, seeds=seeds)]
-    lengths = {_together(entry) for entry in entries if entry.runs[0].experiment.start}
+    grown = [entry for entry in entries if entry.runs[0].experiment.start]
+    lengths = {_together(entry) for entry in grown} | {entry.runs[0].experiment.start.epochs for entry in grown}
     for length in sorted(lengths):
         entries += plan(preset, "3", ["A"], seeds, ["256"], epochs=length)
     trained = [entry.runs[0].experiment for entry in entries]
@@ -32,9 +33,10 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
         together=[_together(entry) for entry in entries],
     )
     found = found[found["status"] != "not run"]
-    from_a = set(found.loc[found["before"] > 0, "together"])
-    found = found[(found["net"] == "E") | found["together"].isin(from_a)].reset_index(drop=True)
-    return found if from_a & set(found.loc[found["before"] == 0, "together"]) else found.iloc[:0]
+    from_a, before = (set(found.loc[found["before"] > 0, column]) for column in ("together", "before"))
+    found = found[(found["net"] == "E") | found["together"].isin(from_a | before)].reset_index(drop=True)
+    as_long = found[(found["before"] == 0) & found["together"].isin(from_a)]
+    return found if len(as_long) else found.iloc[:0]
 
 
 def _together(entry: Entry) -> int:
@@ -103,9 +105,24 @@ def _compared(found: pd.DataFrame, net: str) -> dict[str, Evidence]:
     return evidence
 
 
+def _grown(found: pd.DataFrame) -> dict[str, Evidence]:
+    """E from A against the very A that it starts from, which has fewer epochs."""
+    evidence = {}
+    for (table, before), own in found[found["before"] > 0].groupby(["table", "before"], sort=False):
+        first = found[(found["net"] == "A") & (found["epochs"] == before)]
+        if len(first):
+            comparison = Comparison(Arm(table, "E", start="A"), (Arm("3", "A"),))
+            label = f"E from A - the A that it starts from, after its {before} epochs"
+            evidence[label] = Evidence.of(checked(pd.concat([own, first])), (comparison,), ERROR)
+    return evidence
+
+
 def gains(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: those `differences` from E and from A of which there are at least two seeds."""
-    points_of = differences(found) | differences(found, "A")
+    """For display: those `differences` from E and from A of which there are at least two seeds, and E from A against
+    the A that it starts from.
+    """
+    grown = {label: pd.Series(own.differences, own.seeds, dtype=float) for label, own in _grown(found).items()}
+    points_of = differences(found) | differences(found, "A") | grown
     return pd.DataFrame(
         [
             {
@@ -123,7 +140,7 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
 
 def mixed_devices(found: pd.DataFrame) -> str:
     """A sentence for each comparison of `gains` whose nets were trained on different kinds of device."""
-    compared = (_compared(found, "E") | _compared(found, "A")).items()
+    compared = (_compared(found, "E") | _compared(found, "A") | _grown(found)).items()
     shown = {label: own.mixed_devices for label, own in compared if len(own.seeds) > 1}
     return " ".join(f"{label}: {mixed}." for label, mixed in shown.items() if mixed)
 

@@ -9,11 +9,14 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 LEVEL = 0.05
 EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 error counts as none
 RESAMPLES = 2000
+POWER = 0.8  # how often a test should find what is there
+MOST_SEEDS = 1000  # more than anyone will train
 LOSS = "a loss"  # where a claim says that something brings no gain
 
 
@@ -23,6 +26,7 @@ class Decision(NamedTuple):
     verdict: str  # reproduced, or LOSS; opposite; undecided; not run
     p_value: float | None
     why: str
+    test: str = ""  # of what: "difference" or "equivalence"; empty without a test
 
 
 def lower(differences: np.ndarray, none: str = "0") -> Decision:
@@ -34,10 +38,10 @@ def lower(differences: np.ndarray, none: str = "0") -> Decision:
         return Decision("undecided", None, "all seeds differ by exactly the same")
     p_value = float(stats.ttest_1samp(differences, 0).pvalue)
     if p_value >= LEVEL:
-        return Decision("undecided", p_value, f"the interval contains {none}")
+        return Decision("undecided", p_value, f"the interval contains {none}", "difference")
     if np.mean(differences) < 0:
-        return Decision("reproduced", p_value, f"the interval lies below {none}")
-    return Decision("opposite", p_value, f"the interval lies above {none}")
+        return Decision("reproduced", p_value, f"the interval lies below {none}", "difference")
+    return Decision("opposite", p_value, f"the interval lies above {none}", "difference")
 
 
 def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> Decision:
@@ -50,13 +54,16 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
         return Decision("undecided", None, "all seeds differ by exactly the same")
     p_value = equivalence_p(differences, margin)
     if p_value < LEVEL:
-        return Decision("reproduced", p_value, f"equivalent within {margin} points")
-    verdict, p_difference, why = lower(differences)
-    if verdict == "undecided":
-        return Decision(verdict, p_value, f"the interval neither excludes 0 nor stays within {margin} points of it")
-    if verdict == "reproduced":
-        return Decision("opposite", p_difference, why)
-    return Decision(LOSS, p_difference, f"{why}: no gain, and no equality either")
+        return Decision("reproduced", p_value, f"equivalent within {margin} points", "equivalence")
+    shown = lower(differences)
+    if shown.verdict == "undecided":
+        needed = seeds_text(seeds_needed(margin, float(np.std(differences, ddof=1)), LEVEL, (1 + POWER) / 2))
+        why = f"the interval neither excludes 0 nor stays within {margin} points of it; at this spread equality "
+        why += f"would take {needed} seeds even of equal nets"
+        return Decision("undecided", p_value, why, "equivalence")
+    if shown.verdict == "reproduced":
+        return shown._replace(verdict="opposite")
+    return shown._replace(verdict=LOSS, why=f"{shown.why}: no gain, and no equality either")
 
 
 def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:
@@ -99,6 +106,23 @@ def p_equals(p_value: float) -> str:
     """A p value for a sentence, such as "p = 0.057" or "p < 0.001"."""
     text = probability_text(p_value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def seeds_needed(effect: float, sd: float, level: float, power: float = POWER) -> int | None:
+    """Seeds with which a one-sided paired t test at `level` finds an `effect` with probability `power`.
+
+    sd: standard deviation of the differences between seeds, in the unit of `effect`. Twice the one-sided level is that
+    of the two-sided test, whose chance to err in the direction does not count here. None above `MOST_SEEDS`.
+    """
+    sizes = np.arange(2, MOST_SEEDS + 1)
+    # Not a number where the chance differs from 1 by less than can be computed, behind the sizes looked for.
+    enough = TTestPower().power(abs(effect) / sd, sizes, level, alternative="larger") >= power
+    return int(sizes[enough.argmax()]) if enough.any() else None
+
+
+def seeds_text(seeds: int | None) -> str:
+    """What `seeds_needed` gives, for readers."""
+    return f"more than {MOST_SEEDS}" if seeds is None else str(seeds)
 
 
 def bootstrap_interval(

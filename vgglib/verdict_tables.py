@@ -51,13 +51,21 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
                 "Paper": _text(verdict.paper, verdict.kind, decimals=1),
                 "Ours": _text(verdict.effect, verdict.kind),
                 "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
-                "p (Holm)": probability_text(verdict.p_value),
+                "p (Holm)": _p_text(verdict),
                 "Seeds": "-" if KINDS[verdict.kind] is None else str(verdict.seeds),
                 "Why": verdict.why,
             }
             for verdict in found
         ]
     )
+
+
+def _p_text(verdict: Verdict) -> str:
+    """The p value; of a claim of no gain, for which two tests are made, with that on which the verdict rests."""
+    text = probability_text(verdict.p_value)
+    if verdict.kind != "no better" or verdict.p_value is None:
+        return text
+    return f"{text} ({verdict.test})"
 
 
 def short(found: list[Verdict]) -> pd.DataFrame:

@@ -32,6 +32,7 @@ class Verdict:
     seeds: int
     verdict: str  # that of a `statistics.Decision`, or "not tested"
     why: str
+    test: str = ""  # of what its p value is: "difference" or "equivalence"
     remark: str = ""  # on how its nets were trained, which `why` has, too
 
 
@@ -105,6 +106,7 @@ def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
         **evidence.effect(),
         p_value=decision.p_value,
         verdict=decision.verdict,
+        test=decision.test,
         why="; ".join(note for note in (*notes, claim.caveat) if note),
         remark=remark,
     )
