@@ -83,6 +83,18 @@ def test_torchvisions_form_and_caffes_are_one_net(old, tmp_path):
     assert second.mean_rgb.tolist() == pytest.approx([123.68, 116.779, 103.939])
 
 
+@torch.inference_mode()
+def test_a_net_of_caffes_sees_what_is_left_of_a_whole_image(tmp_path):
+    # 43 pixels: 22, 11, 6, 3, 2 cells where the pools round up, and 21, 10, 5, 2, 1 where they round down.
+    image = torch.rand(1, 3, 32, 43)
+    first, second = from_caffe("D", caffes(net()), **SIZE), from_torchvision("D", torchvisions(net()), **SIZE)
+    assert first.model.dense(image).shape[2:] == (1, 2) and second.model.dense(image).shape[2:] == (1, 1)
+    crop = image[..., :32]
+    assert torch.equal(first.model.dense(crop)[..., 0, 0], first.model(crop))
+    published.write(tmp_path / "D.safetensors", first, "caffe:D")
+    assert load(f"caffe:D={tmp_path}/D.safetensors").model.dense(image).shape[2:] == (1, 2)
+
+
 def test_layers_are_taken_by_their_numbers_not_by_their_order():
     state = torchvisions(net())
     assert list(state)[:4] == ["features.0.weight", "features.0.bias", "features.2.weight", "features.2.bias"]
@@ -93,7 +105,7 @@ def test_layers_are_taken_by_their_numbers_not_by_their_order():
 @pytest.mark.parametrize("zipped", [True, False])  # torchvision's own files are of before PyTorch wrote zip files
 def test_a_file_of_either_form_is_read(zipped, tmp_path, monkeypatch):
     torch.save(torchvisions(net("A")), tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
-    monkeypatch.setattr(published, "_empty", lambda name, size: VGG(name, **SIZE | size))
+    monkeypatch.setattr(published, "_empty", lambda name, kind, size: VGG(name, **SIZE | size))
     found = load(f"torchvision:A={tmp_path}/a.pth")
     assert same(found.model, from_torchvision("A", torchvisions(net("A")), **SIZE).model)
 
@@ -105,7 +117,7 @@ def test_without_a_file_torchvision_downloads_and_checks_it(monkeypatch):
         asked.update(settings, url=url)
         return state
 
-    monkeypatch.setattr(published, "_empty", lambda name, size: VGG(name, **SIZE | size))
+    monkeypatch.setattr(published, "_empty", lambda name, kind, size: VGG(name, **SIZE | size))
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", downloading)
     assert same(load("torchvision:B").model, from_torchvision("B", state).model)
     assert re.search(r"/vgg13-[0-9a-f]{8}\.pth$", asked["url"]) and asked["check_hash"] and asked["weights_only"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, config
+from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, Layer, config
 from vgglib.lrn import LocalResponseNorm
 
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}  # how it calls the nets that it has
@@ -36,6 +36,8 @@ class VGG(nn.Module):
 
     `net` is a name such as "D" or a `Config`; `width` multiplies every channel count (the paper's is 1), `input_size`
     is the side of the crop in pixels (the paper's is 224), `dropout` the ratio after fc6 and fc7 (Sect. 3.1).
+    `pools_round_up` is for nets made with Caffe, whose pools keep a last odd row or column: a crop of 224 has none, a
+    whole image may.
     Raises ValueError for an unknown net, a width that leaves a layer empty, or a crop smaller than one cell of the
     last pool.
     """
@@ -47,8 +49,10 @@ class VGG(nn.Module):
         width: float = 1.0,
         input_size: int = 224,
         dropout: float = 0.5,
+        pools_round_up: bool = False,
     ):
         super().__init__()
+        self.pools_round_up = pools_round_up
         self.config = (config(net) if isinstance(net, str) else net).scaled(width)
         self.input_size = input_size
         if input_size < self.config.stride:
@@ -56,7 +60,8 @@ class VGG(nn.Module):
                 f"input_size {input_size} leaves nothing after the last max-pool: take at least {self.config.stride} "
                 "pixels."
             )
-        self.cells = input_size // self.config.stride  # pools round down: 224 gives 7 x 7 cells, 56 gives 1 x 1
+        # Pools that round down make 1 x 1 cells of 56 pixels; of 224 all make 7 x 7.
+        self.cells = self._halved(input_size)
 
         self.features = nn.Sequential()
         channels = 3
@@ -83,12 +88,19 @@ class VGG(nn.Module):
                 self.features.add_module(name, conv)
                 channels = layer.channels
                 if following.kind == "pool":
-                    self.features.add_module(following.name, nn.MaxPool2d(following.kernel, following.stride))
+                    self.features.add_module(following.name, self._pool(following))
                 self.features.add_module(f"relu{number}", nn.ReLU(inplace=True))
             elif layer.kind == "lrn":
                 self.features.add_module(name, LocalResponseNorm(channels))
             elif name not in self.features._modules:
-                self.features.add_module(name, nn.MaxPool2d(layer.kernel, layer.stride))
+                self.features.add_module(name, self._pool(layer))
+
+    def _pool(self, layer: Layer) -> nn.MaxPool2d:
+        return nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=self.pools_round_up)
+
+    def _halved(self, pixels: int) -> int:
+        """Cells that all pools together leave of a side."""
+        return math.ceil(pixels / self.config.stride) if self.pools_round_up else pixels // self.config.stride
 
     @property
     def weighted(self) -> dict[str, nn.Conv2d | nn.Linear]:
@@ -111,8 +123,9 @@ class VGG(nn.Module):
         """The class-score map of whole images (Sect. 3.2): (N, 3, H, W) -> (N, classes, h, w).
 
         The fully connected layers act as convolutions, the first with a kernel as large as the crop's last pool, so a
-        position of the map is one placement of the head: h = floor(H / 32) - floor(input_size / 32) + 1. They are
-        computed as products with all placements, since convolutions of so few positions are slow.
+        position of the map is one placement of the head: h = floor(H / 32) - floor(input_size / 32) + 1, with ceil in
+        place of floor where pools round up. They are computed as products with all placements, since convolutions of
+        so few positions are slow.
         Raises ValueError when the image is smaller than the crop.
         """
         if min(x.shape[-2:]) < self.input_size:

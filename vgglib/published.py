@@ -6,7 +6,8 @@ A source is written `torchvision:D` (downloaded by torchvision, checked by its h
 .safetensors file that this project has made of the same source.
 
 All nets here take grey levels of 0 to 255, RGB, minus a mean. torchvision divides by 255 and by a standard deviation
-for each colour, which its first layer does here; Caffe's first layer takes BGR. Padding means the mean in all of them.
+for each colour, which its first layer does here; Caffe's first layer takes BGR, and its pools round up, which a
+dense test of a whole image sees and a crop of 224 does not. Padding means the mean in all of them.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def from_torchvision(net: str, state: dict[str, Tensor], **size) -> Published:
     """A state dict of torchvision's vgg11, 13, 16 or 19; `size` are arguments of `models.VGG` where they are not the
     paper's. ValueError for one of another net, of batch normalisation, or without the fully connected layers.
     """
-    model = _empty(net, size)
+    model = _empty(net, "torchvision", size)
     try:
         load_torchvision(model, _in_order(state))
     except ValueError as error:
@@ -120,7 +121,7 @@ def from_caffe(net: str, layers: dict[str, Sequence[np.ndarray]], **size) -> Pub
     """Layers that `caffe.read` found, named as in Table 1; `size` as in `from_torchvision`. ValueError when a layer is
     missing, foreign or of another shape.
     """
-    model = _empty(net, size)
+    model = _empty(net, "caffe", size)
     ours = model.weighted
     if missing := [name for name in ours if name not in layers]:
         raise _Unfit(f"{missing[0]} is missing, take the authors' model of {len(ours)} layers.")
@@ -204,7 +205,8 @@ def _converted(path: Path, source: str) -> Published:
     if (was := state.get("source")) != source:
         raise ValueError(f"{path} holds weights of {was or 'a training'} and not of {source}: choose another file.")
     try:
-        model = _empty(source.partition(":")[2], state["size"])
+        kind, _, net = source.partition(":")
+        model = _empty(net, kind, state["size"])
         model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         mean_rgb = torch.tensor(state["mean_rgb"])
         whole = digest(model) == state["weights_sha256"]
@@ -215,10 +217,10 @@ def _converted(path: Path, source: str) -> Published:
     return Published(model, mean_rgb)
 
 
-def _empty(net: str, size: dict) -> VGG:
+def _empty(net: str, kind: str, size: dict) -> VGG:
     """A net whose weights have yet to be filled in, without the time it takes to draw some."""
     with torch.device("meta"):
-        model = VGG(net, **size)
+        model = VGG(net, **size, pools_round_up=kind == "caffe")
     return model.to_empty(device="cpu").eval()
 
 
