@@ -49,8 +49,8 @@ def equal_starts_of(preset: str = "demo") -> None:
         return
     from vgglib import plots
 
-    caption = "Net E from several starts and for several lengths, and A where it was trained for as long as A and E "
-    caption += f"from it together, preset {preset}, S = Q = 256, dense evaluation: "
+    caption = "Net E from several starts and for several lengths, the A before it, and A where it was trained for as "
+    caption += f"long as A and E from it together, preset {preset}, S = Q = 256, dense evaluation: "
     caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
     caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
     show.table(starts.summary(found), caption)
@@ -60,9 +60,11 @@ def equal_starts_of(preset: str = "demo") -> None:
         show.picture(plots.training_curves(own, by="start").figure, alt, caption)
     gained = starts.gains(found)
     if len(gained):
-        caption = "What the start from A is worth when others have as many epochs as A and E together: points of top-1 "
+        caption = "What the start from A is worth when others have as many epochs as A and E together, and what E adds "
         show.table(
-            gained, caption + "error by seed; minus means that E from A errs less. Tests stand alone, as a second look"
+            gained,
+            caption
+            + "to that A: points of top-1 error by seed; minus means that E from A errs less. Tests stand alone, as a second look",
         )
         if mixed := starts.mixed_devices(found):
             show.sentence(mixed)
