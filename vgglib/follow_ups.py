@@ -61,11 +61,8 @@ def equal_starts_of(preset: str = "demo") -> None:
     gained = starts.gains(found)
     if len(gained):
         caption = "What the start from A is worth when others have as many epochs as A and E together, and what E adds "
-        show.table(
-            gained,
-            caption
-            + "to that A: points of top-1 error by seed; minus means that E from A errs less. Tests stand alone, as a second look",
-        )
+        caption += "to that A: points of top-1 error by seed; minus means that E from A errs less. Tests stand alone, "
+        show.table(gained, caption + "as a second look")
         if mixed := starts.mixed_devices(found):
             show.sentence(mixed)
 
