@@ -25,6 +25,7 @@ def test_help_needs_no_torch():
         (["run", "--preset", "big"], "unknown preset 'big'"),
         (["run", "--preset", "smoke", "--nets", "F"], "unknown net 'F'"),
         (["run", "--preset", "smoke", "--width", "-1"], "width is -1"),
+        (["run", "--preset", "smoke", "--resolution", "0.1"], "resolution is 0.1, which makes crops of 22 pixels"),
         (["run", "--preset", "tiny-imagenet", "--data-dir", "/nowhere"], "/nowhere does not exist"),
         (["run", "--preset", "smoke", "--seeds", "x"], "'x' is no list of seeds"),
         (["evaluate", "--weights", "torchvision:C"], "there are no weights of net C by torchvision"),
@@ -48,6 +49,8 @@ def test_plan_and_table_read_records_without_running(tmp_path):
     done = vgg("table", "--preset", "smoke", "--table", "3", "--results", str(tmp_path))
     assert done.returncode == 0 and done.stdout.count("not run") == 12
     assert not list(tmp_path.iterdir())
+    done = vgg("plan", "--preset", "smoke", "--table", "3", "--nets", "A", "--resolution", "0.5", "--results", tmp_path)
+    assert done.stdout.splitlines() == ["not run  A_S256_seed0_resolution=0.5_dense_Q256"]
 
 
 def test_a_table_has_all_seeds_on_record_of_its_recipe():

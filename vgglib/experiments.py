@@ -72,6 +72,10 @@ class Experiment:
         for name in ("learning_rate", "resolution"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be greater than 0 and finite.")
+        if self.crop < (least := config(self.net).stride):
+            raise ValueError(
+                f"resolution is {self.resolution}, which makes crops of {self.crop} pixels: leave at least {least}."
+            )
         for name, end in (("momentum", 1), ("dropout", 1), ("weight_decay", math.inf)):
             if not 0 <= getattr(self, name) < end:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0 and less than {end}.")

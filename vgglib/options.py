@@ -27,6 +27,9 @@ TrainScales = Annotated[
     str | None, typer.Option(help="Only nets trained at these S, such as 256,384; also 256-512 and 384+384.")
 ]
 Width = Annotated[float | None, typer.Option(help="Multiply every channel count; the paper's nets have width 1.")]
+Resolution = Annotated[
+    float | None, typer.Option(help="Multiply all scales, 224, 256 and so on; the paper's pixels have resolution 1.")
+]
 Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
 LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
@@ -50,6 +53,7 @@ def planned(
     seeds: Seeds = None,
     train_scales: TrainScales = None,
     width: Width = None,
+    resolution: Resolution = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -63,9 +67,9 @@ def planned(
 
     scales = listed(train_scales, what="scale")
     return plans.plan(
-        preset, table, listed(nets), listed(seeds, int, "seed"), scales, width=width, epochs=epochs,
-        batch_size=batch_size, learning_rate=learning_rate, patience=patience, initialisation=initialisation,
-        from_a=from_a, precision=precision,
+        preset, table, listed(nets), listed(seeds, int, "seed"), scales, width=width, resolution=resolution,
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience,
+        initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
 
 
