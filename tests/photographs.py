@@ -53,14 +53,14 @@ def bad(rng):
     """{kind: bytes} of files that are no images, or no whole ones."""
     whole = encoded(draw(rng, 200, 260))
     deep = io.BytesIO()
-    Image.fromarray(rng.integers(0, 1 << 16, (20, 30), dtype=np.uint16)).save(deep, "PNG")
+    Image.fromarray(rng.integers(0, 1 << 30, (20, 30), dtype=np.int32)).save(deep, "TIFF")
     return {
         "truncated": whole[: len(whole) // 2],
         "header-only": whole[:300],
         "empty": b"",
         "text": b"This is no photograph.\n" * 20,
         "zeros": bytes(len(whole)),
-        "sixteen-bit": deep.getvalue(),
+        "thirty-two-bit": deep.getvalue(),
     }
 
 

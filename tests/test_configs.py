@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vgglib import paper
-from vgglib.configs import TABLE_1, config
+from vgglib.configs import TABLE_1, as_config, config
 from vgglib.models import VGG
 
 
@@ -57,3 +57,11 @@ def test_a_width_that_gives_no_whole_channels_is_refused(width):
 def test_an_unknown_net_is_refused_by_name():
     with pytest.raises(ValueError, match=r"unknown net 'F'.*A-LRN"):
         config("F")
+
+
+def test_a_net_is_taken_by_name_or_as_it_is():
+    half = config("A").scaled(0.5)
+    assert as_config("A") == config("A") and as_config(half) is half
+    for unknown in ("F", None):
+        with pytest.raises(ValueError, match=f"unknown net {unknown!r}"):
+            as_config(unknown)

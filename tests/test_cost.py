@@ -93,3 +93,15 @@ def test_what_cannot_be_counted_is_refused():
         cost.memory(config("A"), 0)
     with pytest.raises(ValueError, match="channels is 0"):
         cost.stacks(0)
+    with pytest.raises(ValueError, match="num_classes is -5: it must be at least 1"):
+        cost.parameters(config("D"), -5)
+    with pytest.raises(ValueError, match="unknown net 'F'"):
+        cost.parameters("F")
+
+
+def test_a_name_counts_as_the_net_called_so():
+    net = config("B-5x5")
+    assert cost.layers("B-5x5", 64).equals(cost.layers(net, 64))
+    assert cost.memory("B-5x5", 2, 64).equals(cost.memory(net, 2, 64))
+    assert cost.parameters("B-5x5", 10, 64) == cost.parameters(net, 10, 64)
+    assert cost.macs("B-5x5", 64) == cost.macs(net, 64)

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,40 @@ def test_grey_cmyk_palette_and_turned_images_become_upright_rgb():
     assert decode(encoded((9, 9, 9), size=(20, 10), exif=exif)).shape == (20, 10, 3)
 
 
+LEVELS = np.array([[0, 257 * 100, 65535]])  # the ends of 16 bits, and 100 of 255
+
+
+def tiff(levels, order, bits=16, white_is=1, turned=1):
+    """By the standard: a grey image as it lies in a TIFF whose bytes are in `order`, "<" or ">"."""
+    height, width = levels.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: white_is, 273: 200, 274: turned, 277: 1, 278: height}
+    pixels = levels.astype(f"{order}u2").tobytes()
+    entries = [struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in (tags | {279: len(pixels)}).items()]
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(entries))
+    return (b"".join([head, *entries]) + bytes(4)).ljust(200, b"\0") + pixels
+
+
+def test_grey_levels_of_sixteen_bits_become_eight():
+    expected = [[[0] * 3, [100] * 3, [255] * 3]]
+    for format in ("PNG", "TIFF", "JPEG2000"):
+        if format in Image.SAVE:
+            buffer = io.BytesIO()
+            Image.fromarray(LEVELS.astype(np.uint16)).save(buffer, format)
+            assert decode(buffer.getvalue()).tolist() == expected
+    for order, mode in (("<", "I;16"), (">", "I;16B")):
+        assert Image.open(io.BytesIO(tiff(LEVELS, order))).mode == mode
+        assert decode(tiff(LEVELS, order)).tolist() == expected
+        assert decode(tiff(LEVELS, order, turned=3)).tolist() == [expected[0][::-1]]
+    near = np.array([[128, 129, 65535 - 129, 65535 - 128]])  # half of 257 is 128.5
+    assert decode(tiff(near, "<"))[0, :, 0].tolist() == [0, 1, 254, 255]
+
+
+def test_a_grey_level_of_sixteen_bits_may_be_declared_transparent():
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[25700, 25701]], np.uint16)).save(buffer, "PNG", transparency=25700)
+    assert decode(buffer.getvalue())[0, :, 0].tolist() == [255, 100]
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", encoded((1, 2, 3), size=(200, 200))[:-600]])
 def test_broken_images_are_named_counted_and_skipped_only_if_asked(tmp_path, content):
     root = write_tree(tmp_path / "x")
@@ -157,6 +192,39 @@ def test_broken_images_are_named_counted_and_skipped_only_if_asked(tmp_path, con
     images = data.load("folder", root, skip_bad_images=True)
     assert images.skipped == ("dog/1.png",)
     assert len(images.train) + len(images.minival) + len(images.val) == 7
+
+
+def test_bad_images_of_both_splits_are_named_at_once(tmp_path):
+    for which in ("train", "val"):
+        write_tree(tmp_path / "x" / which, count=9)
+        (tmp_path / "x" / which / "dog" / "1.png").write_bytes(b"")
+    with pytest.raises(ValueError) as caught:
+        data.load("folder", tmp_path / "x")
+    reason = "(it is no image that Pillow opens)"
+    named = f"train/dog/1.png {reason}, val/dog/1.png {reason}"
+    assert str(caught.value).startswith(f"2 of 36 images do not decode, the first 2 are {named}: repair or")
+    images = data.load("folder", tmp_path / "x", skip_bad_images=True)
+    assert images.skipped == ("train/dog/1.png", "val/dog/1.png") and count(images) == 34
+    assert torch.bincount(images.val.labels).tolist() == [9, 8]
+    for i in range(8):
+        (tmp_path / "x" / "train" / "cat" / f"{i}.png").write_bytes(b"")
+        (tmp_path / "x" / "val" / "dog" / f"{i}.png").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"^17 of 36 images do not decode, the first 10 are train/cat/0\.png"
+    ) as caught:
+        data.load("folder", tmp_path / "x")
+    assert str(caught.value).count(reason) == 10 and "val/dog/0.png" in str(caught.value)
+
+
+def test_bad_images_of_both_splits_of_tiny_imagenet_are_named_at_once(tmp_path):
+    root = tiny_imagenet(tmp_path / "x", "zip")
+    (root / "train" / "n00000001" / "images" / "n00000001_0.JPEG").write_bytes(b"")
+    (root / "val" / "images" / "val_2.JPEG").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"^2 of 24 .* first 2 are n00000001_0\.JPEG \(it is no .*\), val_2\.JPEG \("):
+        data.load("tiny-imagenet", root)
+    images = data.load("tiny-imagenet", root, skip_bad_images=True)
+    assert images.skipped == ("n00000001_0.JPEG", "val_2.JPEG") and images.val.labels.tolist() == [0, 1, 3, 4, 5]
+    assert torch.bincount(images.train.labels).tolist() == [2, 1, 2, 2, 2, 2]
 
 
 def test_more_broken_copies_of_tiny_imagenet_are_named(tmp_path):
@@ -306,6 +374,18 @@ def test_a_set_that_is_drawn_takes_no_folder(tmp_path):
             data.load("shapes", folder, train_images=48, val_images=24, smallest_side=64)
 
 
+def test_numbers_that_a_set_does_not_take_and_those_it_lacks_are_named(tmp_path):
+    numbers = {"train_images": 48, "val_images": 24, "smallest_side": 64}
+    with pytest.raises(ValueError, match="the data set shapes takes no classes and was given 3: leave classes out"):
+        data.load("shapes", **numbers, classes=3)
+    with pytest.raises(ValueError, match="the data set folder takes no train_images and was given 9: leave train_im"):
+        data.load("folder", write_tree(tmp_path / "x"), train_images=9)
+    with pytest.raises(ValueError, match="drawn and lacks train_images, val_images, smallest_side: give numbers of"):
+        data.load("shapes")
+    with pytest.raises(ValueError, match="drawn and lacks val_images: give numbers of"):
+        data.load("shapes", **(numbers | {"val_images": None}))
+
+
 def test_hidden_copies_are_not_images(tmp_path):
     root = write_tree(tmp_path / "x", count=5)
     (root / "cat" / ".ipynb_checkpoints").mkdir()
@@ -316,8 +396,12 @@ def test_hidden_copies_are_not_images(tmp_path):
 
 
 def test_images_without_a_range_and_classes_too_small_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no fixed range of grey levels"):
-        decode(encoded(40000, mode="I;16", format="PNG"))
+    for mode in ("I", "F"):
+        with pytest.raises(ValueError, match=f"mode {mode} has no fixed range of grey levels, save it with 8 bits"):
+            decode(encoded(40000, mode=mode, format="TIFF"))
+    for odd in ({"bits": 12}, {"white_is": 0}):
+        with pytest.raises(ValueError, match="do not go from 0, black, to 65535, white, save it with 8 bits"):
+            decode(tiff(LEVELS, "<", **odd))
     with pytest.raises(ValueError, match=r"cat holds 2 image\(s\): at least 3"):
         data.load("folder", write_tree(tmp_path / "x", count=2))
 
@@ -330,6 +414,10 @@ def test_refusals_name_the_value(tmp_path):
         (("mnist",), "unknown data set 'mnist'"),
         (("tiny-imagenet",), "read from a folder"),
         (("folder", tmp_path / "none"), "none does not exist"),
+        (
+            ("folder", tmp_path / "x" / "cat" / "0.png"),
+            r"0\.png is a file: give --data-dir .* the folder that holds it",
+        ),
         (("folder", tmp_path / "x"), "empty holds no images"),
         (("folder", tmp_path / "only"), "only holds 0 class folder"),
         (("tiny-imagenet", tmp_path / "only"), "holds no Tiny ImageNet"),

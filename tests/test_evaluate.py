@@ -173,6 +173,13 @@ def test_an_image_smaller_than_the_crop_is_refused(model, method):
         posteriors(model, random_split([(64, 64), (31, 64)]), ZERO, method)
 
 
+@BOTH
+def test_a_split_without_images_is_refused(model, method):
+    nothing = np.empty((0, 3), np.uint8), np.empty((0, 2)), np.empty(0)
+    with pytest.raises(ValueError, match="the split has 0 images: give at least one"):
+        posteriors(model, Split.from_numpy(*nothing), ZERO, method)
+
+
 @pytest.mark.parametrize("name, value", [("method", "center-crop"), ("average", "logits")])
 def test_an_unknown_method_or_average_is_refused(model, name, value):
     with pytest.raises(ValueError, match=f"unknown {name} '{value}': choose "):

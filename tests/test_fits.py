@@ -8,7 +8,7 @@ from vgglib import fits
 def row(net, seed, loss, error, **changes):
     history = [{"train_loss": 9.0}, {"train_loss": loss}]
     usual = {"table": "3", "train_scale": "256", "status": "done", "history": history, "preset": "demo", "start": "A"}
-    usual |= {"test_scales": "256", "method": "dense", "n_images": 100, "top5_error_percent": 1.0}
+    usual |= {"test_scales": "256", "method": "dense", "n_images": 100, "n_classes": 10, "top5_error_percent": 1.0}
     return {"net": net, "seed": seed, "top1_error_percent": error, **usual, **changes}
 
 

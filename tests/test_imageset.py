@@ -114,6 +114,22 @@ def test_the_digest_sees_every_part():
     assert len({images.digest for images in sets}) == len(sets)
 
 
+def test_a_line_says_what_a_split_or_a_set_is():
+    split = Split.of([gradient(4, 7), gradient(5, 3)], [0, 1])
+    assert repr(split) == "Split: 2 images, sides 3 to 7 px"
+    many = Split(torch.empty(0, 3), torch.ones(1200, 2), torch.zeros(1200))
+    assert repr(many) == "Split: 1,200 images, sides 1 to 1 px"
+    assert repr(Split(torch.empty(0, 3), torch.empty(0, 2), torch.empty(0))) == "Split: 0 images"
+    assert repr(ImageSet("x", ("a", "b"), many, split, split)) == "ImageSet x: 2 classes, 1,200 train, 2 minival, 2 val"
+
+
+def test_two_splits_of_one_list_of_images():
+    images = [gradient(4, 7), gradient(5, 3), gradient(6, 7)]
+    one, other = Split.two(list(images), [0, 1, 2], 2)
+    assert (len(one), one.labels.tolist(), other.labels.tolist()) == (2, [0, 1], [2])
+    assert np.array_equal(one.image(1), images[1]) and np.array_equal(other.image(0), images[2])
+
+
 def test_a_split_survives_pickling():
     split = split_of([[1, 2, 3]], [0])
     again = pickle.loads(pickle.dumps(split))

@@ -178,7 +178,7 @@ def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
     follow_ups.lengths_in_short("tiny-imagenet")
-    assert said.pop().startswith("Preset tiny-imagenet has no such records; `vgg run --table 3 --epochs`")
+    assert said.pop().startswith("Preset tiny-imagenet has no such records; `vgg run --preset tiny")
     for seed in (0, 1):
         for net in "AE":
             trained(store, net, seed)

@@ -3,9 +3,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
+from vgglib import __version__, runner
+from vgglib.__main__ import run
+from vgglib.plans import plan
 from vgglib.results import REPOSITORY, default_root, root
+
+RECIPE = ("--preset", "smoke", "--epochs", "1")
+SMALL = (*RECIPE, "--table", "3", "--train-scales", "256")
 
 
 def vgg(*arguments):
@@ -60,6 +67,78 @@ def test_a_table_has_all_seeds_on_record_of_its_recipe():
         net_a = next(line.split() for line in vgg(*own).stdout.splitlines() if line.split()[:1] == ["A"])
         assert net_a[-2:] == [seeds, "done"]
     assert " done" not in vgg(*asked).stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with records of net A of the smallest preset, one epoch, and its checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = vgg("run", *SMALL, "--nets", "A", "--results", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_recipe_of_ones_own_gets_tables_verdicts_and_kept_weights(trained):
+    assert vgg("plan", *SMALL, "--nets", "A", "--results", trained).stdout.startswith("done     A_S256_seed0_epochs=1")
+    lrn = "| Local response normalisation does not help | "
+    assert lrn in vgg("claims", *RECIPE, "--results", trained).stdout
+    kept = vgg("keep", *SMALL, "--results", trained)
+    assert kept.returncode == 0 and kept.stdout.split() == [
+        f"{trained}/smoke/weights/A_S256_seed0_epochs=1.safetensors"
+    ]
+    assert kept.stderr.startswith("vgg: not trained here, and so not kept: A-LRN_S256_seed0_epochs=1, B_S256")
+    none = vgg("keep", "--preset", "smoke", "--nets", "D", "--results", trained)
+    assert none.returncode == 2 and "`vgg run --preset smoke --table 3 --nets D --train-scales 256 --s" in none.stderr
+
+
+def test_a_training_that_was_begun_is_called_so(trained, tmp_path):
+    (tmp_path / "smoke" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "smoke" / "checkpoints" / "A_S256_seed0_epochs=1.safetensors").touch()
+    shown = vgg("plan", *SMALL, "--nets", "A,B", "--results", tmp_path).stdout.splitlines()
+    assert [line[:8] for line in shown] == ["begun   ", "not run "]
+
+
+@pytest.mark.parametrize("command", ["plan", "table", "claims"])
+def test_a_folder_without_records_is_named(command, tmp_path):
+    done = vgg(command, "--preset", "smoke", "--results", tmp_path / "mispelt")
+    assert done.returncode == 0
+    assert done.stderr == f"vgg: {tmp_path}/mispelt holds no records of preset smoke; --results names another folder.\n"
+    (tmp_path / "file").touch()
+    done = vgg(command, "--preset", "smoke", "--results", tmp_path / "file")
+    assert done.returncode == 2 and done.stderr == f"vgg: {tmp_path}/file is a file: name the folder of the records.\n"
+
+
+def test_time_that_is_up_leaves_a_sentence(tmp_path):
+    done = vgg("run", *SMALL, "--nets", "A", "--max-minutes", "0", "--results", tmp_path)
+    assert done.returncode == 0 and "vgg: 1 of 1 numbers are not there yet; the same command goes on." in done.stderr
+
+
+def test_an_interruption_leaves_a_sentence(monkeypatch, capsys, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    with pytest.raises(typer.Exit) as caught:
+        run(plan("smoke", "3", ["A"]), results=str(tmp_path))
+    assert caught.value.exit_code == 130 and "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_net_says_what_a_picture_shows(tmp_path):
+    Image.new("RGB", (90, 64), (200, 30, 30)).save(tmp_path / "red.png")
+    done = vgg("predict", tmp_path / "red.png", "--net", "A")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Net A of preset demo, width 0.125, trained at S = 256")
+    assert [line for line in done.stdout.splitlines() if line.startswith("Q")] == ["Q = 256", "Q = 384", "Q = 512"]
+
+
+def test_the_version_is_told():
+    assert vgg("--version").stdout == f"vgglib {__version__}\n"
+
+
+def test_speed_is_not_measured_where_it_cannot_be_kept(tmp_path):
+    (tmp_path / "smoke").touch()
+    done = vgg("speed", "--preset", "smoke", "--results", tmp_path)
+    assert done.returncode == 2 and "cannot be written" in done.stderr
 
 
 def test_results_may_be_in_ones_home(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vgglib.metrics import error_percent, interval_percent, wrong
+from vgglib.metrics import error_percent, interval_percent, mean_interval, wrong
 
 POSTERIORS = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
 
@@ -26,6 +26,18 @@ def test_posteriors_that_are_not_numbers_are_wrong():
 def test_different_lengths_are_refused():
     with pytest.raises(ValueError, match="4 posteriors were given for 3 labels"):
         error_percent(POSTERIORS, np.zeros(3, int))
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(ValueError, match=f"label {label} is none of the 3 classes: take labels from 0 to 2"):
+        error_percent(POSTERIORS, np.array([0, 2, label, 1]))
+
+
+@pytest.mark.parametrize("values", [[], [40.0]])
+def test_an_interval_of_fewer_than_two_values_is_refused(values):
+    with pytest.raises(ValueError, match=f"two values or more, not {len(values)}"):
+        mean_interval(values)
 
 
 def test_wilson_interval_of_a_published_example():

@@ -69,6 +69,19 @@ def test_other_sizes_are_refused():
         VGG("A", input_size=31)
 
 
+@pytest.mark.parametrize("shape", [(3, 56, 56), (1, 1, 56, 56), (1, 4, 56, 56), (1, 1, 3, 56, 56)])
+def test_what_is_no_batch_of_rgb_pictures_is_refused(shape):
+    model = small(size=56)
+    for use in (model, model.dense):
+        with pytest.raises(ValueError, match=rf"shape \({', '.join(map(str, shape))}\) was given.*x\[None\]"):
+            use(torch.zeros(shape))
+
+
+def test_a_net_of_no_classes_is_refused():
+    with pytest.raises(ValueError, match="num_classes is 0: it must be at least 1"):
+        small(classes=0)
+
+
 def test_pooling_before_relu_changes_no_value():
     x = torch.randn(2, 4, 8, 8)
     assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))

@@ -18,6 +18,7 @@ from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 USUAL = {"preset": "smoke", "seeds": None, "nets": None, "train_missing": False, "data_dir": None, "device": None}
+USUAL |= {"recipe": None}
 
 
 def check(injected="", **changes):
@@ -68,6 +69,20 @@ def test_seeds_left_open_are_those_recorded(tmp_path, monkeypatch):
     assert check(preset="demo").seeds == PRESETS["demo"].seeds
 
 
+@pytest.mark.parametrize("recipe", [{"epochs": 9, "from_a": False}, "epochs=9, from_a=False"])
+def test_a_recipe_of_ones_own_is_planned_and_its_seeds_are_found(recipe, tmp_path, monkeypatch):
+    runs = tmp_path / "demo" / "runs"
+    runs.mkdir(parents=True)
+    for name in ("E_S256_seed3_epochs=9_from_a=False_dense_Q256", "E_S256_seed4_epochs=8_dense_Q256"):
+        (runs / f"{name}.json").write_text("{}")
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    p = check(preset="demo", recipe=recipe, nets="E")
+    assert p.seeds == (3,)
+    first = p.plan("3")[0].runs[0]
+    assert first.experiment.epochs == 9 and first.experiment.start is None
+    assert check(preset="demo", recipe={"epochs": 7}).seeds == PRESETS["demo"].seeds  # none on record
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -84,6 +99,11 @@ def test_seeds_left_open_are_those_recorded(tmp_path, monkeypatch):
         ({"nets": []}, r"nets is \[\]"),
         ({"data_dir": 5}, "data_dir is 5"),
         ({"device": 0}, "device is 0"),
+        ({"recipe": "24"}, "recipe is '24': give a dictionary"),
+        ({"recipe": [24]}, "recipe is .24.: give a dictionary"),
+        ({"recipe": {"epoch": 24}}, "unknown setting 'epoch'"),
+        ({"recipe": "epochs=many"}, "epochs is 'many': it must be an int"),
+        ({"recipe": {"width": "wide"}}, "width is 'wide': it must be a number"),
     ],
 )
 def test_a_wrong_parameter_is_named(arguments, message):

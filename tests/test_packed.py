@@ -91,6 +91,14 @@ def test_a_pack_is_read_with_all_it_holds(images):
     assert bright > dark + 50
 
 
+def test_a_line_says_what_a_pack_is(folder):
+    images = packed.load(folder, minival_share=0.1)
+    assert repr(images) == "ImageSet imagenet: 2 classes, 36 train, 4 minival, 12 val"
+    assert repr(images.val) == "PackedSplit: 12 images, sides 64 to 200 px"
+    assert repr(images.val.rescaled(32).subset([2])) == "PackedSplit: 1 images, sides 32 to 32 px"
+    assert repr(images.val.subset(np.array([], int))) == "PackedSplit: 0 images"
+
+
 def test_a_pack_that_was_made_anew_is_opened_anew(tmp_path):
     first = data.load("imagenet", write_pack(tmp_path))
     assert data.load("imagenet", tmp_path) is first

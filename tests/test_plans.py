@@ -2,8 +2,43 @@ import pytest
 
 from vgglib import paper
 from vgglib.experiments import Protocol, runs
-from vgglib.plans import TABLES, plan
+from vgglib.plans import TABLES, command, first_stage, plan
 from vgglib.presets import PRESETS
+
+
+def test_tables_may_be_listed_and_count_once():
+    both = plan("smoke", "3,jitter,3", ["D"])
+    assert both == [*plan("smoke", "3", ["D"]), *plan("smoke", "jitter", ["D"])]
+    with pytest.raises(ValueError, match="unknown table '8': choose one of"):
+        plan("smoke", "3,8")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"nets": "A,C"}, r"nets is 'A,C': give a list, such as \['A'\]"),
+        ({"seeds": 0}, r"seeds is 0: give a list, such as \[0\]"),
+        ({"train_scales": "256"}, r"train_scales is '256': give a list, such as \['256'\]"),
+        ({"train_scales": []}, "the plan has no train scale: name at least one"),
+        ({"width": "wide"}, "width is 'wide': it must be a number"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plan("smoke", "3", **arguments)
+
+
+def test_scales_may_be_numbers():
+    assert plan("smoke", "3", ["D"], [0], [256, "384"]) == plan("smoke", "3", ["D"], [0], ["256", "384"])
+
+
+def test_a_command_trains_the_run_it_is_of():
+    run = first_stage("folder", "B-5x5", 3, epochs=12, from_a=True)
+    assert command(run) == (
+        "vgg run --preset folder --data-dir path/to/images --table 5x5 --nets B-5x5 --train-scales 256 --seeds 3 "
+        "--epochs 12"
+    )
+    assert command(first_stage("demo", "E", 0, from_a=False)).endswith("--seeds 0 --no-from-a")
 
 
 @pytest.mark.parametrize("name", PRESETS)

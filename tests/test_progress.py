@@ -18,6 +18,16 @@ def test_what_earlier_calls_did_counts_in_no_rate(clock):
     assert state.done == 1 and state.remaining_seconds() == 0
 
 
+def test_what_is_left_of_one_run_is_told_by_what_it_has_done_here(clock):
+    state = State({"A": 1.0}, started=clock[0])
+    clock[0] += 500  # until its images were loaded
+    state.take(Event("A", "training", share=0.4))
+    assert state.seconds_left("A") is None
+    clock[0] += 60
+    state.take(Event("A", "training", share=0.5))
+    assert state.seconds_left("A") == pytest.approx(60 * 0.5 / 0.1)
+
+
 def test_an_empty_plan_is_done():
     assert State().done == 1 and State().remaining_seconds() is None
 

@@ -28,9 +28,26 @@ def test_a_photograph_of_ones_own_is_read_and_bounded(tmp_path):
     Image.new("RGB", (4096, 2048)).save(tmp_path / "large.png")
     assert protocol_plots.photograph(str(tmp_path / "large.png")).shape == (1024, 2048, 3)
     (tmp_path / "text.png").write_text("no image")
-    for name in ("text.png", "missing.png"):
-        with pytest.raises(ValueError, match=f"{name} cannot be used .*: name an image file"):
-            protocol_plots.photograph(str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"missing\.png cannot be used \(No such file .*\): name an image file\."):
+        protocol_plots.photograph(str(tmp_path / "missing.png"))
+    with pytest.raises(ValueError, match=r"text\.png cannot be used, repair or convert it: it is no image that"):
+        protocol_plots.photograph(str(tmp_path / "text.png"))
+
+
+def test_a_photograph_that_a_decoder_refuses_ends_with_its_remedy(tmp_path):
+    Image.new("F", (4, 4)).save(tmp_path / "float.tif")
+    with pytest.raises(ValueError, match=r"float\.tif cannot be used, .* save it with 8 bits a channel\.$"):
+        protocol_plots.photograph(str(tmp_path / "float.tif"))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_long_thin_photograph_is_to_be_cropped(tmp_path, turned):
+    for length in (40, 41):
+        pixels = picture(2, length).numpy()
+        Image.fromarray(pixels.swapaxes(0, 1) if turned else pixels).save(tmp_path / f"{length}.png")
+    assert sorted(protocol_plots.photograph(str(tmp_path / "40.png")).shape) == [2, 3, 40]
+    with pytest.raises(ValueError, match=r"41\.png are as 20\.5 to 1: crop it to 20 to 1 at most"):
+        protocol_plots.photograph(str(tmp_path / "41.png"))
 
 
 def test_one_image_as_a_set_has_its_own_mean():
@@ -248,6 +265,15 @@ def test_score_maps_by_hand(trained):
     best = posteriors[1].argmax()
     assert large.get_xlabel().startswith(f"{'abcd'[best]} {100 * posteriors[1, best]:.0f} %\n")
     assert large.get_xlabel().count("\n") == 2
+
+
+@pytest.mark.parametrize("columns, texts", [(100, 200), (101, 0)])
+def test_a_map_of_many_cells_has_no_numbers(trained, columns, texts):
+    """Two lines of cells; numbers in more than 200 could not be read and would take minutes to lay out."""
+    model, _, _ = trained
+    _, axes = plt.subplots()
+    shown = protocol_plots._heat(axes, model, picture(64, 32 * columns), np.zeros((2, columns)))
+    assert (len(axes.texts), shown.get_array().shape) == (texts, (2, columns))
 
 
 def test_every_figure_is_drawn(trained):

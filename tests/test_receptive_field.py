@@ -124,6 +124,16 @@ def test_who_sees_the_whole_image():
     assert found["sees_all"].tolist()[:3] == ["none", "none", "centre"]
     assert first_that_sees_all(net, 6) == "second"
     assert first_that_sees_all(net, 6, "all") == "last"
+    with pytest.raises(ValueError, match="unknown who 'edge': choose centre or all"):
+        first_that_sees_all(net, 6, "edge")
+
+
+def test_a_name_stands_for_the_net_called_so():
+    assert list(fields("C", 64)) == list(fields(config("C"), 64))
+    assert table("C", 64).equals(table(config("C"), 64))
+    assert first_that_sees_all("C", 64) == first_that_sees_all(config("C"), 64)
+    with pytest.raises(ValueError, match="unknown net 'F'"):
+        table("F")
 
 
 @pytest.mark.parametrize("size", [31, 0, -224])

@@ -69,6 +69,8 @@ def refused(message, folder):
 
 def test_folders_without_a_data_set_are_refused(tmp_path):
     refused("does not exist", tmp_path / "none")
+    (tmp_path / "images.zip").write_bytes(b"")
+    refused(r"images\.zip is a file: name the folder that holds it or, .* unpacked to", tmp_path / "images.zip")
     refused("holds no data set to pack", tmp_path)
     layouts.tree(tmp_path / "x")
     shutil.rmtree(tmp_path / "x" / "val")

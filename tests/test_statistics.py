@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vgglib.statistics import bootstrap_interval, holm, lower, mcnemar_p, no_better, probability_text
+from vgglib.statistics import bootstrap_interval, equivalence_p, holm, lower, mcnemar_p, no_better, probability_text
 
 # Student (1908): extra hours of sleep under two drugs.
 FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -78,6 +78,24 @@ def test_mcnemars_exact_test_by_hand():
     wrong = np.array([True] * 4 + [False] * 6)
     assert mcnemar_p(wrong, np.zeros(10, bool)) == pytest.approx(0.125)
     assert mcnemar_p(wrong, wrong) == 1
+
+
+@pytest.mark.parametrize("decide", [lower, no_better, equivalence_p])
+def test_no_differences_are_no_evidence(decide):
+    with pytest.raises(ValueError, match="0 differences leave nothing to test"):
+        decide(np.empty(0))
+
+
+@pytest.mark.parametrize("count", [1, 5])  # one answer would be compared with each of the four
+def test_answers_about_other_images_are_not_compared(count):
+    with pytest.raises(ValueError, match=rf"shapes \(4,\) and \({count},\): both must be of the same images"):
+        mcnemar_p(np.ones(4, bool), np.zeros(count, bool))
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 5), (2, 0), (1, 2, 3)])
+def test_the_bootstrap_takes_seeds_and_images(shape):
+    with pytest.raises(ValueError, match=rf"differences have shape \({shape[0]},.*give \(seeds, images\)"):
+        bootstrap_interval(np.zeros(shape))
 
 
 def test_the_bootstraps_variance_is_that_of_both_factors():

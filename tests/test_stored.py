@@ -10,6 +10,7 @@ from vgglib.data.stored import stored
 
 RNG = np.random.default_rng(0)
 ODD = odd(RNG)
+BAD = bad(RNG)
 
 
 def kind(data):
@@ -31,6 +32,14 @@ def test_everything_else_becomes_an_upright_rgb_jpeg(name):
     assert (image.height, image.width) == expected.shape[:2]
     error = np.abs(decode(image.data).astype(int) - expected)
     assert error.mean() < (4 if name == "palette" else 1.5)  # a palette's dither is hard to encode
+
+
+def test_grey_levels_of_sixteen_bits_become_a_jpeg():
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 1 << 16, (20, 30), dtype=np.uint16)).save(file, "PNG")
+    image, expected = stored(file.getvalue(), 512), decode(file.getvalue())
+    assert kind(image.data) == ("JPEG", "RGB") and (image.height, image.width) == (20, 30)
+    assert np.abs(decode(image.data).astype(int) - expected).mean() < 4  # noise is hard to encode
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -82,7 +91,7 @@ def test_sums_are_those_of_the_stored_pixels_to_the_last_digit(name):
     assert image.rgb_products.tolist() == [(one * other).sum() for one, other in pairs]
 
 
-@pytest.mark.parametrize("name, data", bad(RNG).items())
+@pytest.mark.parametrize("name, data", BAD.items())
 def test_bad_images_are_refused_with_a_reason(name, data):
     with pytest.raises(ValueError) as caught:
         stored(data, 512)

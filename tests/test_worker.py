@@ -34,6 +34,25 @@ def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):
     assert "--batch-size" in said and "can be tested with --device cpu (device in a notebook)" in said
 
 
+def test_what_would_fill_the_memory_is_refused_before_it_does(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "free_memory", lambda where: 1000)
+    with pytest.raises(ValueError, match=r"A_S256_seed0_\S+ takes 0 GB at least, more memory than is free: .*--width"):
+        run(small(), results=tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_free_memory_is_the_least_of_what_the_system_says(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal:       24683672 kB\nMemAvailable:    2000 kB\n")
+    (tmp_path / "max").write_text("max\n")
+    given = [(tmp_path / name, pattern, unit) for name, (_, pattern, unit) in zip(("meminfo", "max"), devices.MEMORY)]
+    monkeypatch.setattr(devices, "MEMORY", [*given, (tmp_path / "none", "x", 1)])
+    assert devices.free_memory(torch.device("cpu")) == 2000 * 1024
+    (tmp_path / "max").write_text("1000\n")
+    assert devices.free_memory(torch.device("cpu")) == 1000
+    monkeypatch.setattr(devices, "MEMORY", [])
+    assert devices.free_memory(torch.device("cpu")) == math.inf
+
+
 def test_a_training_keeps_the_threads_that_it_began_with(images, tmp_path, monkeypatch):
     (entry,) = small()
     first, store = entry.runs[0], Store(tmp_path)

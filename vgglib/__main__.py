@@ -1,4 +1,4 @@
-"""The command line: `vgg plan`, `run`, `table`, `evaluate`, `claims`, `keep`, `speed`, `bench`, `data`, `data pack`."""
+"""The command line, `vgg`: a function for every command."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from vgglib.options import (
     BatchSize,
     DataDir,
     Device,
-    Nets,
     Preset,
     Results,
-    Seeds,
     SkipBadImages,
-    TrainScales,
     listed,
     of_a_plan,
-    planned,
+    say_if_empty,
     store_in,
 )
 
@@ -33,6 +30,24 @@ app = typer.Typer(
 
 LISTED = 10  # bad images; the shards' metadata list all
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from vgglib import __version__
+
+        typer.echo(f"vgglib {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 data_app = typer.Typer(pretty_exceptions_enable=False)
 app.add_typer(data_app, name="data")
 
@@ -40,13 +55,15 @@ app.add_typer(data_app, name="data")
 @app.command()
 @of_a_plan
 def plan(entries, results: Results = None) -> None:
-    """List the evaluations behind a table, and which of them have been made."""
+    """List the evaluations behind a table, and which of them have been made, or their training begun."""
     from vgglib.experiments import runs
 
     store = store_in(results)
+    say_if_empty(store, entries[0].preset)
     for run in runs(entries):
         record = store.read(run)
-        typer.echo(f"{record['status'] if record else 'not run':8} {run.run_id}")
+        without = "begun" if store.checkpoint_path(run).exists() else "not run"
+        typer.echo(f"{record['status'] if record else without:8} {run.run_id}")
 
 
 @app.command()
@@ -104,23 +121,33 @@ def run(
             raise ValueError(f"--{name} is {value}: it must be at least 1.")
     from vgglib import runner
 
-    rows = runner.run(
-        entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, backend=backend, scheduler=scheduler,
-        results=results, skip_bad_images=skip_bad_images, decoder=decoder, retry_failed=retry_failed,
-        max_minutes=max_minutes, images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
-        compiled=compiled,
-    )  # fmt: skip
+    try:
+        rows = runner.run(
+            entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, backend=backend, scheduler=scheduler,
+            results=results, skip_bad_images=skip_bad_images, decoder=decoder, retry_failed=retry_failed,
+            max_minutes=max_minutes, images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
+            compiled=compiled,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo(
+            "vgg: stopped; nothing is lost but what came after the last checkpoint, the same command goes on.", err=True
+        )
+        raise typer.Exit(130) from None
     from vgglib import distributed
 
     if distributed.first():
         _print_tables(rows)
+        if left := (rows["status"] == "not run").sum() if max_minutes < float("inf") else 0:
+            typer.echo(f"vgg: {left} of {len(rows)} numbers are not there yet; the same command goes on.", err=True)
 
 
 @app.command()
 @partial(of_a_plan, recorded=True)
 def table(entries, results: Results = None) -> None:
     """Print a table from the records that exist, of all their seeds unless said; nothing is run."""
-    _print_tables(store_in(results).rows(entries))
+    store = store_in(results)
+    say_if_empty(store, entries[0].preset)
+    _print_tables(store.rows(entries))
 
 
 @app.command()
@@ -160,27 +187,51 @@ def evaluate(
 
 
 @app.command(name="claims")
-def verdicts(preset: Preset = "demo", results: Results = None) -> None:
+@partial(of_a_plan, recorded=True)
+def verdicts(entries, results: Results = None) -> None:
     """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
-    from vgglib import evidence, verdict_tables, verdicts
+    from vgglib import verdict_tables, verdicts
 
-    typer.echo(verdict_tables.markdown(verdicts.judge(evidence.rows(store_in(results), preset))))
+    store = store_in(results)
+    say_if_empty(store, entries[0].preset)
+    typer.echo(verdict_tables.markdown(verdicts.judge(store.rows(entries))))
 
 
 @app.command()
-def keep(
-    preset: Preset = "demo",
-    nets: Nets = None,
-    seeds: Seeds = None,
-    train_scales: TrainScales = "256",
-    results: Results = None,
-) -> None:
+@partial(of_a_plan, table="3", train_scales="256")
+def keep(entries, results: Results = None) -> None:
     """Keep trained weights beside the records: pages and readers can then look into these nets."""
     from vgglib import experiments, weights
 
-    entries = planned(preset, "3", nets, seeds, train_scales)
-    for run in experiments.runs(entries):
-        typer.echo(weights.keep(store_in(results), run))
+    store, planned, missing = store_in(results), experiments.runs(entries), {}
+    for run in planned:
+        try:
+            typer.echo(weights.keep(store, run))
+        except weights.NotTrained as error:
+            missing[run.experiment_id] = error
+    if len(missing) == len(planned):
+        raise next(iter(missing.values()))
+    if missing:
+        typer.echo(f"vgg: not trained here, and so not kept: {', '.join(missing)}.", err=True)
+
+
+@app.command()
+def predict(
+    photo: Annotated[str, typer.Argument(help="A picture in a file.")],
+    net: Annotated[str, typer.Option(help="Which trained net: of the demo A, D and E come with the project.")] = "D",
+    preset: Preset = "demo",
+    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    data_dir: DataDir = None,
+    results: Results = None,
+) -> None:
+    """Print the classes that a trained net finds most probable for a picture, at three test scales."""
+    from vgglib import first_look
+
+    trained = first_look.trained(preset, net, seed, data_dir, results)
+    typer.echo(trained.sentence)
+    one = first_look.picture(trained, photo=photo)
+    for scale in (256, 384, 512):
+        typer.echo(f"\nQ = {scale}\n{first_look.answers(trained, one, scale).to_string(index=False)}")
 
 
 @app.command()
@@ -188,7 +239,9 @@ def speed(preset: Preset = "demo", batch_size: BatchSize = 32, device: Device = 
     """Time the preset's nets on this machine and keep the result for the page on cost."""
     from vgglib.speed import keep, measure
 
-    typer.echo(keep(measure(preset, batch_size, device), store_in(results).root))
+    store = store_in(results)
+    store.check_writable(preset)
+    typer.echo(keep(measure(preset, batch_size, device), store.root))
 
 
 @app.command()

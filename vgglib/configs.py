@@ -150,3 +150,8 @@ def config(name: str) -> Config:
     if name not in TABLE_1:
         raise ValueError(f"unknown net {name!r}: choose one of {', '.join(TABLE_1)}.")
     return Config(name, tuple(_block(number, text) for number, text in enumerate(TABLE_1[name], start=1)))
+
+
+def as_config(net: str | Config) -> Config:
+    """A net given by its name in Table 1 or as a `Config`; ValueError for an unknown name."""
+    return net if isinstance(net, Config) else config(net)

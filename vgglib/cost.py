@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vgglib.configs import Config, Layer
+from vgglib.configs import Config, Layer, as_config
 from vgglib.experiments import CROP, GRID
 
 TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
@@ -33,11 +33,15 @@ class Count:
     macs: int
 
 
-def counts(net: Config, image_size: int = CROP, num_classes: int = 1000) -> Iterator[Count]:
+def counts(net: str | Config, image_size: int = CROP, num_classes: int = 1000) -> Iterator[Count]:
     """Every layer of a net on a square image of `image_size` pixels, the head included, in order.
 
-    Raises ValueError for an image of which nothing is left after the last pool.
+    `net` is a name such as "D" or a `Config`, here and below. Raises ValueError for an unknown name, an image of which
+    nothing is left after the last pool, and less than one class.
     """
+    net = as_config(net)
+    if num_classes < 1:
+        raise ValueError(f"num_classes is {num_classes}: it must be at least 1.")
     if image_size < net.stride:
         raise ValueError(f"an image of {image_size} pixels leaves nothing after the last pool: take {net.stride}.")
     side, channels = image_size, 3
@@ -56,7 +60,7 @@ def counts(net: Config, image_size: int = CROP, num_classes: int = 1000) -> Iter
         inputs = width
 
 
-def layers(net: Config, image_size: int = CROP, num_classes: int = 1000) -> pd.DataFrame:
+def layers(net: str | Config, image_size: int = CROP, num_classes: int = 1000) -> pd.DataFrame:
     """The same as a table: `layer`, `block`, `kind`, `kernel`, `channels`, `side`, `parameters`, `macs`, `activations`
     (values of the output).
     """
@@ -77,18 +81,18 @@ def layers(net: Config, image_size: int = CROP, num_classes: int = 1000) -> pd.D
     return pd.DataFrame(lines)
 
 
-def parameters(net: Config, num_classes: int = 1000, input_size: int = CROP) -> int:
+def parameters(net: str | Config, num_classes: int = 1000, input_size: int = CROP) -> int:
     """Weights and biases of a net whose head reads crops of `input_size` pixels (Table 2)."""
     return sum(count.weights + count.biases for count in counts(net, input_size, num_classes))
 
 
-def macs(net: Config, image_size: int = CROP, num_classes: int = 1000) -> int:
+def macs(net: str | Config, image_size: int = CROP, num_classes: int = 1000) -> int:
     """Multiply-adds of one forward pass on a square crop of `image_size` pixels."""
     return sum(count.macs for count in counts(net, image_size, num_classes))
 
 
 def memory(
-    net: Config, batch_size: int, image_size: int = CROP, num_classes: int = 1000, precision: str = "bf16"
+    net: str | Config, batch_size: int, image_size: int = CROP, num_classes: int = 1000, precision: str = "bf16"
 ) -> pd.DataFrame:
     """Bytes that training and testing take layer by layer, by `part`; columns `training` and `testing`.
 

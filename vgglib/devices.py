@@ -7,6 +7,7 @@ import ctypes
 import math
 import os
 import platform
+import re
 import shutil
 import sys
 import sysconfig
@@ -21,6 +22,10 @@ from vgglib.rounding import Bf16InFp32
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _NEVER = 2**31 - 1
 CGROUP = Path("/sys/fs/cgroup")
+MEMORY = (  # what says how many bytes may be had, and in which unit
+    (Path("/proc/meminfo"), r"^MemAvailable: +(\d+)", 1024),
+    (CGROUP / "memory.max", r"^\d+", 1),
+)
 QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))  # of cgroup v2, of v1
 
 
@@ -99,10 +104,25 @@ def exact(where: torch.device) -> None:
         torch.backends.cudnn.deterministic = True
 
 
+def free_memory(where: torch.device) -> float:
+    """Bytes that are left there, at most; infinity where the system does not say."""
+    if where.type == "cuda":
+        return torch.cuda.mem_get_info(where)[0]
+    free = [math.inf]
+    for path, pattern, unit in MEMORY:
+        with contextlib.suppress(OSError):
+            free += [unit * int(found) for found in re.findall(pattern, path.read_text(), re.MULTILINE)]
+    return min(free)
+
+
 @contextlib.contextmanager
-def enough_memory(what: str, remedy: str) -> Iterator[None]:
-    """The context in which `what` is computed; ValueError, with a `remedy`, where memory runs out."""
+def enough_memory(what: str, remedy: str, needed: float = 0, where: torch.device | None = None) -> Iterator[None]:
+    """The context in which `what` is computed; ValueError, with a `remedy`, where memory runs out, or where less is
+    free than the bytes `needed` at least: a CPU's memory is promised without limit, and who then uses it is killed.
+    """
     try:
+        if where is not None and needed > free_memory(where):
+            raise ValueError(f"{what} takes {needed / 1e9:,.0f} GB at least, more memory than is free: {remedy}.")
         yield
     except RuntimeError as error:
         on_gpu = isinstance(error, torch.OutOfMemoryError)

@@ -110,9 +110,11 @@ def at_one_scale(found: Sequence[Answers], scale: str = "256") -> list[Answers]:
     return chosen
 
 
-def averages(preset: str, seeds: Sequence[int]) -> list[Answers]:
-    """Net E after jitter, from the mean of few posteriors to that of many and of several nets (`AVERAGES`)."""
-    plan = [entry for table in ("3", "5", "6") for entry in plans.plan(preset, table, seeds=seeds)]
+def averages(preset: str, seeds: Sequence[int], **overrides) -> list[Answers]:
+    """Net E after jitter, from the mean of few posteriors to that of many and of several nets (`AVERAGES`); `overrides`
+    as in `plans.plan`.
+    """
+    plan = plans.plan(preset, "3,5,6", seeds=seeds, **overrides)
     names = {key: name for name, key in AVERAGES.items()}
     found = {own.key: own for own in answers([entry for entry in plan if _key(entry) in names])}
     return [replace(found[key], name=name) for key, name in names.items()]

@@ -47,11 +47,14 @@ def posteriors(
     averages their scores before the soft-max, "posteriors" their posteriors after it. With `flip` the posteriors of
     image and mirror image are averaged. `report` is called after every pass with the share done, 0 to 1. With
     `compiled` shapes of input that keep coming go through `torch.compile`: the same posteriors, to rounding.
-    Raises ValueError for an unknown method or average, and for an image smaller than the net's crop.
+    Raises ValueError for an unknown method or average, a split without images, and an image smaller than the net's
+    crop.
     """
     for name, value, known in (("method", method, METHODS), ("average", average, AVERAGES)):
         if value not in known:
             raise ValueError(f"unknown {name} {value!r}: choose {' or '.join(known)}.")
+    if not len(split):
+        raise ValueError("the split has 0 images: give at least one.")
     if split.smallest_side < model.input_size:
         raise ValueError(
             f"an image has a side of {split.smallest_side} pixels, less than the crop of {model.input_size}: rescale "

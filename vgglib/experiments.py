@@ -59,6 +59,9 @@ class Experiment:
 
     def __post_init__(self):
         object.__setattr__(self, "drop_deadlines", tuple(self.drop_deadlines))
+        for name in ("learning_rate", "resolution", "width"):
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} is {value!r}: it must be a number.")
         _check_width(self.net, self.width)
         low, high = self.scale_range
         if low < CROP:

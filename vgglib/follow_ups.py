@@ -77,7 +77,10 @@ def lengths_in_short(preset: str = "demo") -> None:
 
 def _no_lengths(preset: str) -> str:
     """What to say of a preset without longer trainings."""
-    return f"Preset {preset} has no such records; `vgg run --table 3 --epochs` and `vgg run --table crops` make some."
+    return (
+        f"Preset {preset} has no such records; `vgg run --preset {preset} --table crops` makes some, and so does "
+        "--table 3 with --epochs and a number."
+    )
 
 
 def lengths_of(preset: str = "demo") -> None:
@@ -157,9 +160,11 @@ def arithmetic_of(preset: str = "demo") -> None:
     )
 
 
-def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None) -> None:
-    """Which two nets to average, from a preset's records; seeds: by default all that have some."""
-    found = fusions.rows(results.Store(results.default_root()), preset, seeds)
+def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overrides) -> None:
+    """Which two nets to average, from a preset's records; seeds: by default all that have some; `overrides` as in
+    `plans.plan`.
+    """
+    found = fusions.rows(results.Store(results.default_root()), preset, seeds, **overrides)
     missing = [method for method in fusions.METHODS if method not in set(found["method"])]
     if missing:
         asked = f"of the seeds {', '.join(map(str, seeds))}" if seeds else "seeds"

@@ -29,16 +29,16 @@ EXCHANGES = {
 Net = tuple[str, int]  # name and seed
 
 
-def rows(store: Store, preset: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+def rows(store: Store, preset: str, seeds: Sequence[int] | None = None, **overrides) -> pd.DataFrame:
     """A line for each net and each pair of nets, at the S and Q of Table 5, of all `PAIRINGS` and `METHODS`.
 
     Columns: `method`, `pairing`, `seeds` (the set of its nets' seeds), the top-1 errors in percent `error`, of the mean
     of its nets' posteriors, and `better`, of the better net alone, and `difference`, the first less the second in
-    points. seeds: by default all that have records. Only those count of which both nets are done; a method of which
-    there are fewer than two has no lines. Raises ValueError for an unknown preset, for an altered record, and where
+    points. seeds: by default all that have records; `overrides` as in `plans.plan`. Only those count of which both nets
+    are done; a method of which there are fewer than two has no lines. Raises ValueError for an unknown preset, for an altered record, and where
     nets were tested on different images.
     """
-    entries = plan(preset, "5", NETS, seeds or store.seeds(preset) or None)
+    entries = plan(preset, "5", NETS, seeds or store.seeds(preset) or None, **overrides)
     reading = Reading(store, runs(entries))
     lines = []
     for method in METHODS:

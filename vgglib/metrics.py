@@ -14,19 +14,26 @@ def wrong(posteriors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
     posteriors: (N, classes); labels: (N,). A class that ties with the true one counts as ranked before it, so that a
     net which says the same of every class is wrong everywhere instead of right everywhere.
+    Raises ValueError for different lengths, and for a label that is no class.
     """
     posteriors, labels = np.asarray(posteriors), np.asarray(labels)
     if len(posteriors) != len(labels):
         raise ValueError(
             f"{len(posteriors)} posteriors were given for {len(labels)} labels: both must name the same images."
         )
+    classes = posteriors.shape[1]
+    if len(unknown := labels[(labels < 0) | (labels >= classes)]):
+        raise ValueError(f"label {unknown[0]} is none of the {classes} classes: take labels from 0 to {classes - 1}.")
     own = posteriors[np.arange(len(labels)), labels][:, None]
     # Written so that a posterior that is not a number counts as wrong.
-    return ~((posteriors < own).sum(1) >= posteriors.shape[1] - k)
+    return ~((posteriors < own).sum(1) >= classes - k)
 
 
 def error_percent(posteriors: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Top-k error in percent, the paper's two measures being k = 1 and k = 5 (Sect. 4)."""
+    """Top-k error in percent, the paper's two measures being k = 1 and k = 5 (Sect. 4).
+
+    Raises ValueError as `wrong` does.
+    """
     return percent(wrong(posteriors, labels, k))
 
 
@@ -48,11 +55,16 @@ def interval_percent(error: Numbers, n_images: Numbers, confidence: float = 0.95
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of a mean, from at least two values: what the sampling of seeds leaves open."""
+    """Student's t interval of a mean, from at least two values: what the sampling of seeds leaves open.
+
+    Raises ValueError for fewer.
+    """
     from scipy import stats  # as above
 
     values = np.asarray(values, float)
+    if len(values) < 2:
+        raise ValueError(f"an interval of a mean takes two values or more, not {len(values)}: run more seeds.")
     error = float(stats.sem(values))
-    if error == 0 or np.isnan(error):
+    if error == 0:
         return float(values.mean()), float(values.mean())
     return tuple(float(end) for end in stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=error))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, Layer, config
+from vgglib.configs import GROWN_LAYERS, INITIALISATIONS, Config, Layer, as_config
 from vgglib.lrn import LocalResponseNorm
 
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}  # how it calls the nets that it has
@@ -38,8 +38,8 @@ class VGG(nn.Module):
     is the side of the crop in pixels (the paper's is 224), `dropout` the ratio after fc6 and fc7 (Sect. 3.1).
     `pools_round_up` is for nets made with Caffe, whose pools keep a last odd row or column: a crop of 224 has none, a
     whole image may.
-    Raises ValueError for an unknown net, a width that leaves a layer empty, or a crop smaller than one cell of the
-    last pool.
+    Raises ValueError for an unknown net, less than one class, a width that leaves a layer empty, or a crop smaller than
+    one cell of the last pool.
     """
 
     def __init__(
@@ -53,8 +53,10 @@ class VGG(nn.Module):
     ):
         super().__init__()
         self.pools_round_up = pools_round_up
-        self.config = (config(net) if isinstance(net, str) else net).scaled(width)
+        self.config = as_config(net).scaled(width)
         self.input_size = input_size
+        if num_classes < 1:
+            raise ValueError(f"num_classes is {num_classes}: it must be at least 1.")
         if input_size < self.config.stride:
             raise ValueError(
                 f"input_size {input_size} leaves nothing after the last max-pool: take at least {self.config.stride} "
@@ -110,8 +112,9 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores (logits) of crops: (N, 3, input_size, input_size) -> (N, classes); ValueError for another
-        size.
+        shape.
         """
+        _check_batch(x)
         if x.shape[-2:] != (self.input_size, self.input_size):
             raise ValueError(
                 f"a crop of {x.shape[-2]} x {x.shape[-1]} pixels was given where the net takes exactly "
@@ -126,8 +129,9 @@ class VGG(nn.Module):
         position of the map is one placement of the head: h = floor(H / 32) - floor(input_size / 32) + 1, with ceil in
         place of floor where pools round up. They are computed as products with all placements, since convolutions of
         so few positions are slow.
-        Raises ValueError when the image is smaller than the crop.
+        Raises ValueError for another shape, and when the image is smaller than the crop.
         """
+        _check_batch(x)
         if min(x.shape[-2:]) < self.input_size:
             raise ValueError(
                 f"an image of {x.shape[-2]} x {x.shape[-1]} pixels is smaller than the crop of {self.input_size}: "
@@ -142,6 +146,14 @@ class VGG(nn.Module):
         x = self.dropout(F.relu(self.head["fc6"](x)))
         x = self.dropout(F.relu(self.head["fc7"](x)))
         return self.head["fc8"](x)
+
+
+def _check_batch(x: Tensor) -> None:
+    if x.dim() != 4 or x.shape[1] != 3:
+        raise ValueError(
+            f"an input of shape {tuple(x.shape)} was given where the net takes (N, 3, height, width): add a batch "
+            "dimension to a single picture, x[None], and make it RGB."
+        )
 
 
 @torch.no_grad()

@@ -28,10 +28,11 @@ class Parameters:
     train_missing: bool
     data_dir: str | None
     device: str | None
+    recipe: dict
 
     def plan(self, table: str) -> list[Entry]:
         """The numbers of a table for these nets and seeds."""
-        return plans.plan(self.preset, table, self.nets, self.seeds)
+        return plans.plan(self.preset, table, self.nets, self.seeds, **self.recipe)
 
     def rows(self, plan: Sequence[Entry]) -> pd.DataFrame:
         """A row per number: from the records that exist, and with `train_missing` from new runs, of which a sentence
@@ -54,7 +55,7 @@ class Parameters:
 
     def evidence(self) -> pd.DataFrame:
         """Rows of all tables from the records that exist, for verdicts that hold for all claims together."""
-        plan = plans.plan(self.preset, "all", seeds=self.seeds)
+        plan = plans.plan(self.preset, "all", seeds=self.seeds, **self.recipe)
         return results.Store(results.default_root()).rows(plan)
 
 
@@ -67,15 +68,23 @@ def parameters(namespace: dict) -> Parameters:
     `p = notebooks.parameters(globals())`.
 
     seeds and nets are lists, or text such as "0,1" and "A,E". None takes all nets, and the seeds that have records,
-    else the preset's. Raises ValueError, naming the parameter, for a name the notebook does not have, a value of the
-    wrong type, or an unknown preset, net or folder.
+    else the preset's. recipe is a dictionary of settings as `plans.plan` takes them, or text such as
+    "epochs=12,width=0.25". Raises ValueError, naming the parameter, for a name the notebook does not have, a value of
+    the wrong type, or an unknown preset, net, setting or folder.
     """
     given = settings(namespace, *Parameters.__dataclass_fields__)
-    recorded = results.Store(results.default_root()).seeds(given.preset)
-    given.seeds = given.seeds or recorded or presets.named(given.preset).seeds
+    given.seeds = given.seeds or _seeds_on_record(given.preset, given.recipe) or presets.named(given.preset).seeds
     checked = Parameters(**vars(given))
     checked.plan("all")  # refuses negative seeds
     return checked
+
+
+def _seeds_on_record(preset: str, recipe: dict) -> tuple[int, ...]:
+    store = results.Store(results.default_root())
+    if not recipe or not (any_recipe := store.seeds(preset, any_recipe=True)):
+        return store.seeds(preset)
+    entries = plans.plan(preset, "all", seeds=any_recipe, **recipe)
+    return tuple(sorted({entry.seed for entry in store.of_seeds_on_record(entries)}))
 
 
 def settings(namespace: dict, *names: str) -> SimpleNamespace:
@@ -125,6 +134,29 @@ def _net(name: str, value) -> str:
     return config(value).name
 
 
+def _recipe(name: str, value) -> dict:
+    """A dictionary of settings, or text that spells one; which there are, and their values, `plans.plan` checks."""
+    refusal = (
+        f'{name} is {value!r}: give a dictionary such as {{"epochs": 12}}, or text such as "epochs=12,width=0.25".'
+    )
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",")]
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError(refusal)
+        value = {key.strip(): _literal(text.strip()) for key, _, text in pairs}
+    if value is not None and not (isinstance(value, dict) and all(isinstance(key, str) for key in value)):
+        raise ValueError(refusal)
+    return value or {}
+
+
+def _literal(text: str):
+    """A number or True or False where the text is one, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
 def _seeds(name: str, value) -> tuple[int, ...]:
     return _listed(name, value, int, ())
 
@@ -143,6 +175,7 @@ def _whole(least: int) -> Callable[[str, object], int]:
 CHECKS: dict[str, Callable[[str, object], object]] = {
     "preset": _preset,
     "seeds": _seeds,
+    "recipe": _recipe,
     "nets": _nets,
     "train_missing": _yes_or_no,
     "data_dir": _text,

@@ -73,11 +73,12 @@ def planned(
     )  # fmt: skip
 
 
-def of_a_plan(command: Callable, recorded: bool = False) -> Callable:
-    """Give a command the options of `planned`, and in their stead what they plan as its first argument; with `recorded`
-    of all seeds on record, unless some are named.
+def of_a_plan(command: Callable, recorded: bool = False, **usual: str) -> Callable:
+    """Give a command the options of `planned`, some with a default of its own (`usual`), and in their stead what they
+    plan as its first argument; with `recorded` of all seeds on record, unless some are named.
     """
-    options = inspect.signature(planned, eval_str=True).parameters
+    options = dict(inspect.signature(planned, eval_str=True).parameters)
+    options |= {name: options[name].replace(default=value) for name, value in usual.items()}
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
@@ -95,8 +96,13 @@ def _recorded(asked: dict, store) -> list:
     """What is planned with these options for every seed of which it has a record."""
     seeds = ",".join(map(str, store.seeds(asked["preset"], any_recipe=True)))
     entries = planned(**asked | {"seeds": seeds}) if seeds else []
-    known = {entry.seed for entry in entries if any(store.record_path(run).exists() for run in entry.runs)}
-    return [entry for entry in entries if entry.seed in known]
+    return store.of_seeds_on_record(entries)
+
+
+def say_if_empty(store, preset: str) -> None:
+    """A line on stderr where a folder has no records of a preset, which a misspelt name looks like."""
+    if not store.seeds(preset, any_recipe=True):
+        typer.echo(f"vgg: {store.root} holds no records of preset {preset}; --results names another folder.", err=True)
 
 
 def listed(text: str | None, kind: type = str, what: str = "net"):

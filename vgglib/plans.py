@@ -119,9 +119,24 @@ def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
 
 
-def first_stage(preset: str, net: str, seed: int = 0) -> Run:
-    """The run of a preset's net trained at S = 256 and tested at Q = 256; ValueError as `plan`."""
-    return plan(preset, "5x5" if net == "B-5x5" else "3", [net], [seed], ["256"])[0].runs[0]
+def first_stage(preset: str, net: str, seed: int = 0, **overrides) -> Run:
+    """The run of a preset's net trained at S = 256 and tested at Q = 256; `overrides` and ValueError as `plan`."""
+    return plan(preset, "5x5" if net == "B-5x5" else "3", [net], [seed], ["256"], **overrides)[0].runs[0]
+
+
+def command(run: Run) -> str:
+    """The command line that trains and tests one net of a preset, without the folder of its records."""
+    words = ["vgg run", f"--preset {run.preset}", "--data-dir path/to/images" * presets.named(run.preset).needs_folder]
+    words += ["--table 5x5" if run.experiment.net == "B-5x5" else "--table 3", f"--nets {run.experiment.net}"]
+    words += [f"--train-scales {run.experiment.scale_text}", f"--seeds {run.experiment.seed}"]
+    words += [option(key, str(value)) for key, value in run.overrides]
+    return " ".join(filter(None, words))
+
+
+def option(key: str, value: str) -> str:
+    """A setting of `plan` as the command line takes it."""
+    name = key.replace("_", "-")
+    return f"--{name} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{name}"
 
 
 def plan(
@@ -132,21 +147,32 @@ def plan(
     train_scales: Sequence[str] | None = None,
     **overrides,
 ) -> list[Entry]:
-    """The numbers of a table: every row whose nets are all among `nets` and trained at one of `train_scales` ("256",
-    "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole seeds first. "all" takes
-    every table in `TABLES`.
+    """The numbers of a table, or of several ("3,4"): every row whose nets are all among `nets` and trained at one of
+    `train_scales` ("256", "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole
+    seeds first. "all" takes every table in `TABLES`.
 
     `overrides` are fields of Experiment, such as width or epochs, and from_a, which concerns the nets that can start
     from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
     Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
     """
     chosen = presets.named(preset_name)
-    names = {"all": TABLES, "7": ("5", "6")}.get(table, (table,))  # Table 7 repeats rows of 5 and 6
-    if not set(names) <= {*TABLES, *BESIDE}:
-        raise ValueError(f"unknown table {table!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")
+    names = []
+    for one in table.split(","):
+        names += {"all": TABLES, "7": ("5", "6")}.get(one, (one,))  # Table 7 repeats rows of 5 and 6
+        if not set(names) <= {*TABLES, *BESIDE}:
+            raise ValueError(f"unknown table {one!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")
+    names = dict.fromkeys(names)
+    for name, values, example in (
+        ("nets", nets, "['A']"),
+        ("seeds", seeds, "[0]"),
+        ("train_scales", train_scales, "['256']"),
+    ):
+        if isinstance(values, str | int):
+            raise ValueError(f"{name} is {values!r}: give a list, such as {example}.")
     nets = tuple(TABLE_1) if nets is None else tuple(nets)
     seeds = chosen.seeds if seeds is None else tuple(seeds)
-    for name, values in (("net", nets), ("seed", seeds)):
+    scales = None if train_scales is None else tuple(map(str, train_scales))
+    for name, values in (("net", nets), ("seed", seeds), ("train scale", ("any",) if scales is None else scales)):
         if not values:
             raise ValueError(f"the plan has no {name}: name at least one.")
         if len(set(values)) != len(values):
@@ -164,12 +190,12 @@ def plan(
     if not own:
         of = _each_once([run.experiment.net for run in entry.runs] for entry in rows)
         raise ValueError(f"table {table} has no row of {', '.join(nets)} alone: its rows are of {of}.")
-    if train_scales is None:
+    if scales is None:
         return own
-    entries = [entry for entry in own if {run.experiment.scale_text for run in entry.runs} <= set(train_scales)]
+    entries = [entry for entry in own if {run.experiment.scale_text for run in entry.runs} <= set(scales)]
     if not entries:
         at = _each_once([run.experiment.scale_text for run in entry.runs] for entry in own)
-        asked = f"{', '.join(nets)} alone at S of {', '.join(train_scales)}"
+        asked = f"{', '.join(nets)} alone at S of {', '.join(scales)}"
         raise ValueError(f"table {table} has no row of {asked}: its rows of them are at S of {at}.")
     return entries
 

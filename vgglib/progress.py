@@ -48,6 +48,7 @@ class State:
     share: dict[str, float] = field(default_factory=dict)  # 0..1 done of each
     before: dict[str, float] = field(default_factory=dict)  # of it, done by the first look: in earlier calls, mostly
     running: dict[str, str] = field(default_factory=dict)  # what each is doing, in words
+    looked: dict[str, float] = field(default_factory=dict)  # when that was, by the same clock as `started`
     started: float = field(default_factory=time.monotonic)
 
     def take(self, event: Event) -> None:
@@ -59,6 +60,7 @@ class State:
         self.running[event.run_id] = describe(event)
         if event.share is not None:
             self.before.setdefault(event.run_id, event.share)
+            self.looked.setdefault(event.run_id, time.monotonic())
             self.share[event.run_id] = event.share
 
     @property
@@ -75,6 +77,11 @@ class State:
             return None
         now = self.done - self._weighted(self.before)
         return (time.monotonic() - self.started) * (1 - self.done) / now if now > 0.01 else None
+
+    def seconds_left(self, run: str) -> float | None:
+        """Of one run, its tests included, at the speed since the first look; None before 1 % was done since then."""
+        now = self.share.get(run, 0.0) - self.before.get(run, 0.0)
+        return (time.monotonic() - self.looked[run]) * (1 - self.share[run]) / now if now > 0.01 else None
 
     def line(self) -> str:
         """The plan in one line."""
@@ -162,8 +169,8 @@ class Terminal(Silent):
         if run not in self.tasks:
             self.tasks[run] = self.bars.add_task(run, total=1, text="starting")
         if progress is not None:
-            left = (progress.images_total - progress.images_done) / progress.images_per_second
-            text = f"{progress.images_per_second:.0f} img/s, {minutes(left)} left, "
+            seconds = self.state.seconds_left(run)
+            text = f"{progress.images_per_second:.0f} img/s, " + (f"{minutes(seconds)} left, " if seconds else "")
             text += f"epoch {progress.epoch}/{progress.epochs}, loss {progress.train_loss:.2f}"
             self.bars.update(self.tasks[run], completed=self.state.share.get(run, 0), text=text)
         elif event.kind == "evaluating":

@@ -32,6 +32,8 @@ from vgglib.models import VGG
 METHODS = ("dense", "multi-crop")  # of the paper
 SCALES = (256, 384, 512)  # the ends and the middle of the range from which jitter draws S, and its net's three Q
 LARGEST = 1024  # pixels of a photograph's smallest side: more would only cost time here
+LONGEST = 20  # times the smallest side of a photograph, its other one: a strip shows nothing and takes long
+MOST_NUMBERS = 200  # written into a map: more are too small to read, and take minutes to lay out
 # With a white rim, since a photograph has all colours.
 FRAME = {
     "edgecolor": sns.color_palette("colorblind")[3],
@@ -45,13 +47,21 @@ def photograph(path: str | None = None) -> Tensor:
     """A picture to draw on, (H, W, 3) uint8; None takes the cat that ships inside scikit-image.
 
     One whose smallest side has more than 1024 pixels is reduced to that. Raises ValueError for a file that cannot be
-    read or is no image.
+    read or is no image, and for a picture of which one side is more than 20 times the other.
     """
     file = Path(path).expanduser() if path else resources.files("skimage") / "data" / "chelsea.png"
     try:
-        return torch.tensor(decode(file.read_bytes(), LARGEST))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the photograph {file} cannot be used ({error}): name an image file.") from error
+        image = torch.tensor(decode(file.read_bytes(), LARGEST))
+    except OSError as error:
+        raise ValueError(f"the photograph {file} cannot be used ({error.strerror}): name an image file.") from error
+    except ValueError as error:
+        raise ValueError(f"the photograph {file} cannot be used, repair or convert it: {error}.") from error
+    least, most = sorted(image.shape[:2])
+    if most > LONGEST * least:
+        raise ValueError(
+            f"the sides of the photograph {file} are as {most / least:g} to 1: crop it to {LONGEST} to 1 at most."
+        )
+    return image
 
 
 def alone(image: Tensor) -> ImageSet:
@@ -261,8 +271,8 @@ def score_map(model: VGG, image: Tensor, mean_rgb: Tensor, label: int) -> np.nda
 
 
 def score_maps(model: VGG, images: ImageSet, tested: Tested, numbers: Sequence[int]) -> Figure:
-    """Validation images, a line each, beside the true class's `score_map` at each Q, in percent; below each map the
-    three first classes after averaging.
+    """Validation images, a line each, beside the true class's `score_map` at each Q, with its numbers in percent where
+    these are 200 at most; below each map the three first classes after averaging.
     """
     size = (1.5 * (1 + len(tested)), 2 * len(numbers))
     figure, panels = plt.subplots(len(numbers), 1 + len(tested), figsize=size, squeeze=False, layout="constrained")
@@ -290,7 +300,8 @@ def _heat(axes: Axes, model: VGG, image: Tensor, cells: np.ndarray):
     half = field.stride / 2
     extent = (x[0] - half, x[-1] + half, y[-1] + half, y[0] - half)
     shown = axes.imshow(cells, extent=extent, cmap="viridis", vmin=0, vmax=1, alpha=0.7)
-    for row, column in np.ndindex(cells.shape):
+    numbered = np.ndindex(cells.shape) if cells.size <= MOST_NUMBERS else ()
+    for row, column in numbered:
         text = axes.text(x[column], y[row], f"{100 * cells[row, column]:.0f}", ha="center", va="center", color="white")
         text.set(fontsize="xx-small", path_effects=[withStroke(linewidth=2, foreground="black")])
     height, width = image.shape[:2]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from vgglib.configs import Config, Layer
+from vgglib.configs import Config, Layer, as_config
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,17 @@ class Field:
 
 
 IMAGE = Field()
+WHO = ("centre", "all")  # of a layer's units sees the whole image: the most central one, or each
 
 
-def fields(net: Config, input_size: int = 224) -> Iterator[tuple[Layer, Field, int]]:
+def fields(net: str | Config, input_size: int = 224) -> Iterator[tuple[Layer, Field, int]]:
     """Every layer of a net with its field and the units along a side of an image of `input_size` pixels, in order; the
     head is one unit that sees the last pool whole (Sect. 3.2 reads it as a convolution of that size).
 
-    Raises ValueError for an image of which nothing is left after the last pool.
+    `net` is a name such as "D" or a `Config`, here and below. Raises ValueError for an unknown name, and an image of
+    which nothing is left after the last pool.
     """
+    net = as_config(net)
     if input_size < net.stride:
         raise ValueError(f"an image of {input_size} pixels leaves nothing after the last pool: take {net.stride}.")
     field, side = IMAGE, input_size
@@ -76,7 +79,7 @@ def fields(net: Config, input_size: int = 224) -> Iterator[tuple[Layer, Field, i
         yield layer, field, 1
 
 
-def table(net: Config, input_size: int = 224) -> pd.DataFrame:
+def table(net: str | Config, input_size: int = 224) -> pd.DataFrame:
     """One line per layer: `layer`, `kind`, `units` along a side, `size_px`, `stride_px`, `padding_px`, `centre_px` of
     the first unit, `outside_percent` (the mean share of a unit's square field that is padding) and `sees_all`: "none",
     "centre" (the most central unit) or "all" units see the whole image. Sect. 2.3 argues with these sizes.
@@ -109,8 +112,13 @@ def _who_sees_all(field: Field, units: int, side: int) -> str:
     return "all" if all(seeing) else "centre" if any(seeing) else "none"
 
 
-def first_that_sees_all(net: Config, input_size: int = 224, who: str = "centre") -> str:
-    """The first layer of which the most central unit (`who` "centre"), or every unit ("all"), sees the whole image."""
-    enough: Iterable[str] = ("centre", "all") if who == "centre" else ("all",)
+def first_that_sees_all(net: str | Config, input_size: int = 224, who: str = "centre") -> str:
+    """The first layer of which the most central unit (`who` "centre"), or every unit ("all"), sees the whole image.
+
+    Raises ValueError for another `who`.
+    """
+    if who not in WHO:
+        raise ValueError(f"unknown who {who!r}: choose {' or '.join(WHO)}.")
+    enough = WHO[WHO.index(who) :]  # where every unit does, so does the most central one
     found = table(net, input_size)
     return str(found.loc[found["sees_all"].isin(enough), "layer"].iloc[0])

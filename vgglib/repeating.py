@@ -37,7 +37,7 @@ def commands(found: pd.DataFrame) -> list[str]:
         words = [f"vgg run --preset {preset} --results again"]
         words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
         words += [f"--table {table}"] * (table != "all")
-        words += [_option(key, value) for key, value in own]
+        words += [plans.option(key, value) for key, value in own]
         words += ["--compile"] * fused
         words.append("--seeds " + ",".join(map(str, seeds)))
         if planned - made:  # a part of the plan
@@ -63,8 +63,3 @@ def _in_full(value, text: str) -> str:
 
 
 _SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
-
-
-def _option(key: str, value: str) -> str:
-    option = key.replace("_", "-")
-    return f"--{option} {value}" if key != "from_a" else f"--{'' if value == 'True' else 'no-'}{option}"

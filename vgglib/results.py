@@ -82,6 +82,11 @@ class Store:
 
     root: Path
 
+    def __post_init__(self):
+        object.__setattr__(self, "root", Path(self.root))
+        if self.root.is_file():
+            raise ValueError(f"{self.root} is a file: name the folder of the records.")
+
     def record_path(self, run: Run) -> Path:
         return self.root / run.preset / "runs" / f"{run.run_id}.json"
 
@@ -182,6 +187,11 @@ class Store:
         pattern = _ANY_RECIPE if any_recipe else _OWN_RECIPE
         names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
         return tuple(sorted({int(found[1]) for name in names if (found := pattern.fullmatch(name))}))
+
+    def of_seeds_on_record(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of a plan's entries of whose seed at least one run has a record."""
+        known = {entry.seed for entry in entries if any(self.record_path(run).exists() for run in entry.runs)}
+        return [entry for entry in entries if entry.seed in known]
 
     def tests(self, run: Run, status: str = "done") -> list[dict]:
         """The records of all tests of a run's training that are done, or "failed"; ValueError as `records` raises

@@ -66,6 +66,8 @@ def run(
     stop_at = time.time() + max_minutes * 60
     if not max_minutes >= 0:
         raise ValueError(f"max_minutes is {max_minutes}: it must be 0 or greater.")
+    if not plan:
+        raise ValueError("the plan is empty: plans.plan lists what a table needs.")
     name = plan[0].preset
     planned = runs(plan)
     records = {run: store.read(run) for run in planned}

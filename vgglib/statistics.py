@@ -32,7 +32,8 @@ class Decision(NamedTuple):
 def lower(differences: np.ndarray, none: str = "0") -> Decision:
     """Whether the mean of paired differences (treatment - baseline), one per seed, is below 0.
 
-    Two-sided paired t test. `none` is what the reader calls no effect: 0 points, or a ratio of 1.
+    Two-sided paired t test. `none` is what the reader calls no effect: 0 points, or a ratio of 1. Raises ValueError
+    where there are no differences.
     """
     if not _spread(differences):
         return Decision("undecided", None, "all seeds differ by exactly the same")
@@ -48,7 +49,8 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     """Whether paired differences of errors in points, one per seed, show no gain: equivalence, or a loss.
 
     Two one-sided paired t tests against +-`margin`. Where they do not show equivalence, the two-sided t test may show a
-    difference: a gain is the claim's opposite; a loss (`LOSS`) is no gain either, and not what the paper found.
+    difference: a gain is the claim's opposite; a loss (`LOSS`) is no gain either, and not what the paper found. Raises
+    ValueError where there are no differences.
     """
     if not _spread(differences):
         return Decision("undecided", None, "all seeds differ by exactly the same")
@@ -69,7 +71,8 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
 def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:
     """The p value of two one-sided paired t tests: small where the mean difference is shown to be within +-`margin`.
 
-    Of differences that are all the same it is 0 within the margin and 1 elsewhere.
+    Of differences that are all the same it is 0 within the margin and 1 elsewhere. Raises ValueError where there are
+    none.
     """
     if not _spread(differences):
         return float(abs(np.mean(differences)) >= margin)
@@ -77,6 +80,8 @@ def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -
 
 
 def _spread(differences: np.ndarray) -> bool:
+    if not len(differences):
+        raise ValueError("0 differences leave nothing to test: give one for each seed.")
     return np.ptp(differences) > 1e-9  # equal up to rounding leaves a t test nothing to divide by
 
 
@@ -90,7 +95,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def mcnemar_p(first: np.ndarray, second: np.ndarray) -> float:
-    """McNemar's exact two-sided p value of two fixed nets on the same images; (N,) bool each, True where wrong."""
+    """McNemar's exact two-sided p value of two fixed nets on the same images; (N,) bool each, True where wrong.
+
+    Raises ValueError for different shapes.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"answers have shapes {first.shape} and {second.shape}: both must be of the same images.")
     table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
     return float(mcnemar(table, exact=True).pvalue)
 
@@ -131,8 +141,11 @@ def bootstrap_interval(
     """Percentile bootstrap interval of the mean of `differences`, (seeds, images).
 
     Seeds and images are drawn anew independently of each other (two-way); with a single seed images alone, and the
-    interval then speaks of those trained nets only. The same input always gives the same interval.
+    interval then speaks of those trained nets only. The same input always gives the same interval. Raises ValueError
+    for another shape, and where there are no differences.
     """
+    if differences.ndim != 2 or not differences.size:
+        raise ValueError(f"differences have shape {differences.shape}: give (seeds, images), one of each at least.")
     # Images whose differences are the same in every seed count as one that is drawn more often: at ImageNet's size a
     # handful of kinds stands for 50,000 images.
     kinds, images = np.unique(differences, axis=1, return_counts=True)

@@ -96,7 +96,9 @@ def _group(group: pd.DataFrame) -> dict:
     top1 = done["top1_error_percent"].astype(float)
     low, high = mean_interval(top1) if len(done) > 1 else interval_percent(top1.iloc[0], int(done["n_images"].iloc[0]))
     low, high = max(low, 0.0), min(high, 100.0)  # an error cannot be outside
-    top5 = done["top5_error_percent"].astype(float).mean()
+    # Among five classes or fewer the true one is always among the first five.
+    few = "n_classes" in done and (done["n_classes"] <= 5).any()
+    top5 = None if few else done["top5_error_percent"].astype(float).mean()
     return found | {"top1": top1.mean(), "top1_low": low, "top1_high": high, "top5": top5}
 
 

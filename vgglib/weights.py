@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vgglib import checkpoints
+from vgglib import checkpoints, plans
 from vgglib.experiments import Run
 from vgglib.models import VGG
 from vgglib.results import Store, digest_of
@@ -26,11 +26,10 @@ def load(store: Store, run: Run) -> VGG:
     record = store.read(run)
     paths = [path for path in (store.weights_path(run), store.checkpoint_path(run)) if path.exists()]
     if record is None or record["status"] != "done" or not paths:
-        net, seed, scale = run.experiment.net, run.experiment.seed, run.experiment.scale_text
         raise NotTrained(  # where its records are, `vgg run` would train nothing
             f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root}: train it in a folder "
-            f"of its own, `vgg run --preset {run.preset} --nets {net} --train-scales {scale} --seeds {seed} --results "
-            "mine`, and set VGG_RESULTS to that folder."
+            f"of its own, `{plans.command(run)} --results mine`, and name that folder (--results, or VGG_RESULTS in a "
+            "notebook)."
         )
     tensors, _ = checkpoints.read(paths[0])
     experiment = run.experiment

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from vgglib import checkpoints, data, devices, published, weights
+from vgglib import checkpoints, cost, data, devices, published, weights
+from vgglib.configs import config
 from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Run
 from vgglib.models import VGG
@@ -47,11 +48,10 @@ class Worker:
         try:
             if self._locked(lock, wait):
                 remedy = "train it by `vgg run` with --images-per-pass, which takes a batch of "
-                remedy += f"{task.run.experiment.batch_size} in parts, or with a smaller --batch-size, which is "
-                remedy += (
-                    "another training; what a GPU has trained can be tested with --device cpu (device in a notebook)"
-                )
-                with devices.enough_memory(task.name, remedy):
+                remedy += f"{task.run.experiment.batch_size} in parts, or with a smaller --batch-size or --width, "
+                remedy += "which is another training; what a GPU has trained can be tested with --device cpu (device in a notebook)"
+                needed, where = self._least_memory(task.run), devices.device(self.device)
+                with devices.enough_memory(task.name, remedy, needed, where):
                     self._execute(task, send)
                 return False
         except _NoDonor:
@@ -60,6 +60,12 @@ class Worker:
             lock.release()
         send(Event(task.name, "stopped" if wait else "waiting"))
         return not wait
+
+    def _least_memory(self, run: Run) -> int:
+        """Bytes of weights alone, and in training of gradients and momentum."""
+        asked = run.experiment
+        count = cost.parameters(config(asked.net).scaled(asked.width), len(self.images.class_names), asked.crop)
+        return 4 * count * (1 if asked.weights else 3)
 
     def _locked(self, lock, wait: bool) -> bool:
         """Whether the first process has taken a lock, for all of them; with `wait`, before the time is up."""

@@ -10,7 +10,13 @@ from vgglib.data.tree import listing
 
 __all__ = ["DATASETS", "DECODERS", "ImageSet", "Split", "load"]
 
-DATASETS = ("shapes", "tiny-imagenet", "imagenet", "folder")
+NUMBERS = {  # arguments that each data set takes beside its folder
+    "shapes": ("train_images", "val_images", "smallest_side"),
+    "tiny-imagenet": ("classes",),
+    "imagenet": (),
+    "folder": ("smallest_side",),
+}
+DATASETS = tuple(NUMBERS)
 DECODERS = ("auto", "dali", "pillow")  # of packed images
 WITHOUT_BAD = {"shapes": "it is drawn", "imagenet": "`vgg data pack` left them out or stopped at them"}
 
@@ -33,8 +39,8 @@ def load(
     not decode were left out, or refused, when they were packed. `decoder` is "pillow", "dali" (NVIDIA's), or
     "auto" for DALI on a GPU where it is installed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
-    Raises ValueError for an unknown name, a missing folder or one that is not asked for, a decoder where no images are
-    packed, bad images to be skipped where there are none, or what the loader refuses.
+    Raises ValueError for an unknown name, a missing folder or one that is not asked for, likewise for numbers, a
+    decoder where no images are packed, bad images to be skipped where there are none, or what the loader refuses.
     """
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
@@ -46,22 +52,48 @@ def load(
         raise ValueError(
             f"the data set {name} has no bad images, since {WITHOUT_BAD[name]}: leave out --skip-bad-images."
         )
+    folder, state = _checked_folder(name, data_dir), 0
+    numbers = {"classes": classes, "train_images": train_images, "val_images": val_images}
+    _check_numbers(name, numbers | {"smallest_side": smallest_side})
+    if folder:
+        state = hash(frozenset(listing(folder, below=name != "imagenet").items()))  # the files of a pack lie at the top
+    return _read(name, folder, state, classes, train_images, val_images, smallest_side, skip_bad_images, decoder)
+
+
+def _checked_folder(name: str, data_dir: str | Path | None) -> Path | None:
+    """The data set's folder, None for one that is drawn; ValueError where it is missing or not asked for."""
     if name == "shapes":
         if data_dir is not None:
             raise ValueError(
                 f"the data set {name} is drawn and would not read {data_dir}: choose --preset folder for images of "
                 "your own, or leave out --data-dir (data_dir in a notebook)."
             )
-        return _read(name, None, 0, classes, train_images, val_images, smallest_side, skip_bad_images, decoder)
+        return None
     if data_dir is None:
         raise ValueError(
             f"the data set {name} is read from a folder: say which with --data-dir (data_dir in a notebook)."
         )
     folder = Path(data_dir).expanduser().absolute()  # workers on other hosts may be in other folders
+    if folder.is_file():
+        raise ValueError(
+            f"the data folder {data_dir} is a file: give --data-dir (data_dir in a notebook) the folder that holds it "
+            "or, of an archive, the one that it is unpacked to."
+        )
     if not folder.is_dir():
         raise ValueError(f"the data folder {data_dir} does not exist: check --data-dir (data_dir in a notebook).")
-    state = hash(frozenset(listing(folder, below=name != "imagenet").items()))  # the files of a pack lie at the top
-    return _read(name, folder, state, classes, train_images, val_images, smallest_side, skip_bad_images, decoder)
+    return folder
+
+
+def _check_numbers(name: str, numbers: dict[str, int | None]) -> None:
+    """ValueError for a number that the data set does not take, and where one that is drawn lacks some."""
+    for argument, value in numbers.items():
+        if value is not None and argument not in NUMBERS[name]:
+            raise ValueError(f"the data set {name} takes no {argument} and was given {value}: leave {argument} out.")
+    if name == "shapes" and (lacking := [argument for argument in NUMBERS[name] if numbers[argument] is None]):
+        raise ValueError(
+            f"the data set {name} is drawn and lacks {', '.join(lacking)}: give numbers of images, and of pixels for "
+            "smallest_side."
+        )
 
 
 @lru_cache(maxsize=1)

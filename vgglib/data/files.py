@@ -19,20 +19,24 @@ SUFFIXES = {
 FOREIGN = {".heic", ".heif", ".jxl"}  # photographs, too, that Pillow cannot open: refused, rather than passed over
 PHOTOGRAPHS = SUFFIXES | FOREIGN
 BEHIND = "white"  # what shows through transparent pixels, whose own colour nobody has seen
+BITS, WHITE_IS = 258, 262  # tags of a TIFF: bits of a grey level, and whether 0 is white (0) or black (1)
+LISTED = 10  # bad images that a refusal names
 
 
 def opened_image(data: bytes, upright: bool = False) -> Image.Image:
-    """Encoded image -> RGB image, upright and decoded; grey and CMYK become RGB, transparent pixels white.
+    """Encoded image -> RGB image, upright and decoded; grey (of 8 or 16 bits) and CMYK become RGB, transparent pixels
+    white.
 
-    `upright` says that the image is known to be, which saves looking. Raises ValueError when the data is no image or is
-    cut short.
+    `upright` says that the image is known to be, which saves looking. Raises ValueError when the data is no image, is
+    cut short, or has grey levels of another range.
     """
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"mode {image.mode} has no fixed range of grey levels, save it with 8 bits a channel")
+        _check_range(image)
         image = image if upright else ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):
+            image = _narrowed(image)
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, BEHIND), image)
@@ -43,6 +47,25 @@ def opened_image(data: bytes, upright: bool = False) -> Image.Image:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _check_range(image: Image.Image) -> None:
+    """ValueError for grey levels that have no fixed range, or whose range is not that of their 16 bits."""
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode} has no fixed range of grey levels, save it with 8 bits a channel")
+    tags = getattr(image, "tag_v2", {})
+    # Pillow hands these over as they are: nearly black, and as negatives.
+    if image.mode.startswith("I;16") and (tags.get(BITS) == (12,) or tags.get(WHITE_IS) == 0):
+        raise ValueError("its grey levels do not go from 0, black, to 65535, white, save it with 8 bits a channel")
+
+
+def _narrowed(image: Image.Image) -> Image.Image:
+    """Grey levels 0-65535 -> 0-255, mode L; LA where one of them is declared transparent. Pillow would clip at 255."""
+    levels = np.asarray(image)
+    grey = Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+    if (hidden := image.info.get("transparency")) is not None:
+        grey.putalpha(Image.fromarray(np.where(levels == hidden, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def decode(data: bytes, longest_smallest_side: int | None = None) -> np.ndarray:
@@ -65,8 +88,9 @@ def decode_all(
 ) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """Decode `read(i)` for every name, on all cores.
 
-    Returns the images, the (M,) indices that decoded, and the names of those that did not. Unless `skip_bad_images`,
-    a single bad image raises ValueError with the count and the first name.
+    Returns the images, (H, W, 3) uint8 each, the (M,) int64 indices that decoded, and the names of those that did not.
+    Unless `skip_bad_images`, a single bad image raises ValueError with the count and the first `LISTED` names: give the
+    names of all splits, so that one repair is enough.
     """
 
     def attempt(i: int) -> np.ndarray | str:
@@ -79,9 +103,11 @@ def decode_all(
         outcomes = list(pool.map(attempt, range(len(names))))
     bad = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, str)]
     if bad and not skip_bad_images:
+        listed = [f"{names[i]} ({outcomes[i]})" for i in bad[:LISTED]]
+        which = "the first is" if len(listed) == 1 else f"the first {len(listed)} are"
         raise ValueError(
-            f"{len(bad)} of {len(names)} images do not decode, the first is {names[bad[0]]} ({outcomes[bad[0]]}): "
-            "repair or convert them, or pass --skip-bad-images to leave them out (for a notebook: to `vgg run`)."
+            f"{len(bad)} of {len(names)} images do not decode, {which} {', '.join(listed)}: repair or convert them, or "
+            "pass --skip-bad-images to leave them out (for a notebook: to `vgg run`)."
         )
     good = np.setdiff1d(np.arange(len(names)), bad)
     return [outcomes[i] for i in good], good, [names[i] for i in bad]

@@ -29,6 +29,10 @@ class Sized:
 
     sizes: Tensor
 
+    def __repr__(self) -> str:
+        sides = f", sides {int(self.sizes.min())} to {int(self.sizes.max())} px" if len(self) else ""
+        return f"{type(self).__name__}: {len(self):,} images{sides}"
+
     @cached_property
     def cpu_sizes(self) -> Tensor:
         """`sizes` on the CPU: looking a few up there need not wait for a GPU."""
@@ -52,7 +56,7 @@ class Sized:
                 yield index, height, width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split(Sized):
     """Labelled images of any sizes, as uint8.
 
@@ -69,6 +73,13 @@ class Split(Sized):
         """From uint8 arrays of shape (H, W, 3)."""
         pixels = np.concatenate([image.reshape(-1, 3) for image in images])
         return cls.from_numpy(pixels, np.array([image.shape[:2] for image in images]), np.array(labels))
+
+    @classmethod
+    def two(cls, images: list[np.ndarray], labels: Sequence[int], first: int) -> tuple[Split, Split]:
+        """`of` for the first so many images, which leave the list so that memory holds them once, and for the rest."""
+        one = cls.of(images[:first], labels[:first])
+        del images[:first]
+        return one, cls.of(images, labels[first:])
 
     @classmethod
     def from_numpy(cls, pixels: np.ndarray, sizes: np.ndarray, labels: np.ndarray) -> Split:
@@ -186,7 +197,7 @@ class Split(Sized):
             digest.update(np.ascontiguousarray(part.cpu().numpy()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageSet:
     """A data set: its splits, its class names in label order, the names of images left out because they do not decode,
     and of other files in its folder the suffixes and how many there are of each.
@@ -199,6 +210,10 @@ class ImageSet:
     val: Split
     skipped: tuple[str, ...] = ()
     unread: tuple[tuple[str, int], ...] = ()
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in ("train", "minival", "val"))
+        return f"ImageSet {self.name}: {len(self.class_names)} classes, {splits}"
 
     @classmethod
     def of(

@@ -31,7 +31,7 @@ MOST_THREADS = 16
 CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PackedSplit(Sized):
     """Labelled images in the shards of a pack; offers what `imageset.Split` does, without holding pixels.
 

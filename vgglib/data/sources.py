@@ -164,6 +164,11 @@ def open_source(folder: Path) -> Source:
     has its own order. Raises ValueError for a folder of no known layout, or an incomplete one.
     """
     folder = folder.expanduser().absolute()
+    if folder.is_file():
+        raise ValueError(
+            f"the source folder {folder} is a file: name the folder that holds it or, of an archive, the one that it "
+            "is unpacked to."
+        )
     if not folder.is_dir():
         raise ValueError(f"the source folder {folder} does not exist: check the path.")
     if found := parquet.splits(folder):

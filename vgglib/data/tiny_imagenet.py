@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +15,22 @@ from vgglib.data.imageset import ImageSet, Split
 def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = False) -> ImageSet:
     """Either layout gives the same set: images sorted by class and file name, classes by WordNet id.
 
-    `classes` keeps the first so many. Raises ValueError when the folder holds neither layout, or an image does not
-    decode.
+    `classes` keeps the first so many. Raises ValueError when the folder holds neither layout, or images of either
+    split do not decode.
     """
     read = reader(data_dir)
-    skipped: list[str] = []
 
-    def split(which: str) -> tuple[Split, tuple[str, ...]]:
+    def split(which: str) -> tuple[list[tuple], tuple[str, ...]]:
         names, labels, data, wnids = read(data_dir, which)
         order = sorted(range(len(names)), key=lambda i: (labels[i], names[i]))
-        order = [i for i in order if classes is None or labels[i] < classes]
-        images, kept, bad = decode_all([names[i] for i in order], lambda i: data(order[i]), skip_bad_images)
-        skipped.extend(bad)
-        return Split.of(images, np.array([labels[order[i]] for i in kept])), tuple(wnids[:classes])
+        rows = [(names[i], labels[i], partial(data, i)) for i in order if classes is None or labels[i] < classes]
+        return rows, tuple(wnids[:classes])
 
-    train, wnids = split("train")
-    val, _ = split("val")
-    return ImageSet.of("tiny-imagenet", wnids, train, val, skipped)
+    (train, wnids), (val, _) = split("train"), split("val")
+    names, labels, data = zip(*train, *val, strict=True)
+    images, kept, skipped = decode_all(names, lambda i: data[i](), skip_bad_images)
+    splits = Split.two(images, np.array(labels)[kept], int((kept < len(train)).sum()))
+    return ImageSet.of("tiny-imagenet", wnids, *splits, skipped)
 
 
 def reader(data_dir: Path):
