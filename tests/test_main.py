@@ -3,12 +3,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from vgglib import __version__, runner
-from vgglib.__main__ import run
-from vgglib.plans import plan
+from vgglib.__main__ import app
 from vgglib.results import REPOSITORY, default_root, root
 
 RECIPE = ("--preset", "smoke", "--epochs", "1")
@@ -83,9 +82,8 @@ def test_a_recipe_of_ones_own_gets_tables_verdicts_and_kept_weights(trained):
     lrn = "| Local response normalisation does not help | "
     assert lrn in vgg("claims", *RECIPE, "--results", trained).stdout
     kept = vgg("keep", *SMALL, "--results", trained)
-    assert kept.returncode == 0 and kept.stdout.split() == [
-        f"{trained}/smoke/weights/A_S256_seed0_epochs=1.safetensors"
-    ]
+    path = f"{trained}/smoke/weights/A_S256_seed0_epochs=1.safetensors"
+    assert kept.returncode == 0 and kept.stdout.split() == [path]
     assert kept.stderr.startswith("vgg: not trained here, and so not kept: A-LRN_S256_seed0_epochs=1, B_S256")
     none = vgg("keep", "--preset", "smoke", "--nets", "D", "--results", trained)
     assert none.returncode == 2 and "`vgg run --preset smoke --table 3 --nets D --train-scales 256 --s" in none.stderr
@@ -113,19 +111,18 @@ def test_time_that_is_up_leaves_a_sentence(tmp_path):
     assert done.returncode == 0 and "vgg: 1 of 1 numbers are not there yet; the same command goes on." in done.stderr
 
 
-def test_an_interruption_leaves_a_sentence(monkeypatch, capsys, tmp_path):
+def test_an_interruption_leaves_a_sentence(monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "run", interrupted)
-    with pytest.raises(typer.Exit) as caught:
-        run(plan("smoke", "3", ["A"]), results=str(tmp_path))
-    assert caught.value.exit_code == 130 and "the same command goes on" in capsys.readouterr().err
+    done = CliRunner().invoke(app, ["run", *SMALL, "--results", str(tmp_path)])
+    assert done.exit_code == 130 and "the same command goes on" in done.stderr
 
 
 def test_a_net_says_what_a_picture_shows(tmp_path):
     Image.new("RGB", (90, 64), (200, 30, 30)).save(tmp_path / "red.png")
-    done = vgg("predict", tmp_path / "red.png", "--net", "A")
+    done = vgg("predict", tmp_path / "red.png", "--net", "A", "--results", REPOSITORY / "results")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Net A of preset demo, width 0.125, trained at S = 256")
     assert [line for line in done.stdout.splitlines() if line.startswith("Q")] == ["Q = 256", "Q = 384", "Q = 512"]

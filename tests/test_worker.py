@@ -44,7 +44,8 @@ def test_what_would_fill_the_memory_is_refused_before_it_does(images, tmp_path, 
 def test_free_memory_is_the_least_of_what_the_system_says(tmp_path, monkeypatch):
     (tmp_path / "meminfo").write_text("MemTotal:       24683672 kB\nMemAvailable:    2000 kB\n")
     (tmp_path / "max").write_text("max\n")
-    given = [(tmp_path / name, pattern, unit) for name, (_, pattern, unit) in zip(("meminfo", "max"), devices.MEMORY)]
+    names = ("meminfo", "max")
+    given = [(tmp_path / name, *how) for name, (_, *how) in zip(names, devices.MEMORY, strict=True)]
     monkeypatch.setattr(devices, "MEMORY", [*given, (tmp_path / "none", "x", 1)])
     assert devices.free_memory(torch.device("cpu")) == 2000 * 1024
     (tmp_path / "max").write_text("1000\n")

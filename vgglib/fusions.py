@@ -35,8 +35,8 @@ def rows(store: Store, preset: str, seeds: Sequence[int] | None = None, **overri
     Columns: `method`, `pairing`, `seeds` (the set of its nets' seeds), the top-1 errors in percent `error`, of the mean
     of its nets' posteriors, and `better`, of the better net alone, and `difference`, the first less the second in
     points. seeds: by default all that have records; `overrides` as in `plans.plan`. Only those count of which both nets
-    are done; a method of which there are fewer than two has no lines. Raises ValueError for an unknown preset, for an altered record, and where
-    nets were tested on different images.
+    are done; a method of which there are fewer than two has no lines. Raises ValueError for an unknown preset, for an
+    altered record, and where nets were tested on different images.
     """
     entries = plan(preset, "5", NETS, seeds or store.seeds(preset) or None, **overrides)
     reading = Reading(store, runs(entries))

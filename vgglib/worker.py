@@ -49,7 +49,8 @@ class Worker:
             if self._locked(lock, wait):
                 remedy = "train it by `vgg run` with --images-per-pass, which takes a batch of "
                 remedy += f"{task.run.experiment.batch_size} in parts, or with a smaller --batch-size or --width, "
-                remedy += "which is another training; what a GPU has trained can be tested with --device cpu (device in a notebook)"
+                remedy += "which is another training; what a GPU has trained can be tested with --device cpu (device "
+                remedy += "in a notebook)"
                 needed, where = self._least_memory(task.run), devices.device(self.device)
                 with devices.enough_memory(task.name, remedy, needed, where):
                     self._execute(task, send)
