@@ -16,7 +16,7 @@ def net(images, tmp_path, monkeypatch):
     run(small(), results=tmp_path)
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
     monkeypatch.setattr(protocol_plots, "few_images", lambda name, folder: images)
-    monkeypatch.setattr(first_look.plans, "plan", lambda *arguments: small())
+    monkeypatch.setattr(first_look.plans, "plan", lambda *_, **__: small())
     return first_look.trained("smoke", "A")
 
 

@@ -122,7 +122,7 @@ def test_an_interruption_leaves_a_sentence(monkeypatch, tmp_path):
 
 def test_a_net_says_what_a_picture_shows(tmp_path):
     Image.new("RGB", (90, 64), (200, 30, 30)).save(tmp_path / "red.png")
-    done = vgg("predict", tmp_path / "red.png", "--net", "A", "--results", REPOSITORY / "results")
+    done = vgg("predict", tmp_path / "red.png", "--nets", "A", "--results", REPOSITORY / "results")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Net A of preset demo, width 0.125, trained at S = 256")
     assert [line for line in done.stdout.splitlines() if line.startswith("Q")] == ["Q = 256", "Q = 384", "Q = 512"]

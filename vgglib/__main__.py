@@ -216,22 +216,23 @@ def keep(entries, results: Results = None) -> None:
 
 
 @app.command()
+@partial(of_a_plan, table="3", nets="D", seeds="0", train_scales="256")
 def predict(
-    photo: Annotated[str, typer.Argument(help="A picture in a file.")],
-    net: Annotated[str, typer.Option(help="Which trained net: of the demo A, D and E come with the project.")] = "D",
-    preset: Preset = "demo",
-    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    entries,
+    photo: Annotated[str, typer.Argument(help="A picture in a file; of the demo A, D and E of seed 0 can answer.")],
     data_dir: DataDir = None,
     results: Results = None,
 ) -> None:
-    """Print the classes that a trained net finds most probable for a picture, at three test scales."""
-    from vgglib import first_look
+    """Print the classes that trained nets find most probable for a picture, at three test scales."""
+    from vgglib import experiments, first_look
 
-    trained = first_look.trained(preset, net, seed, data_dir, results)
-    typer.echo(trained.sentence)
-    one = first_look.picture(trained, photo=photo)
-    for scale in (256, 384, 512):
-        typer.echo(f"\nQ = {scale}\n{first_look.answers(trained, one, scale).to_string(index=False)}")
+    store = store_in(results)
+    for run in experiments.runs(entries):
+        trained = first_look.of(run, store, data_dir)
+        one = first_look.picture(trained, photo=photo)
+        typer.echo(trained.sentence)
+        for scale in (256, 384, 512):
+            typer.echo(f"\nQ = {scale}\n{first_look.answers(trained, one, scale).to_string(index=False)}\n")
 
 
 @app.command()

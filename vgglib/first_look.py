@@ -34,23 +34,21 @@ class Trained:
         )
 
 
-def trained(
-    preset: str,
-    net: str,
-    seed: int = 0,
-    data_dir: str | None = None,
-    root: str | None = None,
-    **overrides,
-) -> Trained:
-    """A net trained at S = 256 by the preset's recipe, but for `overrides` as in `plans.plan`, with its record below
-    `root` (default: the usual folder of results), and a few of its preset's images.
+def trained(preset: str, net: str, seed: int = 0, data_dir: str | None = None, **overrides) -> Trained:
+    """A net trained at S = 256 by the preset's recipe, but for `overrides` as in `plans.plan`, from the usual folder of
+    results, and a few of its preset's images; ValueError as `of`.
+    """
+    run = plans.first_stage(preset, net, seed, **overrides)
+    return of(run, results.Store(results.default_root()), data_dir)
+
+
+def of(run: Run, store: results.Store, data_dir: str | None = None) -> Trained:
+    """The net that a run tested.
 
     Raises ValueError where this net has no weights here, and for images that need a folder without one.
     """
-    store = results.Store(results.root(root))
-    run = plans.first_stage(preset, net, seed, **overrides)
     model = weights.load(store, run)
-    return Trained(run, model, store.read(run), protocol_plots.few_images(preset, data_dir))
+    return Trained(run, model, store.read(run), protocol_plots.few_images(run.preset, data_dir))
 
 
 def picture(net: Trained, number: int = 0, photo: str | None = None) -> ImageSet:

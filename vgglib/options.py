@@ -87,8 +87,9 @@ def of_a_plan(command: Callable, recorded: bool = False, **usual: str) -> Callab
         entries = _recorded(asked, store_in(given["results"])) if recorded and asked["seeds"] is None else []
         return command(entries or planned(**asked), **given)
 
-    with_options.__signature__ = inspect.Signature([*options.values(), *own])
-    with_options.__annotations__ = {option.name: option.annotation for option in [*options.values(), *own]}
+    named = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*options.values(), *own)]
+    with_options.__signature__ = inspect.Signature(named)
+    with_options.__annotations__ = {option.name: option.annotation for option in named}
     return with_options
 
 
