@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +16,8 @@ from torch import Tensor
 PIECE = 16  # images that a thread makes at once
 AHEAD = 2  # batches that are begun before they are asked for
 
-T = TypeVar("T")
-Made = TypeVar("Made")
 
-
-def ahead(jobs: Iterable[tuple[T, list[Callable[[], Made]]]], threads: int) -> Iterator[tuple[T, list[Made]]]:
+def ahead(jobs: Iterable[tuple[Any, list[Callable[[], Any]]]], threads: int) -> Iterator[tuple[Any, list]]:
     """For every job, in order, its first item and what its calls return, made by threads ahead of time.
 
     Decoding and resampling leave Python's lock to others, so that threads share the work, and no image has to
@@ -30,7 +27,7 @@ def ahead(jobs: Iterable[tuple[T, list[Callable[[], Made]]]], threads: int) -> I
         for item, calls in jobs:
             yield item, [call() for call in calls]
         return
-    begun: deque[tuple[T, list[Future]]] = deque()
+    begun: deque[tuple[Any, list[Future]]] = deque()
     # One thread is one core: PyTorch would let each of them call as many others as there are cores.
     pool = ThreadPoolExecutor(threads, "vgglib-input", torch.set_num_threads, (1,))
     try:
@@ -46,7 +43,7 @@ def ahead(jobs: Iterable[tuple[T, list[Callable[[], Made]]]], threads: int) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def pieces(fill: Callable[[np.ndarray, T], None], room: Tensor, what: list[T]) -> list[Callable[[], None]]:
+def pieces(fill: Callable[[np.ndarray, Any], None], room: Tensor, what: list) -> list[Callable[[], None]]:
     """Calls that fill a batch, so many images each."""
     places = room.numpy()  # numpy copies small pieces without asking other threads for help
 
