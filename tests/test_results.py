@@ -140,9 +140,11 @@ def test_a_failed_write_leaves_the_old_record(store, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"file/smoke cannot be written.*--results \(VGG_RESULTS in a notebook\)"):
-        Store(tmp_path / "file").check_writable("smoke")
+    (tmp_path / "smoke").write_text("")
+    with pytest.raises(OSError, match=r"/smoke cannot be written.*--results \(VGG_RESULTS in a notebook\)"):
+        Store(tmp_path).check_writable("smoke")
+    with pytest.raises(ValueError, match="/smoke is a file: name the folder of the records"):
+        Store(tmp_path / "smoke")
 
 
 def test_numbers_that_json_lacks_are_refused(store):

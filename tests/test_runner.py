@@ -257,9 +257,9 @@ def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="the data folder /nowhere does not exist"):
         run(plan("tiny-imagenet", "3"), data_dir="/nowhere", results=tmp_path)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "smoke").write_text("")
     with pytest.raises(OSError, match="cannot be written"):
-        run(small(), results=tmp_path / "file")
+        run(small(), results=tmp_path)
 
 
 def test_runs_that_take_turns_need_no_package_of_those_that_do_not(tmp_path):

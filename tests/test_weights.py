@@ -42,7 +42,7 @@ def test_a_net_without_weights_or_record_is_named(trained):
         weights.load(store, tested)
     checkpoint.write_bytes(kept)
     store.record_path(tested).unlink()
-    with pytest.raises(ValueError, match="--nets A --train-scales 256 --seeds 0 --results mine`, and set VGG_RESULTS"):
+    with pytest.raises(ValueError, match=r"--nets A --train-scales 256 --seeds 0 .*--results mine`, and name that"):
         weights.load(store, tested)
 
 
