@@ -89,6 +89,11 @@ def test_a_recipe_of_ones_own_gets_tables_verdicts_and_kept_weights(trained):
     assert none.returncode == 2 and "`vgg run --preset smoke --table 3 --nets D --train-scales 256 --s" in none.stderr
 
 
+def test_verdicts_are_never_of_a_part_of_the_claims():
+    done = vgg("claims", "--preset", "smoke", "--nets", "A,E")
+    assert done.returncode == 2 and "--nets" in done.stderr
+
+
 def test_a_training_that_was_begun_is_called_so(trained, tmp_path):
     (tmp_path / "smoke" / "checkpoints").mkdir(parents=True)
     (tmp_path / "smoke" / "checkpoints" / "A_S256_seed0_epochs=1.safetensors").touch()

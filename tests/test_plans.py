@@ -7,7 +7,7 @@ from vgglib.presets import PRESETS
 
 
 def test_tables_may_be_listed_and_count_once():
-    both = plan("smoke", "3,jitter,3", ["D"])
+    both = plan("smoke", "3, jitter,3", ["D"])
     assert both == [*plan("smoke", "3", ["D"]), *plan("smoke", "jitter", ["D"])]
     with pytest.raises(ValueError, match="unknown table '8': choose one of"):
         plan("smoke", "3,8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated
 
@@ -73,11 +73,12 @@ def planned(
     )  # fmt: skip
 
 
-def of_a_plan(command: Callable, recorded: bool = False, **usual: str) -> Callable:
-    """Give a command the options of `planned`, some with a default of its own (`usual`), and in their stead what they
-    plan as its first argument; with `recorded` of all seeds on record, unless some are named.
+def of_a_plan(command: Callable, recorded: bool = False, without: Sequence[str] = (), **usual: str) -> Callable:
+    """Give a command the options of `planned`, some with a default of its own (`usual`) and not those in `without`, and
+    in their stead what they plan as its first argument; with `recorded` of all seeds on record, unless some are named.
     """
-    options = dict(inspect.signature(planned, eval_str=True).parameters)
+    options = inspect.signature(planned, eval_str=True).parameters
+    options = {name: option for name, option in options.items() if name not in without}
     options |= {name: options[name].replace(default=value) for name, value in usual.items()}
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
 

@@ -157,7 +157,7 @@ def plan(
     """
     chosen = presets.named(preset_name)
     names = []
-    for one in table.split(","):
+    for one in map(str.strip, str(table).split(",")):
         names += {"all": TABLES, "7": ("5", "6")}.get(one, (one,))  # Table 7 repeats rows of 5 and 6
         if not set(names) <= {*TABLES, *BESIDE}:
             raise ValueError(f"unknown table {one!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")
