@@ -238,6 +238,13 @@ def test_the_frame_is_ready_to_show():
     assert shown.iloc[1]["Ours"] == "-"
 
 
+@pytest.mark.parametrize("errors, test", [([40.1, 41.0, 42.1], "equivalence"), ([45.0, 46.1, 47.0], "difference")])
+def test_of_two_tests_it_is_said_which_the_p_value_is_of(errors, test):
+    wide = {"A": [40, 41, 42], "A-LRN": errors}
+    (line,) = frame(judge(rows(**wide), "lrn")).to_dict("records")
+    assert line["p (Holm)"].endswith(f" ({test})")
+
+
 def test_unknown_names_are_refused():
     for ask in (judge, details):
         with pytest.raises(ValueError, match="unknown claim 'dept': choose one of lrn, depth"):

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vgglib.statistics import bootstrap_interval, equivalence_p, holm, lower, mcnemar_p, no_better, probability_text
+from vgglib.statistics import (
+    bootstrap_interval,
+    equivalence_p,
+    holm,
+    lower,
+    mcnemar_p,
+    no_better,
+    probability_text,
+    seeds_needed,
+)
 
 # Student (1908): extra hours of sleep under two drugs.
 FIRST = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
@@ -38,6 +47,13 @@ def test_equal_differences_have_no_spread_to_test(decide):
 )
 def test_no_better_is_a_claim_of_equality(differences, verdict):
     assert no_better(np.array(differences)).verdict == verdict
+
+
+def test_an_undecided_equality_says_how_many_seeds_it_would_take():
+    # Differences 1 and -1 have a standard deviation of sqrt(2): d = 0.35, of which each one-sided test misses a tenth.
+    needed = seeds_needed(0.5, 2**0.5, 0.05, 0.9)
+    assert f"would take {needed} seeds even of equal nets" in no_better(np.array([1.0, -1.0])).why
+    assert "would take more than 1000 seeds" in no_better(np.array([30.0, -30.0])).why
 
 
 def test_a_loss_is_told_from_equality():

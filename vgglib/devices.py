@@ -121,8 +121,8 @@ def enough_memory(what: str, remedy: str, needed: float = 0, where: torch.device
     free than the bytes `needed` at least: a CPU's memory is promised without limit, and who then uses it is killed.
     """
     try:
-        if where is not None and needed > free_memory(where):
-            raise ValueError(f"{what} takes {needed / 1e9:,.0f} GB at least, more memory than is free: {remedy}.")
+        if where is not None and needed > (free := free_memory(where)):
+            raise ValueError(f"{what} takes {needed / 1e9:,.1f} GB at least and {free / 1e9:,.1f} are free: {remedy}.")
         yield
     except RuntimeError as error:
         on_gpu = isinstance(error, torch.OutOfMemoryError)

@@ -5,6 +5,7 @@ Every number is computed from the records when the page is built. The script onl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import combinations, islice
@@ -134,14 +135,17 @@ def _rows(method: str, seed: int, tests: dict[int, list[Run]], reading: Reading,
     added to `errors`.
     """
     key = {"table": "6", "train_scale": "", "test_scales": "", "method": method, "start": "", "seed": seed}
-    key |= dict.fromkeys(("top1_error_percent", "top5_error_percent", "n_images"))
+    key |= dict.fromkeys(("top1_error_percent", "top5_error_percent", "n_images", "n_classes"))
     statuses = {place: _status(own, reading) for place, own in tests.items()}
     rows = [key | {"net": 1 << place, "status": status} for place, status in statuses.items() if status != "done"]
     done = {place: own for place, own in tests.items() if statuses[place] == "done"}
     for mask, found in _answered(done, reading, f"the nets, {method}, seed {seed},").items():
+        classes = reading.records[next(iter(done.values()))[0]]["n_classes"]
         top1, top5 = found.top1_error_percent, found.top5_error_percent
+        top5 = top5 if classes > tables.FEW_CLASSES else math.nan
         errors.setdefault((method, mask), {})[seed] = top1, top5
         measured = {"top1_error_percent": top1, "top5_error_percent": top5, "n_images": len(found.labels)}
+        measured["n_classes"] = classes
         rows.append(key | {"net": mask, "status": "done"} | measured)
     return rows
 
@@ -213,7 +217,7 @@ def _paper_ensembles(method: str, masks: dict[tuple[str, str], int], nets: list[
 
 def _tenths(value: float | None) -> int | None:
     """As tables round it, so that a page shows one number for one thing."""
-    return None if value is None else int(f"{value:.1f}".replace(".", ""))
+    return None if pd.isna(value) else int(f"{value:.1f}".replace(".", ""))
 
 
 def _number(tenths: int | None) -> str:

@@ -10,6 +10,7 @@ from vgglib import paper, plans
 from vgglib.metrics import interval_percent, mean_interval
 
 KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
+FEW_CLASSES = 5  # of so many, or fewer, the true one is always among the first five
 OURS = ["top1", "top1_low", "top1_high", "top5"]
 THEIRS = ["top1_val", "top5_val", "top5_test"]
 # What identifies a line of a table; shown where it differs between lines.
@@ -96,9 +97,7 @@ def _group(group: pd.DataFrame) -> dict:
     top1 = done["top1_error_percent"].astype(float)
     low, high = mean_interval(top1) if len(done) > 1 else interval_percent(top1.iloc[0], int(done["n_images"].iloc[0]))
     low, high = max(low, 0.0), min(high, 100.0)  # an error cannot be outside
-    # Among five classes or fewer the true one is always among the first five.
-    few = "n_classes" in done and (done["n_classes"] <= 5).any()
-    top5 = None if few else done["top5_error_percent"].astype(float).mean()
+    top5 = None if (done["n_classes"] <= FEW_CLASSES).any() else done["top5_error_percent"].astype(float).mean()
     return found | {"top1": top1.mean(), "top1_low": low, "top1_high": high, "top5": top5}
 
 
