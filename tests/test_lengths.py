@@ -30,7 +30,7 @@ def of(recipe, method="dense", drops=lengths.BY_RULE, **errors):
     """Rows of nets with an error for each seed."""
     rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "drops": drops}
     rest["precision"] = recipe.split(", ")[-1]
-    rest |= {"top5_error_percent": 1.0, "n_images": 100}
+    rest |= {"top5_error_percent": 1.0, "n_images": 100, "n_classes": 10}
     rest["by_hand"] = recipe != SHORT
     return [
         row(Arm(TESTS[method], net, method=method), seed, error) | rest
