@@ -1,13 +1,16 @@
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from vgglib import __version__, runner
-from vgglib.__main__ import app
+from vgglib.__main__ import app, main
 from vgglib.results import REPOSITORY, default_root, root
 
 RECIPE = ("--preset", "smoke", "--epochs", "1")
@@ -15,7 +18,22 @@ SMALL = (*RECIPE, "--table", "3", "--train-scales", "256")
 
 
 def vgg(*arguments):
-    return subprocess.run([sys.executable, "-m", "vgglib", *arguments], capture_output=True, text=True)
+    """What a command prints and its exit status, in this process, which has imported the heavy libraries already."""
+    out, err = io.StringIO(), io.StringIO()
+    command = ["vgg", *map(str, arguments)]
+    with mock.patch.object(sys, "argv", command), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code or 0
+    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+
+def test_the_package_and_the_command_are_one_program():
+    for command in ([sys.executable, "-m", "vgglib"], [Path(sys.executable).with_name("vgg")]):
+        done = subprocess.run([*command, "plan", "--preset", "big"], capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.startswith("vgg: unknown preset 'big'")
 
 
 def test_help_needs_no_torch():
