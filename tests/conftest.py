@@ -9,8 +9,8 @@ from vgglib.data.imageset import ImageSet, Split
 
 # The files that take minutes begin first, so that no process is still at one when the others have finished.
 # Backends first: ray gives its node fifteen seconds to start, too few on a busy machine.
-LONG = ("test_backends", "test_site", "test_notebooks", "test_bench_training", "test_distributed", "test_evaluate")
-LONG += ("test_bench_evaluation", "test_changed_records", "test_worker", "test_main")
+LONG = ("test_backends", "test_site", "test_notebooks", "test_changed_records", "test_bench_training")
+LONG += ("test_distributed", "test_worker", "test_bench_evaluation", "test_runner", "test_main")
 
 
 def pytest_collection_modifyitems(items):

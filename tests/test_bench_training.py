@@ -200,13 +200,12 @@ def test_an_epoch_with_too_few_steps_is_refused(settings):
         rivals.images_per_second(work, short)
 
 
-def test_all_contenders_train_end_to_end(settings, tmp_path):
-    harness.run(["training"], settings, 1, pattern="net A, *", force=True, root=tmp_path, say=lambda text: None)
-    record = bench.kept("training", root=tmp_path)
-    (case,) = record["cases"]
-    assert not case["left_out"]
-    found = {one["contender"]: one["values"] for one in case["measurements"]}
-    assert list(found) == [OURS, *rivals.RIVALS] == [OURS, *training.RIVALS]
+@pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:.*pin_memory")  # as shipped
+def test_all_contenders_train_end_to_end(settings):
+    case = next(case for case in training.cases(settings) if case.name == A56)
+    assert case.contenders == (OURS, *rivals.RIVALS) == (OURS, *training.RIVALS)
+    training.prepare(settings, [case])
+    found = {contender: training.measure(A56, contender, settings) for contender in case.contenders}
     for values in found.values():
         assert values["value"] > 0 and values["seconds_to_first_step"] > 0 and 0 < values["peak_share"] < 1
     assert len({values["macs_per_image"] for values in found.values()}) == 1
