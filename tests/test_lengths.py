@@ -10,7 +10,7 @@ from vgglib.comparisons import Arm
 from vgglib.plans import TESTS
 from vgglib.results import Store
 
-SHORT, LONG = "12 epochs, bf16", "48 epochs, bf16"
+SHORT, LONG, FINE = "12 epochs, bf16", "48 epochs, bf16", "12 epochs, resolution 1/2, bf16"
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def trained(store, net, seed, used="bf16", table="3", **settings):
     store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
 
-def of(recipe, method="dense", drops=lengths.BY_RULE, **errors):
+def of(recipe, method="dense", drops=lengths.BY_RULE, resolution=lengths.OWN, **errors):
     """Rows of nets with an error for each seed."""
-    rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "drops": drops}
+    rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "drops": drops, "resolution": resolution}
     rest["precision"] = recipe.split(", ")[-1]
     rest |= {"top5_error_percent": 1.0, "n_images": 100, "n_classes": 10}
     rest["by_hand"] = recipe != SHORT
@@ -66,6 +66,19 @@ def test_another_patience_is_another_recipe(store):
         ["", SHORT],
         ["drops at the deadlines", "12 epochs, drops at the deadlines, bf16"],  # it never waits so long
         ["patience 5", "48 epochs, patience 5, bf16"],
+    ]
+    assert found["by_hand"].tolist() == [False, True, True]
+
+
+def test_another_resolution_is_another_recipe(store):
+    trained(store, "A", 9, resolution=0.5, epochs=48, patience=48)  # at the preset's own a prediction's
+    trained(store, "A", 0, resolution=0.5)
+    trained(store, "A", 0)
+    found = lengths.rows(store, "demo")
+    assert found[["resolution", "seed", "recipe"]].values.tolist() == [
+        [lengths.OWN, 0, SHORT],
+        ["resolution 1/2", 0, FINE],
+        ["resolution 1/2", 9, "48 epochs, drops at the deadlines, resolution 1/2, bf16"],
     ]
     assert found["by_hand"].tolist() == [False, True, True]
 
@@ -125,6 +138,18 @@ def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
     assert other[1].startswith("-2.00 (-4.48 to +0.48)")  # -1, -2, -3; nothing to set 96 epochs against
 
 
+def test_more_pixels_are_set_against_the_presets_with_as_many_epochs():
+    found = pd.DataFrame(
+        of(SHORT, A=[9, 9], E=[9, 9])
+        + of(LONG, A=[5, 5], E=[5, 5])
+        + of(FINE, resolution="resolution 1/2", A=[5, 5], E=[3, 4])
+        + of("96 epochs, resolution 1/2, bf16", resolution="resolution 1/2", A=[5, 5], E=[3, 4])
+    )
+    longer, finer = lengths.changes(found)["What changes"]
+    assert longer == f"{LONG} instead of {SHORT}, tested dense"
+    assert finer == f"{FINE} instead of {SHORT}, tested dense"
+
+
 def test_what_the_rule_costs_is_told_by_the_same_seeds():
     late = "48 epochs, drops at the deadlines, bf16"
     found = of(LONG, A=[4, 8, 99]) + of(late, drops=lengths.AT_DEADLINES, A=[4, 6], E=[1])
@@ -147,6 +172,8 @@ def test_ends_are_those_of_the_histories():
     assert lengths.ends(found) == "Trainings ended: of at most 12 epochs after 12; of at most 48 epochs after 29 to 32."
     found["drops"] = ["", "", "", lengths.AT_DEADLINES]
     assert lengths.ends(found).endswith("after 29; of at most 48 epochs with drops at the deadlines after 32.")
+    found["resolution"] = ["resolution 1/2", *[lengths.OWN] * 3]
+    assert "of at most 12 epochs after 12; of at most 12 epochs at resolution 1/2 after 12" in lengths.ends(found)
 
 
 def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):

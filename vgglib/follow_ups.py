@@ -93,8 +93,8 @@ def lengths_of(preset: str = "demo") -> None:
 
     alt = "Top-1 error against the number of weight layers, a line for each kind of training and way to test"
     show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
-    by_rule = found[(found["drops"] == lengths.BY_RULE) & (found["method"] == "dense")]
-    longest = by_rule[by_rule["epochs"] == by_rule["epochs"].max()]
+    usual = (found["drops"] == lengths.BY_RULE) & (found["resolution"] == lengths.OWN) & (found["method"] == "dense")
+    longest = found[usual & (found["epochs"] == found.loc[usual, "epochs"].max())]
     if longest["history"].map(len).any():
         alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
         show.picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
@@ -103,8 +103,8 @@ def lengths_of(preset: str = "demo") -> None:
     show.table(lengths.effects(found), caption)
     changed = lengths.changes(found)
     if len(changed):
-        caption = "By how many points more epochs, other drops of the rate, and another test change what 19 layers are "
-        show.table(changed, caption + "worth against 11")
+        caption = "By how many points more epochs, other drops of the rate, more pixels, and another test change what "
+        show.table(changed, caption + "19 layers are worth against 11")
     late = lengths.without_rule(found)
     if len(late):
         caption = "Trainings whose rate follows the rule of the plateaus, and the same seeds whose rate waits for the "

@@ -1,8 +1,12 @@
-"""What depth is worth after more epochs, by another patience, and tested on crops: Table 3's nets at S = 256."""
+"""What depth is worth after more epochs, by another patience, at another resolution, and tested on crops.
+
+Asked of Table 3's nets at S = 256.
+"""
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 import pandas as pd
 
@@ -16,25 +20,28 @@ from vgglib.results import Store
 from vgglib.statistics import lower
 
 # A record's name, with nothing but these settings made by hand.
-_NAME = re.compile(r"[^_]+_S256_seed(\d+)((?:_(?:epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256")
+_NAME = re.compile(
+    r"[^_]+_S256_seed(\d+)((?:_(?:resolution|epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256"
+)
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
+KINDS = {"precision": str, "resolution": float}  # of settings that are no whole numbers
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
-COLUMNS = ("epochs", "drops", "precision", "by_hand", "recipe")  # of `rows`, beside those
-BY_RULE, AT_DEADLINES = (
-    "",
-    "drops at the deadlines",
-)  # what makes the rate drop: the preset's patience, or not even that
+COLUMNS = ("epochs", "drops", "resolution", "precision", "by_hand", "recipe")  # of `rows`, beside those
+# What makes the rate drop: the preset's patience, or not even that.
+BY_RULE, AT_DEADLINES = "", "drops at the deadlines"
+OWN = ""  # the preset's resolution
 ENDS = "EA"  # those of the paper's claim
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
     """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
-    the preset's recipe in the number of epochs, the patience or the arithmetic at most, but for trainings that a
-    prediction is put to.
+    the preset's recipe in the number of epochs, the patience, the resolution or the arithmetic at most, but for
+    trainings that a prediction is put to.
 
-    Five columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
-    `precision`; `by_hand` (not the preset's own settings); and `recipe`, such as "12 epochs, bf16". Only what was run
-    has a row; empty where no training had another number of epochs or patience, or was tested on crops.
+    Six columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
+    `resolution`, empty where it is the preset's; `precision`; `by_hand` (not the preset's own settings); and `recipe`,
+    such as "12 epochs, bf16". Only what was run has a row; empty where all trainings had the same epochs, patience and
+    resolution, and none was tested on crops.
     """
     names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
     found: dict[str, set[int]] = {}
@@ -43,22 +50,25 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     parts = []
     for text, seeds in sorted(found.items()):
         pairs = re.findall(r"_([a-z]+)=([^_]+)", text)
-        settings = {key: value if key == "precision" else int(value) for key, value in pairs}
+        settings = {key: KINDS.get(key, int)(value) for key, value in pairs}
         trained = plan(preset, "3", ["A"], [0], ["256"], **settings)[0].runs[0].experiment
-        own = {"epochs": trained.epochs, "drops": _drops(trained, settings), "by_hand": bool(text)}
-        if seeds := seeds - held_back(preset, trained.epochs, trained.patience):
+        finer = f"resolution {Fraction(trained.resolution).limit_denominator(64)}" if "resolution" in settings else OWN
+        own = {"epochs": trained.epochs, "drops": _drops(trained, settings), "resolution": finer, "by_hand": bool(text)}
+        if seeds := seeds - (set() if finer else held_back(preset, trained.epochs, trained.patience)):
             for table in TESTS.values():
                 entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
                 parts.append(store.rows(entries).assign(**own))
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
     whole = whole[whole["status"] != "not run"]
     precision = pd.Series([trained_on(environment)[0] for environment in whole["environment"]], whole.index, str)
-    drops = whole["drops"].map(lambda text: text and f", {text}")
-    whole = whole.assign(precision=precision, recipe=whole["epochs"].astype(str) + " epochs" + drops + ", " + precision)
-    if whole["epochs"].nunique() < 2 and not whole["drops"].any() and "crops" not in set(whole["table"]):
+    drops, resolution = (whole[name].map(lambda text: text and f", {text}") for name in ("drops", "resolution"))
+    recipe = whole["epochs"].astype(str) + " epochs" + drops + resolution + ", " + precision
+    whole = whole.assign(precision=precision, recipe=recipe)
+    if (whole[["epochs", "drops", "resolution"]].nunique() < 2).all() and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
     # A precision that was left to "auto" and the same asked for by name are one training.
-    return whole.drop_duplicates(["recipe", "table", "net", "seed"]).sort_values(["epochs", "drops"], kind="stable")
+    whole = whole.drop_duplicates(["recipe", "table", "net", "seed"])
+    return whole.sort_values(["epochs", "drops", "resolution"], kind="stable")
 
 
 def _drops(trained: Experiment, settings: dict) -> str:
@@ -90,17 +100,19 @@ def effects(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: by how much more epochs, another rule for the drops, and crops instead of dense evaluation change
-    E - A, paired by seed; a line for each change of which there are at least two seeds.
+    """For display: by how much more epochs, another rule for the drops, another resolution, and crops instead of dense
+    evaluation change E - A, paired by seed; a line for each change of which there are at least two seeds.
     """
     lines = []
-    recipes = found.drop_duplicates("recipe").sort_values(["epochs", "drops"])
+    recipes = found.drop_duplicates("recipe").sort_values(["epochs", "drops", "resolution"])
     for _, group in recipes.groupby("precision"):
-        by_rule = group[group["drops"] == BY_RULE]
+        own = group[group["resolution"] == OWN]
+        by_rule = own[own["drops"] == BY_RULE]
         pairs = [(by_rule["recipe"].iloc[0], by_rule["recipe"].iloc[-1])] if len(by_rule) > 1 else []
-        usual = dict(zip(by_rule["epochs"], by_rule["recipe"], strict=True))
-        others = group[(group["drops"] != BY_RULE) & group["epochs"].isin(usual)]
-        pairs += [(usual[row.epochs], row.recipe) for row in others.itertuples()]
+        usual = {(row.epochs, row.drops): row.recipe for row in own.itertuples()}
+        others = [((row.epochs, BY_RULE), row.recipe) for row in own[own["drops"] != BY_RULE].itertuples()]
+        others += [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
+        pairs += [(usual[key], recipe) for key, recipe in others if key in usual]
         for before, after in pairs:
             for method in TESTS:
                 change = differences(found, after, method, ENDS) - differences(found, before, method, ENDS)
@@ -121,7 +133,8 @@ def without_rule(found: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     compared = found[found["drops"].isin([BY_RULE, AT_DEADLINES])]
-    for (_, _, method, net), own in compared.groupby(["epochs", "precision", "method", "net"], sort=False):
+    alike = ["epochs", "resolution", "precision", "method", "net"]
+    for (*_, method, net), own in compared.groupby(alike, sort=False):
         both = own.pivot(index="seed", columns="drops", values=ERROR).reindex(columns=[BY_RULE, AT_DEADLINES]).dropna()
         if len(both) > 1:
             rule, late = (both[name].astype(float) for name in both)
@@ -148,10 +161,12 @@ def ends(found: pd.DataFrame) -> str:
     """After how many epochs the trainings really ended, which the rule of the plateaus may bring about early."""
     done = found[found["history"].map(len) > 0]
     said = []
-    for (epochs, drops), own in done.groupby(["epochs", "drops"]):
+    for (epochs, drops, resolution), own in done.groupby(["epochs", "drops", "resolution"]):
         least, most = own["history"].map(len).min(), own["history"].map(len).max()
         after = least if least == most else f"{least} to {most}"
-        said.append(f"of at most {epochs} epochs{drops and f' with {drops}'} after {after}")
+        said.append(
+            f"of at most {epochs} epochs{drops and f' with {drops}'}{resolution and f' at {resolution}'} after {after}"
+        )
     return f"Trainings ended: {'; '.join(said)}."
 
 
