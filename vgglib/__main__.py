@@ -1,4 +1,4 @@
-"""The command line, `vgg`: a function for every command."""
+"""The command line, `vgg`: a function for every command, but for those of `data_command`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vgglib import data_command
 from vgglib.options import (
     BatchSize,
     DataDir,
@@ -28,8 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-LISTED = 10  # bad images; the shards' metadata list all
-
 
 def _version(asked: bool) -> None:
     if asked:
@@ -48,8 +47,7 @@ def options(
     pass
 
 
-data_app = typer.Typer(pretty_exceptions_enable=False)
-app.add_typer(data_app, name="data")
+app.add_typer(data_command.app, name="data")
 
 
 @app.command()
@@ -284,57 +282,6 @@ def bench(
         suites, rounds, pattern=cases, list_only=list_only, against=against, device=device, threads=threads,
         images=images, scratch=Path(scratch), root=store_in(results).root, force=force,
     )  # fmt: skip
-
-
-@data_app.callback(invoke_without_command=True)
-def data(
-    context: typer.Context,
-    preset: Preset = "demo",
-    data_dir: DataDir = None,
-    skip_bad_images: SkipBadImages = False,
-) -> None:
-    """Load a preset's images and say what they are, or pack a large data set for it."""
-    if context.invoked_subcommand:
-        return
-    from vgglib.runner import load_images
-
-    images = load_images(preset, data_dir, skip_bad_images)
-    for name, split in (("train", images.train), ("minival", images.minival), ("val", images.val)):
-        sides = f"{int(split.sizes.min())} to {int(split.sizes.max())} px"
-        typer.echo(f"{name:8} {len(split):7,} images, sides {sides}")
-    more = ", ..." if len(images.class_names) > 6 else ""
-    typer.echo(f"classes  {len(images.class_names)}: {', '.join(images.class_names[:6])}{more}")
-    typer.echo(f"mean RGB {', '.join(f'{value:.2f}' for value in images.mean_rgb.tolist())}")
-    typer.echo(f"skipped  {len(images.skipped)}" + (f", the first is {images.skipped[0]}" if images.skipped else ""))
-    if images.unread:
-        typer.echo(f"not read {', '.join(f'{count} {suffix}' for suffix, count in images.unread)}")
-    typer.echo(f"sha256   {images.digest}")
-
-
-@data_app.command()
-def pack(
-    source: Annotated[
-        str, typer.Argument(help="Folder of ILSVRC-2012: a tree, val/ with the devkit, Kaggle's, or Parquet.")
-    ],
-    target: Annotated[str, typer.Argument(help="Folder of the pack; an interrupted packing goes on there.")],
-    smallest_side: Annotated[int, typer.Option(help="Reduce images whose smallest side has more pixels.")] = 512,
-    skip_bad_images: SkipBadImages = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
-) -> None:
-    """Store a large data set as few large files of small images, which training on it reads."""
-    from pathlib import Path
-
-    from vgglib.counting import fitting
-    from vgglib.data import pack as packing
-
-    with fitting() as count:
-        done = packing.pack(Path(source), Path(target), smallest_side, skip_bad_images, jobs, count)
-    typer.echo(f"images   {done.images:,} in {done.shards} shards, {done.size_bytes / 1e9:.2f} GB")
-    typer.echo(f"skipped  {len(done.skipped)}" + ("" if len(done.skipped) <= LISTED else f", the first {LISTED} are"))
-    for name, reason in done.skipped[:LISTED]:
-        typer.echo(f"         {name}: {reason}")
-    rate = done.packed / done.seconds
-    typer.echo(f"packed   {done.packed:,} images in {done.seconds:.1f} s, {rate:,.0f} images a second")
 
 
 def _print_tables(rows) -> None:
