@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import vgglib
 from vgglib import __version__, runner
 from vgglib.__main__ import app, main
 from vgglib.results import REPOSITORY, default_root, root
@@ -34,6 +35,29 @@ def test_the_package_and_the_command_are_one_program():
     for command in ([sys.executable, "-m", "vgglib"], [Path(sys.executable).with_name("vgg")]):
         done = subprocess.run([*command, "plan", "--preset", "big"], capture_output=True, text=True)
         assert done.returncode == 2 and done.stderr.startswith("vgg: unknown preset 'big'")
+
+
+def test_the_library_leads_to_its_modules_and_imports_them_on_demand():
+    code = "import sys, vgglib; assert {'configs', 'models', '__version__'} <= set(dir(vgglib))\n"
+    code += "assert all(f'`{name}`' in vgglib.__doc__ for name in dir(vgglib) if name != '__version__')\n"
+    code += "assert not [name for name in sys.modules if name.startswith('vgglib.')] and 'torch' not in sys.modules\n"
+    code += "assert vgglib.configs.config('D').weight_layers == 16 and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert all(getattr(vgglib, name) for name in dir(vgglib))  # here, where torch is imported already
+
+
+@pytest.mark.parametrize("name", ["model", "_models", "__all__"])
+def test_a_name_that_the_library_lacks_is_an_attribute_error(name):
+    with pytest.raises(AttributeError, match=f"^module 'vgglib' has no attribute '{name}'$"):
+        getattr(vgglib, name)
+
+
+def test_a_module_that_lacks_what_it_needs_is_not_taken_for_a_missing_one(monkeypatch):
+    monkeypatch.delattr(vgglib, "lrn")  # imports it first
+    monkeypatch.delitem(sys.modules, "vgglib.lrn")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError, match="torch"):
+        _ = vgglib.lrn
 
 
 def test_help_needs_no_torch():
