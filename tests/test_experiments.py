@@ -1,6 +1,6 @@
 import pytest
 
-from vgglib.experiments import Experiment, Protocol
+from vgglib.experiments import Entry, Experiment, Protocol, Run
 
 
 def test_the_papers_recipe_is_the_default():
@@ -26,6 +26,18 @@ def test_published_weights_have_no_seed_and_trainings_no_weights():
         ValueError, match="no weights of net A by caffe: there are A, B, D, E of torchvision and D, E of"
     ):
         Experiment("A", None, weights="caffe")
+
+
+def test_what_is_run_shows_itself_by_its_id():
+    first = Experiment("D", 0, start=Experiment("A", 0))
+    later = Experiment("D", 0, (256, 512), start=first)
+    one, three = Run("demo", first, Protocol()), Run("demo", later, Protocol(384), (("epochs", 3),))
+    assert repr(later) == "<Experiment D_S256-512_seed0>"
+    assert repr([one]) == "[<Run D_S256_seed0_dense_Q256 of preset demo>]"
+    assert repr(three) == "<Run D_S256-512_seed0_epochs=3_dense_Q384 of preset demo>"
+    assert repr(Entry("3", "D", "256", "256", "dense", (one, three))) == (
+        "<Entry of table 3, net D: D_S256_seed0_dense_Q256, D_S256-512_seed0_epochs=3_dense_Q384>"
+    )
 
 
 def test_scales_below_the_crop_are_refused():

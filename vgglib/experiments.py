@@ -57,6 +57,9 @@ class Experiment:
     precision: str = "auto"  # bf16, but fp32 on GPUs without its units; or either by name
     weights: str | None = None  # a key of PUBLISHED: whose weights are taken, where the net is not trained here
 
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}>"  # not every field, of which those of the start would be most
+
     def __post_init__(self):
         object.__setattr__(self, "drop_deadlines", tuple(self.drop_deadlines))
         for name in ("learning_rate", "resolution", "width"):
@@ -206,6 +209,9 @@ class Run:
     protocol: Protocol
     overrides: tuple[tuple[str, object], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Run {self.run_id} of preset {self.preset}>"
+
     @property
     def donor(self) -> Run | None:
         """The run that shows the net whose weights this one's training begins with, if any."""
@@ -246,6 +252,9 @@ class Entry:
     test_scales: str
     method: str
     runs: tuple[Run, ...]
+
+    def __repr__(self) -> str:
+        return f"<Entry of table {self.table}, net {self.net}: {', '.join(run.run_id for run in self.runs)}>"
 
     @property
     def preset(self) -> str:
