@@ -101,6 +101,15 @@ def test_one_scale_is_joined_with_three_of_the_same_net():
     assert len(drawn(theirs)) == 10  # A and A-LRN are not in Table 4
 
 
+def test_a_legend_shows_the_line_styles_that_tell_training_scales_apart():
+    (legend,) = plots.one_and_several_scales(every_row()).figure.legends
+    assert {"C, S = 384", "C, S = 256-512"} <= {text.get_text() for text in legend.get_texts()}
+    before_marker = (
+        legend.handlelength * legend.get_texts()[0].get_fontsize() / 2 - plt.rcParams["lines.markersize"] / 2
+    )
+    assert before_marker > sum(plt.rcParams["lines.dashdot_pattern"]) * plt.rcParams["lines.linewidth"]
+
+
 def test_methods_are_in_the_order_of_table_5():
     rows = [best("E", method, top1_error_percent=error) for method, error in (("multi-crop", 19), ("dense", 20))]
     ours, theirs = panels(plots.methods(pd.DataFrame(rows)))

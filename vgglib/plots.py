@@ -102,7 +102,7 @@ def one_and_several_scales(rows: pd.DataFrame) -> Axes:
     for axes, (column, title) in zip(panels, {**PANELS, "top1": "ours"}.items(), strict=True):
         _panel(axes, both, column, title, looks, nudge=0)
     panels[0].set_ylabel("top-1 error (%)")
-    _legend(figure, panels, "net and training scale", columns=3)
+    _legend(figure, panels, "net and training scale", columns=3, handle=4)  # S is told by the line style alone
     return panels[0]
 
 
@@ -195,11 +195,14 @@ def interval_reach(values, low, high) -> np.ndarray:
     return np.maximum([np.subtract(values, low), np.subtract(high, values)], 0)
 
 
-def _legend(figure: Figure, panels: Sequence[Axes], title: str | None = None, columns: int = 4) -> None:
-    """Beside the panels, where it hides nothing."""
+def _legend(
+    figure: Figure, panels: Sequence[Axes], title: str | None = None, columns: int = 4, handle: float = 2
+) -> None:
+    """Beside the panels, where it hides nothing. handle: length of its lines, in font sizes."""
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, title=title, loc="outside lower center", ncols=columns, fontsize="small")
+        where = {"loc": "outside lower center", "ncols": columns}
+        figure.legend(handles, labels, title=title, fontsize="small", handlelength=handle, **where)
 
 
 def effects(rows: pd.DataFrame, names: Sequence[str], axes: Axes | None = None) -> Axes:
