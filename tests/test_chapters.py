@@ -1,9 +1,12 @@
+import json
+
 import pandas as pd
 import pytest
 
 from vgglib import chapters, cost, planner
 from vgglib.configs import config
 from vgglib.plans import plan
+from vgglib.results import REPOSITORY
 
 
 def test_table_1_marks_what_the_left_neighbour_lacks():
@@ -16,6 +19,12 @@ def test_table_1_marks_what_the_left_neighbour_lacks():
     assert table.loc["Block 3", "D"].count("strong") == 2 and table.loc["Block 3", "E"].count("<strong>") == 1
     assert "<strong>" not in table.loc["Block 2", "C"]
     assert table.loc["Block 5", "B-5x5"] == "<strong>conv5-512</strong><br>maxpool"
+    assert table.loc["Head"].tolist() == ["FC-4096, FC-4096, FC-1000"] * 7
+
+
+def test_table_1_ends_in_the_classes_that_are_counted():
+    table = chapters.table_1(["A", "E"], 10).set_index("Part")
+    assert table.loc["Head"].tolist() == ["FC-4096, FC-4096, FC-10"] * 2
 
 
 def test_parameters_by_block_add_up_and_equal_the_papers():
@@ -37,10 +46,18 @@ def test_the_shallow_counterpart_of_b_is_the_papers_own():
     assert pairs.loc["D", "kernels"] == "5x5, 5x5, 7x7, 7x7, 7x7"
 
 
-def test_the_sentence_about_overfeat_counts():
+def test_the_sentence_about_overfeat_counts_at_the_papers_classes():
     assert chapters.overfeat_sentence().startswith(
-        "Nets A to E have 132.9 to 143.7 million weights and biases with 1000"
+        "Nets A to E have 132.9 to 143.7 million weights and biases with ImageNet's 1000 classes. The paper compares"
     )
+
+
+def test_the_page_of_configurations_gives_its_classes_to_all_but_the_comparison_with_overfeat():
+    page = json.loads((REPOSITORY / "notebooks" / "01_configurations.ipynb").read_text())
+    code = "\n".join("".join(cell["source"]) for cell in page["cells"] if cell["cell_type"] == "code")
+    calls = ("chapters.table_1", "chapters.parameters", "cost_plots.parameters")
+    assert all(f"{call}(p.nets, p.num_classes)" in code for call in calls)
+    assert "chapters.overfeat_sentence()" in code
 
 
 def test_tables_for_readers_keep_the_numbers():

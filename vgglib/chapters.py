@@ -18,12 +18,13 @@ from vgglib.speed import Speed
 BEFORE = {"A-LRN": "A", "B": "A", "C": "B", "D": "C", "E": "D", "B-5x5": "B"}
 
 
-def table_1(nets: Sequence[str] = tuple(TABLE_1)) -> pd.DataFrame:
+def table_1(nets: Sequence[str] = tuple(TABLE_1), num_classes: int = 1000) -> pd.DataFrame:
     """Table 1 with a column per net; its cells are HTML, and bold is what the net in `BEFORE` does not have."""
     rows = {"Weight layers": [str(config(net).weight_layers) for net in nets]}
     for block in range(5):
         rows[f"Block {block + 1}"] = [_marked(net, block) for net in nets]
-    rows["Head"] = [", ".join(f"FC-{width}" for width in (*config(nets[0]).fully_connected, 1000))] * len(nets)
+    head = (*config(nets[0]).fully_connected, num_classes)
+    rows["Head"] = [", ".join(f"FC-{width}" for width in head)] * len(nets)
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(nets)).rename_axis("Part").reset_index()
 
 
@@ -126,12 +127,14 @@ def memory_shown(nets: Sequence[str], batch_size: int, image_size: int = 224) ->
     return frame.assign(**{head: [f"{value:.2f}" for value in frame[head]] for head in heads[1:]})
 
 
-def overfeat_sentence(num_classes: int = 1000) -> str:
-    """Sect. 2.3's comparison with a shallower net with wider layers, in a sentence."""
-    least, most = (cost.parameters(config(net), num_classes) / 1e6 for net in ("A", "E"))
+def overfeat_sentence() -> str:
+    """Sect. 2.3's comparison with a shallower net with wider layers, in a sentence; its weights are for 1000 classes,
+    so ours are, too.
+    """
+    least, most = (cost.parameters(config(net), num_classes=1000) / 1e6 for net in ("A", "E"))
     return (
-        f"Nets A to E have {least:.1f} to {most:.1f} million weights and biases with {num_classes} classes. The paper "
-        f"compares them with the {OVERFEAT_MILLIONS} million weights of a shallower net with wider layers."
+        f"Nets A to E have {least:.1f} to {most:.1f} million weights and biases with ImageNet's 1000 classes. The "
+        f"paper compares them with the {OVERFEAT_MILLIONS} million weights of a shallower net with wider layers."
     )
 
 
