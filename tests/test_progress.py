@@ -18,6 +18,15 @@ def test_what_earlier_calls_did_counts_in_no_rate(clock):
     assert state.done == 1 and state.remaining_seconds() == 0
 
 
+def test_what_this_call_did_before_the_first_look_counts(clock):
+    state = State({"A": 1.0}, started=clock[0])
+    state.take(Event("A", "started"))
+    clock[0] += 20
+    state.take(Event("A", "training", share=0.5, before=0.1))
+    # 0.4 in 20 seconds, and 0.5 left.
+    assert state.remaining_seconds() == state.seconds_left("A") == pytest.approx(25)
+
+
 def test_what_is_left_of_one_run_is_told_by_what_it_has_done_here(clock):
     state = State({"A": 1.0}, started=clock[0])
     clock[0] += 500  # until its images were loaded

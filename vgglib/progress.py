@@ -17,13 +17,15 @@ class Event:
     """Something that happened to a run: started, training, evaluating, done, failed, stopped (out of time, or without
     weights to begin with) or waiting (for another process, which is at it).
 
-    share: 0..1 done of the run; text: what is being evaluated.
+    share: 0..1 done of the run; before: of that, by earlier calls, and if nothing is said all that the first event of
+    the run reports; text: what is being evaluated.
     """
 
     run_id: str
     kind: str
     progress: Progress | None = None
     share: float | None = None
+    before: float | None = None
     text: str = ""
     top1_error_percent: float | None = None
 
@@ -46,9 +48,9 @@ class State:
 
     work: dict[str, float] = field(default_factory=dict)  # relative cost of each run
     share: dict[str, float] = field(default_factory=dict)  # 0..1 done of each
-    before: dict[str, float] = field(default_factory=dict)  # of it, done by the first look: in earlier calls, mostly
+    before: dict[str, float] = field(default_factory=dict)  # of it, done in earlier calls
     running: dict[str, str] = field(default_factory=dict)  # what each is doing, in words
-    looked: dict[str, float] = field(default_factory=dict)  # when that was, by the same clock as `started`
+    begun: dict[str, float] = field(default_factory=dict)  # when it was first heard of, by the same clock as `started`
     started: float = field(default_factory=time.monotonic)
 
     def take(self, event: Event) -> None:
@@ -58,9 +60,9 @@ class State:
                 self.share[event.run_id] = 1.0
             return
         self.running[event.run_id] = describe(event)
+        self.begun.setdefault(event.run_id, time.monotonic())
         if event.share is not None:
-            self.before.setdefault(event.run_id, event.share)
-            self.looked.setdefault(event.run_id, time.monotonic())
+            self.before.setdefault(event.run_id, event.share if event.before is None else event.before)
             self.share[event.run_id] = event.share
 
     @property
@@ -79,9 +81,9 @@ class State:
         return (time.monotonic() - self.started) * (1 - self.done) / now if now > 0.01 else None
 
     def seconds_left(self, run: str) -> float | None:
-        """Of one run, its tests included, at the speed since the first look; None before 1 % was done since then."""
+        """Of one run, its tests included, at the speed since it began here; None before 1 % was done since then."""
         now = self.share.get(run, 0.0) - self.before.get(run, 0.0)
-        return (time.monotonic() - self.looked[run]) * (1 - self.share[run]) / now if now > 0.01 else None
+        return (time.monotonic() - self.begun[run]) * (1 - self.share[run]) / now if now > 0.01 else None
 
     def line(self) -> str:
         """The plan in one line."""

@@ -119,6 +119,7 @@ class _Training:
             )
         self.batch = min(plan.batch_size, len(self.images.train))
         self.steps = len(self.images.train) // self.batch  # the remainder waits for another epoch's order
+        self.resumed = len(self.history) * self.steps + self.begun.steps
         self.updates = self.train_split = self.minival = None
 
     def _first_weights(self, donor: Callable[[], VGG] | None) -> None:
@@ -297,6 +298,7 @@ class _Training:
                 images_per_second=images_per_second,
                 train_loss=self.loss,
                 minival_top1_error_percent=self.history[-1].minival_top1_error_percent if self.history else None,
+                images_resumed=self.resumed * self.batch,
             )
         )
 

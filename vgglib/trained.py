@@ -36,6 +36,7 @@ class Progress:
     images_per_second: float
     train_loss: float
     minival_top1_error_percent: float | None
+    images_resumed: int = 0  # of those done, by earlier calls
 
 
 @dataclass(frozen=True)

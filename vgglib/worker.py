@@ -105,8 +105,9 @@ class Worker:
         work = Task(task.run, tuple(missing)).macs(self.images)
 
         def report(progress: Progress) -> None:
-            share = progress.images_done / progress.images_total * work[0] / sum(work)
-            send(Event(task.name, "training", progress, share))
+            images = progress.images_done, progress.images_resumed
+            share, before = (count / progress.images_total * work[0] / sum(work) for count in images)
+            send(Event(task.name, "training", progress, share, before))
 
         try:
             trained = self._trained(task.run, where, report)
