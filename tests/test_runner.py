@@ -257,6 +257,9 @@ def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="the data folder /nowhere does not exist"):
         run(plan("tiny-imagenet", "3"), data_dir="/nowhere", results=tmp_path)
+    with pytest.raises(ValueError, match="--data-dir"):
+        run(plan("tiny-imagenet", "3"), results=tmp_path)
+    assert not list(tmp_path.iterdir())
     (tmp_path / "smoke").write_text("")
     with pytest.raises(OSError, match="cannot be written"):
         run(small(), results=tmp_path)
