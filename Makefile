@@ -9,7 +9,7 @@ BOOK := $(BIN)/jupyter-book build . -W -n --keep-going
 SITE := $(CURDIR)/_build/html
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-# The book and the tests read the committed results, whatever the shell says; `reproduce` names its own.
+# The book and the tests read the committed results, whatever the shell says; `reproduce` and `lab` name others.
 unexport VGG_RESULTS
 
 .DEFAULT_GOAL := help
@@ -40,6 +40,7 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 	$(BIN)/vgg run --preset demo --table all --results reproduced
 	VGG_RESULTS="$(CURDIR)/reproduced" $(BOOK) --path-output reproduced
 	@echo "The book with your results: $(CURDIR)/reproduced/_build/html/index.html"
+	@echo "The notebooks with them: make lab VGG_RESULTS=reproduced"
 
 lint: setup  ## Check style
 	$(BIN)/ruff check .
@@ -64,8 +65,8 @@ pdf: setup  ## Print the whole book to _build/book.pdf; needs Chromium or Chrome
 		"file://$(CURDIR)/_build/singlehtml/whole.html" 2>_build/chromium.log || { cat _build/chromium.log >&2; exit 1; }
 	@echo "The book on paper: $(CURDIR)/_build/book.pdf"
 
-lab: setup  ## Open the notebooks in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)" notebooks/00_start_here.ipynb
+lab: setup  ## Open the notebooks in JupyterLab, on the results in VGG_RESULTS where it is set
+	VGG_RESULTS="$(abspath $(VGG_RESULTS))" $(BIN)/jupyter lab --notebook-dir "$(CURDIR)" notebooks/00_start_here.ipynb
 
 clean:  ## Remove the built book, ./reproduced and caches; keep .venv
 	rm -rf _build reproduced .pytest_cache .ruff_cache *.egg-info

@@ -66,7 +66,8 @@ def test_notebooks_exist():
 def test_notebook_is_stripped_and_takes_parameters(path):
     notebook = json.loads(path.read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    ran = any(cell["outputs"] or cell["execution_count"] for cell in code)
+    assert not ran, f"{path.name} was saved with outputs: jupyter nbconvert --clear-output --inplace takes them out."
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -50,6 +51,25 @@ def test_settings_take_text_as_papermill_gives_it():
     assert (p.nets, p.watts, p.image_size, p.device) == (("A", "E"), 65, 56, None)
     with pytest.raises(ValueError, match="unknown parameter 'net': this notebook takes nets"):
         settings({"nets": "A", "In": ["# Parameters\nnet = 'A'\n"]}, "nets")
+
+
+@pytest.mark.parametrize(
+    "cells, message",
+    [
+        (["watts: int = 5\nbach_size: int = 2\nnets: list = ['A']"], "unknown parameter 'bach_size'"),
+        (["watts: int = 5\nnets: list = ['A']\nspeed = 3"], "unknown parameter 'speed'"),
+        (["watts: int = 5\nnets: list = ['A']"], "parameter 'batch_size' has no value"),
+    ],
+)
+def test_a_parameter_that_was_misspelt_by_hand_is_named(cells, message):
+    with pytest.raises(ValueError, match=message):
+        settings({"watts": 5, "nets": ["A"], "In": cells}, "nets", "watts", "batch_size")
+
+
+def test_what_else_was_typed_into_a_notebook_does_not_count():
+    cells = ["watts: int = 5\nwats: int = 6\nnets: list = ['A']"]  # mended since
+    cells += ["watts: int = 5\nnets: list = ['A']", "watts: int = 7", "%env X=1", "p.x: int = 3"]
+    assert settings({"watts": 5, "nets": ["A"], "In": cells}, "nets", "watts").nets == ("A",)
 
 
 def test_lists_and_text_mean_the_same():
@@ -135,7 +155,23 @@ def test_it_is_said_how_many_tests_were_trained(there, made, sentence, tmp_path,
     monkeypatch.setattr(runner, "run", lambda *_, **__: record(paths[there : there + made]))
     monkeypatch.setattr(show, "sentence", said.append)
     p.rows(entries)
-    assert said == [sentence]
+    where = f"Records go to {tmp_path}; `%env VGG_RESULTS=../mine` names another folder."
+    assert said == [where] * (there < 3) + [sentence]
+    if not there:
+        (tmp_path / "smoke").rename(tmp_path / "elsewhere")
+        check(nets="D").rows(entries)
+        assert said[-1] == "Nothing of this is on record: set `train_missing` to True, and the notebook trains it."
+
+
+def test_a_training_that_is_interrupted_says_how_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
+    said = []
+    monkeypatch.setattr(runner, "run", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(show, "sentence", said.append)
+    p = check(nets="D", train_missing=True)
+    with pytest.raises(KeyboardInterrupt):
+        p.rows(p.plan("3"))
+    assert said[-1] == "Stopped: run the cell again, and it goes on from the last checkpoint."
 
 
 @pytest.mark.parametrize("notebook", [*NOTEBOOKS[2:13], NOTEBOOKS[15]], ids=lambda path: path.stem)

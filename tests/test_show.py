@@ -36,6 +36,15 @@ def test_a_table_has_a_caption_for_every_reader(capsys):
     assert "<td>B &amp; C</td>" in text
 
 
+def test_a_page_that_is_asked_anew_counts_from_one(capsys):
+    for caption in ("first", "second", "first"):
+        show.table(pd.DataFrame({"Net": ["A"]}), caption)
+    show.count_anew()
+    show.table(pd.DataFrame({"Net": ["A"]}), "second")
+    found = re.findall(r"<b>Table (\d)", capsys.readouterr().out)
+    assert found[0] == "1" and found[-1] == "1"
+
+
 def test_the_plan_has_a_line_per_net_and_scale(shown):
     sections.the_plan(plan("demo", "3", ["A", "D"], [0, 2]))
     ((caption, table),) = shown

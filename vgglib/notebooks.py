@@ -1,4 +1,4 @@
-"""Checking what papermill hands to a notebook: a misspelt or mistyped parameter stops at once."""
+"""Checking what a notebook was asked for, by papermill or by hand: a misspelt or mistyped parameter stops at once."""
 
 from __future__ import annotations
 
@@ -35,17 +35,24 @@ class Parameters:
         return plans.plan(self.preset, table, self.nets, self.seeds, **self.recipe)
 
     def rows(self, plan: Sequence[Entry]) -> pd.DataFrame:
-        """A row per number: from the records that exist, and with `train_missing` from new runs, of which a sentence
-        then says how many there were.
+        """A row per number: from the records that exist, and with `train_missing` from new runs. A sentence says how
+        many of these there were, or that there is no record at all.
         """
-        store = results.Store(results.default_root())
+        store, tests = results.Store(results.default_root()), experiments.runs(plan)
+        before = _recorded(store, tests)
         if not self.train_missing:
+            if not before:
+                show.sentence("Nothing of this is on record: set `train_missing` to True, and the notebook trains it.")
             return store.rows(list(plan))
         from vgglib import runner  # training needs torch, reading records does not
 
-        tests = experiments.runs(plan)
-        before = _recorded(store, tests)
-        rows = runner.run(plan, data_dir=self.data_dir, device=self.device)
+        if before < len(tests):
+            show.sentence(f"Records go to {store.root.resolve()}; `%env VGG_RESULTS=../mine` names another folder.")
+        try:
+            rows = runner.run(plan, data_dir=self.data_dir, device=self.device)
+        except KeyboardInterrupt:
+            show.sentence("Stopped: run the cell again, and it goes on from the last checkpoint.")
+            raise KeyboardInterrupt from None  # what the workers were doing tells a reader nothing
         if before == len(tests):
             show.sentence(f"All {before} tests were there already: nothing was trained.")
         else:
@@ -88,16 +95,19 @@ def _seeds_on_record(preset: str, recipe: dict) -> tuple[int, ...]:
 
 
 def settings(namespace: dict, *names: str) -> SimpleNamespace:
-    """Check the parameters called `names` of any notebook; returns them as attributes, lists as tuples.
+    """Check the parameters called `names` of any notebook; returns them as attributes, lists as tuples. Tables and
+    figures are counted anew.
 
-    The checks of each are in `CHECKS`. Raises ValueError, naming the parameter, for a name that papermill was given and
-    the notebook does not have, and for a value that will not do.
+    The checks of each are in `CHECKS`. Raises ValueError, naming the parameter, for a name that papermill or the cell
+    of parameters has and the notebook does not know, for one that is missing, and for a value that will not do.
     """
-    for cell in namespace.get("In", ()):
-        if cell.startswith(_INJECTED):
-            unknown = [name for name in _assigned(cell) if name not in names]
-            if unknown:
-                raise ValueError(f"unknown parameter {unknown[0]!r}: this notebook takes {', '.join(names)}.")
+    for cell in _cells_of_parameters(namespace.get("In", ()), names):
+        unknown = [name for name in _assigned(cell) if name not in names]
+        if unknown:
+            raise ValueError(f"unknown parameter {unknown[0]!r}: this notebook takes {', '.join(names)}.")
+    if missing := [name for name in names if name not in namespace]:
+        raise ValueError(f"parameter {missing[0]!r} has no value: give it one in the cell of parameters, and run that.")
+    show.count_anew()
     return SimpleNamespace(**{name: CHECKS[name](name, namespace[name]) for name in names})
 
 
@@ -192,14 +202,28 @@ CHECKS: dict[str, Callable[[str, object], object]] = {
 }
 
 
+def _cells_of_parameters(cells: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Of the cells that ran: all that papermill wrote, and the last one that declares some of these parameters."""
+    declaring = []
+    for cell in cells:
+        try:
+            declared = {node.target.id for node in ast.parse(cell).body if isinstance(node, ast.AnnAssign)} & {*names}
+        except (SyntaxError, AttributeError):  # magics, and attributes of objects
+            continue
+        if len(declared) >= min(2, len(names)):
+            declaring.append(cell)
+    return [cell for cell in cells if cell.startswith(_INJECTED)] + declaring[-1:]
+
+
 def _assigned(cell: str) -> list[str]:
-    return [
-        target.id
-        for node in ast.parse(cell).body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    ]
+    """The names that a cell gives values to, in order."""
+    found = []
+    for node in ast.parse(cell).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        found += [target.id for target in targets if isinstance(target, ast.Name)]
+    return found
 
 
 def _listed(name: str, value, kind: type, default: Sequence) -> tuple:

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 
+# JupyterLab sets cells flush right, texts too; the book's style sheet does not reach there.
+_LEFT = "<style>.vgg-table.vgg-table :is(th, td) { text-align: left }</style>"
+
 
 def table(frame: pd.DataFrame, caption: str, escape: bool = True) -> None:
     """A numbered table; `frame` is displayed as it stands, without its index. Without `escape` cells are HTML."""
     name = _numbered("Table", caption)
     label = html.escape(f"{name}. {caption}")
     body = frame.to_html(index=False, border=0, classes="table vgg-table", justify="left", escape=escape)
-    body = body.replace(">", f"><caption>{_captioned(name, caption)}</caption>", 1)
+    body = _LEFT + body.replace(">", f"><caption>{_captioned(name, caption)}</caption>", 1)
     # Wide tables scroll within themselves on a narrow screen, by keyboard too.
     region = (
         f'<div class="vgg-scroll" id="{_anchor(name)}" tabindex="0" role="region" aria-label="{label}">{body}</div>'
@@ -76,6 +79,12 @@ def _compressed(drawn, photograph: bool) -> bytes:
 
 # Number of each table and figure of this page by its caption: a cell that runs again keeps its number.
 _numbers: dict[str, list[str]] = {"Table": [], "Figure": []}
+
+
+def count_anew() -> None:
+    """Begin with Table 1 and Figure 1 again, as where a page's parameters were changed and its cells run once more."""
+    for captions in _numbers.values():
+        captions.clear()
 
 
 def _numbered(kind: str, caption: str) -> str:

@@ -27,9 +27,9 @@ def load(store: Store, run: Run) -> VGG:
     paths = [path for path in (store.weights_path(run), store.checkpoint_path(run)) if path.exists()]
     if record is None or record["status"] != "done" or not paths:
         raise NotTrained(  # where its records are, `vgg run` would train nothing
-            f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root}: train it in a folder "
-            f"of its own, `{plans.command(run)} --results mine`, and name that folder (--results, or VGG_RESULTS in a "
-            "notebook)."
+            f"there is no trained net {run.experiment_id} of preset {run.preset} in {store.root.resolve()}: train it "
+            f"in a folder of its own, `{plans.command(run)} --results mine`, and name that folder (--results, or "
+            "`%env VGG_RESULTS=../mine` in a notebook)."
         )
     tensors, _ = checkpoints.read(paths[0])
     experiment = run.experiment
