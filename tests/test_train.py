@@ -65,7 +65,9 @@ def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
     path = tmp_path / "checkpoint.safetensors"
     interrupted(plan, two_colours, path, epochs=2)
     assert len(checkpoints.read(path)[1]["history"]) == 2
-    resumed = train(plan, two_colours, CPU, path)
+    heard = []
+    resumed = train(plan, two_colours, CPU, path, report=heard.append)
+    assert {progress.images_resumed for progress in heard} == {2 * 64}
     assert all(map(torch.equal, weights(whole), weights(resumed)))
     same = [(epoch.train_loss, epoch.minival_top1_error_percent) for epoch in whole.history]
     assert [(epoch.train_loss, epoch.minival_top1_error_percent) for epoch in resumed.history] == same

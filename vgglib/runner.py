@@ -81,7 +81,7 @@ def run(
         needed = division.agree(tasks.needed(planned, store, retry_failed))
         if needed:
             if presets.named(name).needs_folder:
-                images = images or load_images(name, data_dir)  # which says so before any folder of ours is made
+                images = images or load_images(name)  # which says so before any folder of ours is made
             store.check_writable(name)
             folder = store.checkpoint_path(planned[0]).parent
             jobs = jobs if division.count == 1 else 1
