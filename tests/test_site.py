@@ -100,7 +100,7 @@ def browser():
 
 
 # Parts of a page that axe need not look at again, since they are made alike everywhere: it takes long over each.
-REPEATED = [[".bd-sidebar-primary"], ["tbody tr:nth-child(n+4)"], ["dl.py:nth-of-type(n+4)"]]
+REPEATED = [[".bd-sidebar-primary"], ["tbody tr:nth-child(n+4)"]]
 # What is in order need not be listed. With preloading axe would ask for style sheets again, which a page may not do
 # with files.
 OPTIONS = {"preload": False, "resultTypes": ["violations"]}

@@ -102,7 +102,7 @@ def settings(namespace: dict, *names: str) -> SimpleNamespace:
     of parameters has and the notebook does not know, for one that is missing, and for a value that will not do.
     """
     for cell in _cells_of_parameters(namespace.get("In", ()), names):
-        unknown = [name for name in _assigned(cell) if name not in names]
+        unknown = [name for name in _assigned(cell, ast.Assign, ast.AnnAssign) if name not in names]
         if unknown:
             raise ValueError(f"unknown parameter {unknown[0]!r}: this notebook takes {', '.join(names)}.")
     if missing := [name for name in names if name not in namespace]:
@@ -204,26 +204,18 @@ CHECKS: dict[str, Callable[[str, object], object]] = {
 
 def _cells_of_parameters(cells: Sequence[str], names: Sequence[str]) -> list[str]:
     """Of the cells that ran: all that papermill wrote, and the last one that declares some of these parameters."""
-    declaring = []
-    for cell in cells:
-        try:
-            declared = {node.target.id for node in ast.parse(cell).body if isinstance(node, ast.AnnAssign)} & {*names}
-        except (SyntaxError, AttributeError):  # magics, and attributes of objects
-            continue
-        if len(declared) >= min(2, len(names)):
-            declaring.append(cell)
+    declaring = [cell for cell in cells if len({*names} & {*_assigned(cell, ast.AnnAssign)}) >= min(2, len(names))]
     return [cell for cell in cells if cell.startswith(_INJECTED)] + declaring[-1:]
 
 
-def _assigned(cell: str) -> list[str]:
-    """The names that a cell gives values to, in order."""
-    found = []
-    for node in ast.parse(cell).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        found += [target.id for target in targets if isinstance(target, ast.Name)]
-    return found
+def _assigned(cell: str, *kinds: type) -> list[str]:
+    """The names that a cell gives values to by statements of these kinds, in order; none where it has magics."""
+    try:
+        statements = [node for node in ast.parse(cell).body if isinstance(node, kinds)]
+    except SyntaxError:
+        return []
+    targets = [target for node in statements for target in getattr(node, "targets", None) or [node.target]]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def _listed(name: str, value, kind: type, default: Sequence) -> tuple:
