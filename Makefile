@@ -42,9 +42,10 @@ reproduce: setup  ## Train and evaluate every net of the demo, then build the bo
 	@echo "The book with your results: $(CURDIR)/reproduced/_build/html/index.html"
 	@echo "The notebooks with them: make lab VGG_RESULTS=reproduced"
 
-lint: setup  ## Check style
+lint: setup  ## Check style, and that imports go one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 test: lint book  ## Check style, build the book and run the tests, which look at it
 	@# All tests of a file run in one process, since they share what is slow to make; files begin in conftest's order.

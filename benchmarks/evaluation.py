@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,11 +143,10 @@ def ours(model: VGG, tested: Sequence[Run], images: Split, mean_rgb: Tensor, whe
     from vgglib.evaluate import posteriors
     from vgglib.planner import testing_macs
 
-    try:
-        from vgglib.recorder import compiles_tests
-    except ModuleNotFoundError:  # an earlier library has it elsewhere
-        from vgglib.runner import compiles_tests
-
+    for name in ("vgglib.running.recorder", "vgglib.recorder", "vgglib.runner"):  # earlier libraries have it elsewhere
+        with suppress(ModuleNotFoundError):
+            compiles_tests = import_module(name).compiles_tests
+            break
     found = []
     for run in tested:
         protocol, precision = run.protocol, devices.precision(run.experiment.precision, where)

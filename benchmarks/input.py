@@ -32,8 +32,8 @@ from vgglib.augment import draw, generator
 from vgglib.data import pack, packed
 from vgglib.data.ahead import PIECE
 from vgglib.data.files import opened_image
+from vgglib.display.full_size import INPUT_SCHEMA
 from vgglib.files import write_atomically
-from vgglib.full_size import INPUT_SCHEMA
 from vgglib.results import default_root, write_sealed
 
 CLASSES = 10

@@ -25,7 +25,7 @@ RIVALS = (
     "a tutorial's loop",
 )
 NET_A, TORCH_LRN = f"{OURS}, net A", "torch.nn.LocalResponseNorm"
-COMPILED, EAGER = "compiled", "update by update"  # the first also in vgglib.bench_page, as the next
+COMPILED, EAGER = "compiled", "update by update"  # the first also in vgglib.bench.bench_page, as the next
 STEP = "a step on a ready batch, "
 SIDES = {56: 64, 224: 256}  # of the stored images, for crops of so many pixels: S = 256 in the paper's units
 # Images a second: on two idle cores with AMX at width 1/4, on one H100 at full width.

@@ -2,7 +2,7 @@
 
 from vgglib import runner
 from vgglib.plans import plan
-from vgglib.progress import Silent
+from vgglib.running.progress import Silent
 
 
 def small(nets=("A",), table="3", train_scales=("256",), **changes):

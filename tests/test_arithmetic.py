@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 from test_evidence import planned, record
 
-from vgglib import arithmetic, follow_ups, show
+from vgglib import arithmetic, show
+from vgglib.display import follow_ups
 from vgglib.results import Store
 
 

@@ -14,11 +14,12 @@ import torch
 from filelock import FileLock
 from small_runs import lasting, run, small
 
-from vgglib import backends, runner
-from vgglib.distributed import ALONE
-from vgglib.progress import Silent
+from vgglib import runner
 from vgglib.provenance import sources
 from vgglib.results import Store
+from vgglib.running import backends
+from vgglib.running.progress import Silent
+from vgglib.training.distributed import ALONE
 
 
 class Heard(Silent):
@@ -196,7 +197,7 @@ def test_the_devices_of_a_cluster_are_judged_there(images, tmp_path, monkeypatch
 
 def test_a_worker_without_the_library_is_named(tmp_path, monkeypatch):
     def ask(question):
-        monkeypatch.setitem(sys.modules, "vgglib.backends", None)
+        monkeypatch.setitem(sys.modules, "vgglib.running.backends", None)
         return {"tcp://there": question()}
 
     with pytest.raises(ValueError, match="the dask worker tcp://there has no vgglib, or another"):

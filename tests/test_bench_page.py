@@ -5,8 +5,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-from vgglib import bench, bench_goals, bench_page, bench_plots, show
-from vgglib.bench import OURS
+from vgglib import bench, show
+from vgglib.bench import OURS, bench_goals, bench_page, bench_plots
 from vgglib.results import write_sealed
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,8 @@ import pytest
 
 from benchmarks import full_records, harness, user
 from benchmarks.cases import OURS, LeftOut, Settings
-from vgglib import bench, evidence
+from vgglib import bench
+from vgglib.analysis import evidence
 from vgglib.results import Store
 
 

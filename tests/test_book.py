@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pages import NOTEBOOKS
 
-from vgglib import evidence, verdict_tables, verdicts
+from vgglib import verdicts
+from vgglib.analysis import evidence, verdict_tables
 from vgglib.results import Store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from vgglib import caffe
+from vgglib.weights import caffe
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 # The messages again as Caffe declares them, apart from what `caffe` reads with: numbers are numbers here, not bytes.

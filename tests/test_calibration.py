@@ -4,7 +4,7 @@ import pytest
 from test_errors import LABELS, nothing, of, saying
 from test_tables import row
 
-from vgglib import calibration
+from vgglib.analysis import calibration
 
 
 def test_reliability_by_hand():

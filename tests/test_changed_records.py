@@ -13,7 +13,8 @@ import pytest
 from bs4 import BeautifulSoup
 from pages import EXPERIMENTS, asked, displayed, lines_of_tables
 
-from vgglib import evidence, speed, tables, verdict_tables, verdicts
+from vgglib import tables, verdicts
+from vgglib.analysis import evidence, speed, verdict_tables
 from vgglib.experiments import Run, runs
 from vgglib.metrics import error_percent
 from vgglib.plans import plan

@@ -3,8 +3,9 @@ import json
 import pandas as pd
 import pytest
 
-from vgglib import chapters, cost, planner
+from vgglib import cost, planner
 from vgglib.configs import config
+from vgglib.display import chapters
 from vgglib.plans import plan
 from vgglib.results import REPOSITORY
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vgglib import checkpoints
-from vgglib.distributed import Division
 from vgglib.experiments import Experiment
 from vgglib.train import train
+from vgglib.training import checkpoints
+from vgglib.training.distributed import Division
 
 CPU = torch.device("cpu")
 Usage = namedtuple("Usage", "total used free")
@@ -106,7 +106,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_what_was_there(tmp_path):
     code = f"""
 import resource, signal, torch
 from pathlib import Path
-from vgglib import checkpoints
+from vgglib.training import checkpoints
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

@@ -5,9 +5,9 @@ import pytest
 from test_comparisons import row
 
 from vgglib import claims, paper
+from vgglib.analysis.verdict_tables import DETAILS, details, frame
 from vgglib.claims import CLAIMS, NAMES, Claim, Pool
 from vgglib.comparisons import ERROR, Arm, Evidence, checked
-from vgglib.verdict_tables import DETAILS, details, frame
 from vgglib.verdicts import corrected, judge
 
 A, LRN, B, C, D, E = (Arm("3", net) for net in ("A", "A-LRN", "B", "C", "D", "E"))

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from vgglib import cost, cost_plots
+from vgglib import cost
 from vgglib.configs import config
+from vgglib.display import cost_plots
 
 pytestmark = pytest.mark.usefixtures("house_style")
 

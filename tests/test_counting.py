@@ -1,6 +1,6 @@
 import sys
 
-from vgglib import counting
+from vgglib.running import counting
 
 
 def test_what_was_done_before_counts_in_no_rate(clock):

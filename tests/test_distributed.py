@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from vgglib import checkpoints, devices, distributed
-from vgglib.distributed import ALONE, Division
+from vgglib import devices
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, Dropout
 from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.train import train
+from vgglib.training import checkpoints, distributed
+from vgglib.training.distributed import ALONE, Division
 
 CPU = torch.device("cpu")
 # Four epochs of six steps: 24 updates, dropout and all.

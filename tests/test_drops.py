@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from vgglib import drops
+from vgglib.analysis import drops
 
 
 def row(net, seed, first, error, *minival, loss=1.0, **changes):

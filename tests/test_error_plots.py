@@ -3,7 +3,8 @@ import pytest
 from conftest import split_of
 from test_errors import FIRST, NAMES, SECOND, nothing, of, saying
 
-from vgglib import calibration, class_errors, error_plots, errors
+from vgglib.analysis import calibration, class_errors, errors
+from vgglib.display import error_plots
 
 pytestmark = pytest.mark.usefixtures("house_style")
 

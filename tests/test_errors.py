@@ -3,10 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from vgglib import class_errors, data, errors, experiments, presets
+from vgglib import data, experiments, presets
+from vgglib.analysis import class_errors, errors
+from vgglib.analysis.errors import Answers
 from vgglib.answered import Answered
 from vgglib.data.shapes import CLASSES
-from vgglib.errors import Answers
 from vgglib.plans import plan
 from vgglib.results import FIELDS, Store
 

@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 from test_results import record as results_record
 
-from vgglib import evidence, planner, repeating
+from vgglib import planner
+from vgglib.analysis import evidence, repeating
 from vgglib.experiments import runs
 from vgglib.plans import plan
 from vgglib.results import Store

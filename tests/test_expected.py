@@ -5,12 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
-from vgglib import evaluate, evidence, expected, published, runner, worker
+from vgglib import evaluate, runner
+from vgglib.analysis import evidence, expected
 from vgglib.models import VGG, initialise
 from vgglib.plans import plan
-from vgglib.progress import Silent
-from vgglib.published import Published, Source
 from vgglib.results import Store
+from vgglib.running import worker
+from vgglib.running.progress import Silent
+from vgglib.weights import published
+from vgglib.weights.published import Published, Source
 
 THREE = "256 384 512"
 

@@ -6,8 +6,9 @@ import pytest
 from browser import CHROMIUM, opened
 from bs4 import BeautifulSoup
 
-from vgglib import explore, explorer_frame
+from vgglib import explore
 from vgglib.configs import TABLE_1, config
+from vgglib.display import explorer_frame
 from vgglib.receptive_field import fields
 
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one pixel

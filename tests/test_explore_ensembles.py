@@ -6,7 +6,8 @@ from bs4 import BeautifulSoup
 from test_explore import in_browser, parts, texts
 from test_results import record
 
-from vgglib import answered, explore_ensembles, explore_scales, tables
+from vgglib import answered, tables
+from vgglib.display import explore_ensembles, explore_scales
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import runs
 from vgglib.metrics import error_percent, interval_percent, mean_interval

@@ -6,7 +6,7 @@ from bs4 import BeautifulSoup
 from test_explore import in_browser, texts
 from test_explore_ensembles import D_HALF, SCALES, data_of, explorers, filled, put
 
-from vgglib import explore_scales
+from vgglib.display import explore_scales
 from vgglib.metrics import interval_percent
 from vgglib.plans import plan
 from vgglib.results import Store

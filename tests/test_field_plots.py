@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vgglib import field_plots
 from vgglib.configs import config
+from vgglib.display import field_plots
 from vgglib.effective_field import central
 
 FLAT = np.full((224, 224), 224.0**-2)

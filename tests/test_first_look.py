@@ -6,7 +6,7 @@ from pages import NOTEBOOKS, code_cells
 from PIL import Image
 from small_runs import run, small
 
-from vgglib import first_look, protocol_plots
+from vgglib.display import first_look, protocol_plots
 from vgglib.evaluate import posteriors
 
 

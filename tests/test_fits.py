@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vgglib import fits
+from vgglib.analysis import fits
 
 
 def row(net, seed, loss, error, **changes):

@@ -3,11 +3,12 @@ import json
 import pandas as pd
 import pytest
 
-from vgglib import full_size, planner, plans
+from vgglib import planner, plans
+from vgglib.analysis.speed import Speed
 from vgglib.configs import config
 from vgglib.cost import macs
+from vgglib.display import full_size
 from vgglib.results import digest
-from vgglib.speed import Speed
 
 RECORD = {
     "schema": 1,

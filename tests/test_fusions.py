@@ -6,9 +6,11 @@ import pytest
 from test_explore_ensembles import put
 from test_results import record
 
-from vgglib import follow_ups, fusions, show
+from vgglib import show
+from vgglib.analysis import fusions
+from vgglib.analysis.fusions import ONE_SEED, TWO_D, TWO_E, TWO_SEEDS, pseudo_values
+from vgglib.display import follow_ups
 from vgglib.experiments import runs
-from vgglib.fusions import ONE_SEED, TWO_D, TWO_E, TWO_SEEDS, pseudo_values
 from vgglib.metrics import mean_interval
 from vgglib.plans import plan
 from vgglib.results import Store

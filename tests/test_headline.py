@@ -2,9 +2,11 @@ import pandas as pd
 import pytest
 from test_comparisons import row
 
-from vgglib import headline, sections, show
+from vgglib import show
+from vgglib.analysis import headline
 from vgglib.claims import claim_called
 from vgglib.comparisons import Arm
+from vgglib.display import sections
 from vgglib.verdicts import judge
 
 A, E = Arm("3", "A"), Arm("3", "E")

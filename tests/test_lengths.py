@@ -5,8 +5,10 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import follow_ups, lengths, plots, show
+from vgglib import plots, show
+from vgglib.analysis import lengths
 from vgglib.comparisons import Arm
+from vgglib.display import follow_ups
 from vgglib.plans import TESTS
 from vgglib.results import Store
 

@@ -11,7 +11,8 @@ import nbformat
 import pytest
 from pages import EXPERIMENTS, NOTEBOOKS, asked, code_cells, displayed
 
-from vgglib import full_size, plans, runner, show
+from vgglib import plans, runner, show
+from vgglib.display import full_size
 from vgglib.experiments import runs
 from vgglib.notebooks import parameters, settings
 from vgglib.plans import plan

@@ -19,12 +19,12 @@ from vgglib.data import pack as packing
 from vgglib.data.ahead import ahead
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.data.stored import stored
-from vgglib.distributed import Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, initialise
 from vgglib.runner import load_images
 from vgglib.train import train
+from vgglib.training.distributed import Division
 
 CPU = torch.device("cpu")
 SIZES = ((70, 90), (90, 70), (64, 64), (64, 150), (200, 130))  # height, width

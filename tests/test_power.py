@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from test_verdict_tables import LRN, compared
 
-from vgglib import power
+from vgglib.analysis import power
 from vgglib.statistics import seeds_needed
 
 

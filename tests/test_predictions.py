@@ -3,9 +3,11 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import follow_ups, lengths, predictions, show
+from vgglib import show
+from vgglib.analysis import lengths, predictions
+from vgglib.analysis.predictions import PREDICTIONS, Prediction
 from vgglib.claims import NAMES
-from vgglib.predictions import PREDICTIONS, Prediction
+from vgglib.display import follow_ups
 from vgglib.results import Store
 
 SETTINGS = {"epochs": 48, "patience": 48}

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from vgglib.progress import Event, Log, Progress, State, Terminal, minutes
+from vgglib.running.progress import Event, Log, Progress, State, Terminal, minutes
 
 
 def test_what_earlier_calls_did_counts_in_no_rate(clock):

@@ -4,8 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vgglib import evaluate, experiments, protocol_plots
+from vgglib import evaluate, experiments
 from vgglib.data.imageset import ImageSet, Split
+from vgglib.display import protocol_plots
 from vgglib.models import VGG
 
 pytestmark = pytest.mark.usefixtures("house_style")

@@ -7,12 +7,12 @@ import torch
 import torchvision
 from test_caffe import caffemodel
 
-from vgglib import caffe, checkpoints, published
 from vgglib.experiments import Protocol, Run
 from vgglib.models import VGG, initialise
-from vgglib.published import Published, Source, from_caffe, from_torchvision, load
 from vgglib.results import Store
-from vgglib.weights import digest
+from vgglib.training import checkpoints
+from vgglib.weights import caffe, digest, published
+from vgglib.weights.published import Published, Source, from_caffe, from_torchvision, load
 
 SIZE = {"num_classes": 5, "width": 1 / 16, "input_size": 32}
 

@@ -3,10 +3,12 @@ import pytest
 import torch
 from small_runs import run, small
 
-from vgglib import checkpoints, devices, evaluate, recorder, tasks
+from vgglib import devices, evaluate
 from vgglib.metrics import error_percent
 from vgglib.results import Store
+from vgglib.running import recorder, tasks
 from vgglib.train import _Training
+from vgglib.training import checkpoints
 
 
 def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_path):

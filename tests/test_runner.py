@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from small_runs import run, small
 
-from vgglib import checkpoints, devices, evaluate, recorder, runner, tasks, worker
+from vgglib import devices, evaluate, runner
 from vgglib.experiments import Protocol, as_dict
 from vgglib.plans import plan
 from vgglib.results import Store, write_sealed
+from vgglib.running import recorder, tasks, worker
 from vgglib.train import _Training
+from vgglib.training import checkpoints
 
 
 def test_updates_that_cannot_be_compiled_are_refused_before_any_training(images, tmp_path, monkeypatch):

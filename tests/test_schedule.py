@@ -2,7 +2,7 @@ import pytest
 
 from vgglib.experiments import Experiment
 from vgglib.plans import plan
-from vgglib.schedule import next_learning_rate
+from vgglib.training.schedule import next_learning_rate
 
 
 def rates(errors, **settings):

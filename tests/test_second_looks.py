@@ -5,9 +5,10 @@ from test_starts import FROM_A
 from test_starts import LONG as LONGER_START
 from test_starts import of as started
 
-from vgglib import follow_ups, lengths, second_looks
+from vgglib.analysis import lengths, second_looks
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
+from vgglib.display import follow_ups
 
 LONG = "48 epochs, fp32"
 

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from test_tables import best, fused, row, seeds
 
-from vgglib import evidence, results, sections, show, tables
+from vgglib import results, show, tables
+from vgglib.analysis import evidence
+from vgglib.display import sections
 from vgglib.plans import plan
 from vgglib.runner import load_images
 

@@ -11,7 +11,8 @@ from browser import needs_browser, opened
 from bs4 import BeautifulSoup
 from pages import EXPERIMENTS, NOTEBOOKS, asked, lines_of_tables
 
-from vgglib import evidence, speed, tables, verdict_tables, verdicts
+from vgglib import tables, verdicts
+from vgglib.analysis import evidence, speed, verdict_tables
 from vgglib.experiments import runs
 from vgglib.plans import plan
 from vgglib.results import Store

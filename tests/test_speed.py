@@ -4,10 +4,11 @@ import pandas as pd
 import pytest
 import torch
 
-from vgglib import speed, timing
+from vgglib import timing
+from vgglib.analysis import speed
+from vgglib.analysis.speed import Speed
 from vgglib.configs import TABLE_1
 from vgglib.results import digest
-from vgglib.speed import Speed
 
 
 @pytest.fixture

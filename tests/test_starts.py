@@ -4,7 +4,9 @@ from test_evidence import planned
 from test_results import LABELS, POSTERIORS
 from test_results import record as results_record
 
-from vgglib import follow_ups, show, starts
+from vgglib import show
+from vgglib.analysis import starts
+from vgglib.display import follow_ups
 from vgglib.results import Store
 
 

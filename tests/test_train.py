@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from vgglib import checkpoints
 from vgglib.augment import draw
 from vgglib.configs import config
 from vgglib.cost import macs
-from vgglib.distributed import Division
 from vgglib.experiments import Experiment
-from vgglib.resume import finished
 from vgglib.train import chance, train
-from vgglib.trained import Diverged, OutOfTime
-from vgglib.updates import Updates
+from vgglib.training import checkpoints
+from vgglib.training.distributed import Division
+from vgglib.training.resume import finished
+from vgglib.training.trained import Diverged, OutOfTime
+from vgglib.training.updates import Updates
 
 CPU = torch.device("cpu")
 

@@ -4,12 +4,13 @@ from itertools import repeat
 import pytest
 import torch
 
-from vgglib import devices, train, updates
+from vgglib import devices, train
 from vgglib.augment import draw, generator
 from vgglib.configs import config
-from vgglib.distributed import ALONE, Division
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, initialise
+from vgglib.training import updates
+from vgglib.training.distributed import ALONE, Division
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU, and there is none here.")

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from test_comparisons import row
 
-from vgglib import verdict_tables
+from vgglib.analysis import verdict_tables
 from vgglib.claims import CLAIMS
 from vgglib.comparisons import Arm
 from vgglib.verdicts import judge

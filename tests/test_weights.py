@@ -3,9 +3,10 @@ import pytest
 import torch
 from small_runs import run, small
 
-from vgglib import checkpoints, weights
+from vgglib import weights
 from vgglib.evaluate import posteriors
 from vgglib.results import Store
+from vgglib.training import checkpoints
 
 
 @pytest.fixture

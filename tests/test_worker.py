@@ -14,12 +14,14 @@ from filelock import FileLock
 from small_runs import lasting, run, small
 from test_train import interrupted
 
-from vgglib import checkpoints, devices, tasks, worker
-from vgglib.distributed import Division
-from vgglib.progress import Silent
+from vgglib import devices
 from vgglib.results import Store
+from vgglib.running import tasks, worker
+from vgglib.running.progress import Silent
+from vgglib.running.worker import Worker
 from vgglib.train import _Training
-from vgglib.worker import Worker
+from vgglib.training import checkpoints
+from vgglib.training.distributed import Division
 
 
 def test_what_does_not_fit_a_gpu_is_one_sentence(images, tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ Modules to start from, each imported when it is first asked for, as in `vgglib.c
 - `experiments`, `plans`: what is run; `data`, `train`, `evaluate`: how
 - `results`, `tables`, `claims`, `verdicts`: what comes out; `plots`: how it is shown
 
-The book's page on the API has them all, in an order to read them in.
+What these are made of, and what is built on them, is in the folders `training`, `running`, `weights`, `analysis`,
+`display` and `bench`. The book's page on the API has them all, in an order to read them in.
 """
 
 from importlib import import_module

@@ -131,7 +131,7 @@ def run(
             "vgg: stopped; nothing is lost but what came after the last checkpoint, the same command goes on.", err=True
         )
         raise typer.Exit(130) from None
-    from vgglib import distributed
+    from vgglib.training import distributed
 
     if distributed.first():
         _print_tables(rows)
@@ -173,8 +173,9 @@ def evaluate(
     """Test nets that others trained as the paper tests its own, and print their errors beside those expected."""
     if jobs is not None and jobs < 1:
         raise ValueError(f"--jobs is {jobs}: it must be at least 1.")
-    from vgglib import distributed, expected
-    from vgglib.published import Source
+    from vgglib.analysis import expected
+    from vgglib.training import distributed
+    from vgglib.weights.published import Source
 
     sources = [Source.of(text) for text in listed(weights)]
     found = expected.evaluate(
@@ -188,7 +189,8 @@ def evaluate(
 @partial(of_a_plan, recorded=True, without=("table", "nets", "train_scales"))  # a part would be corrected for a part
 def verdicts(entries, results: Results = None) -> None:
     """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
-    from vgglib import verdict_tables, verdicts
+    from vgglib import verdicts
+    from vgglib.analysis import verdict_tables
 
     store = store_in(results)
     say_if_empty(store, entries[0].preset)
@@ -222,7 +224,8 @@ def predict(
     results: Results = None,
 ) -> None:
     """Print the classes that trained nets find most probable for a picture, at three test scales."""
-    from vgglib import experiments, first_look
+    from vgglib import experiments
+    from vgglib.display import first_look
 
     store = store_in(results)
     for run in experiments.runs(entries):
@@ -236,7 +239,7 @@ def predict(
 @app.command()
 def speed(preset: Preset = "demo", batch_size: BatchSize = 32, device: Device = None, results: Results = None) -> None:
     """Time the preset's nets on this machine and keep the result for the page on cost."""
-    from vgglib.speed import keep, measure
+    from vgglib.analysis.speed import keep, measure
 
     store = store_in(results)
     store.check_writable(preset)

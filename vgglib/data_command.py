@@ -51,8 +51,8 @@ def pack(
     """Store a large data set as few large files of small images, which training on it reads."""
     from pathlib import Path
 
-    from vgglib.counting import fitting
     from vgglib.data import pack as packing
+    from vgglib.running.counting import fitting
 
     with fitting() as count:
         done = packing.pack(Path(source), Path(target), smallest_side, skip_bad_images, jobs, count)

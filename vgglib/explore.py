@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 
 from vgglib.configs import TABLE_1, Layer, config
-from vgglib.explorer_frame import TABLE_STYLE, explorer, number, select, slider, svg
+from vgglib.display.explorer_frame import TABLE_STYLE, explorer, number, select, slider, svg
 from vgglib.receptive_field import IMAGE, Field, fields
 
 KINDS = {"conv": "convolution", "lrn": "normalisation (LRN)", "pool": "max-pool", "fc": "fully connected"}

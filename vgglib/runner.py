@@ -13,14 +13,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vgglib import backends, data, devices, distributed, presets, tasks, updates
-from vgglib.distributed import Division
+from vgglib import data, devices, presets
 from vgglib.experiments import Entry, Experiment, runs
 from vgglib.parallel import Workers, shared
-from vgglib.progress import Silent, fitting
 from vgglib.results import Store, root
-from vgglib.tasks import Task
-from vgglib.worker import Worker
+from vgglib.running import backends, tasks
+from vgglib.running.progress import Silent, fitting
+from vgglib.running.tasks import Task
+from vgglib.running.worker import Worker
+from vgglib.training import distributed, updates
+from vgglib.training.distributed import Division
 
 
 def run(

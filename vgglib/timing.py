@@ -15,11 +15,11 @@ from vgglib import devices
 from vgglib.augment import Draws
 from vgglib.configs import TABLE_1
 from vgglib.cost import BYTES, TRAINING_PASSES, counts
-from vgglib.distributed import ALONE
 from vgglib.models import VGG, initialise
 from vgglib.planner import crop_macs
 from vgglib.plans import first_stage
-from vgglib.updates import WARM_UP, Updates
+from vgglib.training.distributed import ALONE
+from vgglib.training.updates import WARM_UP, Updates
 
 REPEATS = 5
 # Side of the square matrices of the peak, and values of the copied tensor: large enough to leave the caches.

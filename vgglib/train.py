@@ -12,20 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vgglib import checkpoints, devices, resume
+from vgglib import devices
 from vgglib.augment import Draws, draw, generator
 from vgglib.cost import TRAINING_PASSES, macs
 from vgglib.data.imageset import ImageSet
-from vgglib.distributed import ALONE, Division
 from vgglib.evaluate import posteriors
 from vgglib.experiments import COMPILED, ROUNDED, Experiment
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
-from vgglib.resume import Begun, Standing
-from vgglib.schedule import next_learning_rate
 from vgglib.timing import peak_once
-from vgglib.trained import Diverged, Epoch, OutOfTime, Progress, Trained
-from vgglib.updates import Updates
+from vgglib.training import checkpoints, resume
+from vgglib.training.distributed import ALONE, Division
+from vgglib.training.resume import Begun, Standing
+from vgglib.training.schedule import next_learning_rate
+from vgglib.training.trained import Diverged, Epoch, OutOfTime, Progress, Trained
+from vgglib.training.updates import Updates
 
 REPORT_SECONDS = 1
 SAVE_SECONDS = 600  # an epoch of a million images may take an hour: lose no more than this of it

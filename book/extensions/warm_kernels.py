@@ -16,8 +16,8 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 NAME = "warm"
 _builder: int | None = None  # the process that started the server, which is Sphinx's in a build
 # The first is what runs a build: multiprocessing imports it in every process that it starts.
-IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.first_look")
-IMPORTED += ("vgglib.sections", "vgglib.runner", "vgglib.explore_ensembles")
+IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.runner")
+IMPORTED += ("vgglib.display.first_look", "vgglib.display.sections", "vgglib.display.explore_ensembles")
 
 
 class WarmProvisioner(LocalProvisioner):

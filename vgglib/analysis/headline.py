@@ -1,0 +1,86 @@
+"""What was run and what came out, in a few sentences, for those who read the first page alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pandas as pd
+
+from vgglib import plans, presets
+from vgglib.analysis.verdict_tables import brief
+from vgglib.claims import claim_called, measured
+from vgglib.comparisons import ERROR, Evidence, checked
+from vgglib.statistics import LOSS
+from vgglib.verdicts import Verdict
+
+MAIN = "depth"  # the claim that the paper is known for
+OUTCOMES = {
+    "reproduced": "as in the paper",
+    "opposite": "the other way round",
+    LOSS: "a loss where the paper has no gain",
+    "undecided": "undecided",
+    "not run": "not run",
+    "not tested": "not to be tested here",
+}
+
+
+def setting(preset: str, rows: pd.DataFrame) -> str:
+    """What a preset's own trainings are, in a sentence without its full stop; rows: of all its tables."""
+    chosen, recipe = presets.named(preset), plans.first_stage(preset, "A").experiment
+    width = Fraction(recipe.width).limit_denominator(64)
+    share = "" if width == 1 else f"{width} of "
+    seeds = rows.loc[rows["status"] == "done", "seed"].nunique()
+    train = f", {chosen.images[0]:,} of them to learn from" if chosen.images else ""
+    return (
+        f"{chosen.pictures}{train}, in crops of {recipe.crop} pixels, nets of {share}the paper's width, at most "
+        f"{recipe.epochs} epochs, {seeds} seed{'s' * (seeds != 1)} (preset `{preset}`)"
+    )
+
+
+def outcomes(found: Sequence[Verdict]) -> str:
+    """How many claims came out in which way, in a sentence without its full stop."""
+    counts = Counter(verdict.verdict for verdict in found)
+    parts = [f"{counts[verdict]} {words}" for verdict, words in OUTCOMES.items() if counts[verdict]]
+    if counts["reproduced"]:
+        of_errors = sum(verdict.verdict == "reproduced" and measured(verdict.kind) == ERROR for verdict in found)
+        parts[0] += f" ({of_errors or 'none'} of them about errors)"
+    return f"of {len(found)} claims {', '.join(parts)}"
+
+
+def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
+    """The verdict on one claim from every preset's records that have an effect, each after what its pictures are."""
+    own = {preset: verdict for preset, verdicts in found.items() for verdict in verdicts if verdict.name == name}
+    return [f"{presets.named(preset).pictures}: {brief(verdict)}" for preset, verdict in own.items() if verdict.seeds]
+
+
+def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
+    """What the claims that came out as in the paper rest on, a sentence each: whether they are about errors at all,
+    the paper's effect beside it, what its control says, and asked in which other way it turns.
+
+    found, rows: as `verdicts.judge` gives and takes them, of one preset.
+    """
+    by_name, compared = {verdict.name: verdict for verdict in found}, checked(rows)
+    return [
+        f"*{verdict.claim}*: {_rests_on(verdict, by_name, compared)}."
+        for verdict in found
+        if verdict.verdict == "reproduced"
+    ]
+
+
+def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> str:
+    measure = measured(verdict.kind)
+    if measure != ERROR:
+        return "a count, which needs no training" if measure is None else "a time, and no error"
+    claim, remarks = claim_called(verdict.name), []
+    if verdict.paper is not None:
+        remarks.append(f"in the paper {verdict.paper:+.1f}")
+    if claim.control and by_name[claim.control].seeds:
+        control = by_name[claim.control]
+        remarks.append(f'asked as "{control.comparison}": {brief(control)}')
+    for pool in claim.again:
+        again = Evidence.of(compared, pool.comparisons, ERROR).effect()
+        if again["effect"] is not None and again["effect"] >= 0 and verdict.kind == "lower error":
+            remarks.append(f'asked as "{pool.label}": {again["effect"]:+.2f}')
+    return "; ".join([f"{verdict.effect:+.2f} points", *remarks])

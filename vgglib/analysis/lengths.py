@@ -1,0 +1,181 @@
+"""What depth is worth after more epochs, by another patience, at another resolution, and tested on crops.
+
+Asked of Table 3's nets at S = 256.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import pandas as pd
+
+from vgglib.analysis.predictions import held_back
+from vgglib.arithmetic import trained_on
+from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
+from vgglib.experiments import Experiment
+from vgglib.metrics import mean_interval
+from vgglib.plans import TESTS, plan
+from vgglib.results import Store
+from vgglib.statistics import lower
+
+# A record's name, with nothing but these settings made by hand.
+_NAME = re.compile(
+    r"[^_]+_S256_seed(\d+)((?:_(?:resolution|epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256"
+)
+PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
+KINDS = {"precision": str, "resolution": float}  # of settings that are no whole numbers
+KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
+COLUMNS = ("epochs", "drops", "resolution", "precision", "by_hand", "recipe")  # of `rows`, beside those
+# What makes the rate drop: the preset's patience, or not even that.
+BY_RULE, AT_DEADLINES = "", "drops at the deadlines"
+OWN = ""  # the preset's resolution
+ENDS = "EA"  # those of the paper's claim
+
+
+def rows(store: Store, preset: str) -> pd.DataFrame:
+    """Rows of Table 3 at S = 256 and of its nets on crops, as `Store.rows` gives them, of all records that differ from
+    the preset's recipe in the number of epochs, the patience, the resolution or the arithmetic at most, but for
+    trainings that a prediction is put to.
+
+    Six columns come on top: `epochs`; `drops`, empty where they follow the preset's rule, else how they come;
+    `resolution`, empty where it is the preset's; `precision`; `by_hand` (not the preset's own settings); and `recipe`,
+    such as "12 epochs, bf16". Only what was run has a row; empty where all trainings had the same epochs, patience and
+    resolution, and none was tested on crops.
+    """
+    names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
+    found: dict[str, set[int]] = {}
+    for name in filter(None, map(_NAME.fullmatch, names)):
+        found.setdefault(name[2], set()).add(int(name[1]))
+    parts = []
+    for text, seeds in sorted(found.items()):
+        pairs = re.findall(r"_([a-z]+)=([^_]+)", text)
+        settings = {key: KINDS.get(key, int)(value) for key, value in pairs}
+        trained = plan(preset, "3", ["A"], [0], ["256"], **settings)[0].runs[0].experiment
+        finer = f"resolution {Fraction(trained.resolution).limit_denominator(64)}" if "resolution" in settings else OWN
+        own = {"epochs": trained.epochs, "drops": _drops(trained, settings), "resolution": finer, "by_hand": bool(text)}
+        if seeds := seeds - (set() if finer else held_back(preset, trained.epochs, trained.patience)):
+            for table in TESTS.values():
+                entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
+                parts.append(store.rows(entries).assign(**own))
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
+    whole = whole[whole["status"] != "not run"]
+    precision = pd.Series([trained_on(environment)[0] for environment in whole["environment"]], whole.index, str)
+    drops, resolution = (whole[name].map(lambda text: text and f", {text}") for name in ("drops", "resolution"))
+    recipe = whole["epochs"].astype(str) + " epochs" + drops + resolution + ", " + precision
+    whole = whole.assign(precision=precision, recipe=recipe)
+    if (whole[["epochs", "drops", "resolution"]].nunique() < 2).all() and "crops" not in set(whole["table"]):
+        return whole.iloc[:0]
+    # A precision that was left to "auto" and the same asked for by name are one training.
+    whole = whole.drop_duplicates(["recipe", "table", "net", "seed"])
+    return whole.sort_values(["epochs", "drops", "resolution"], kind="stable")
+
+
+def _drops(trained: Experiment, settings: dict) -> str:
+    if "patience" not in settings:
+        return BY_RULE
+    return AT_DEADLINES if trained.patience >= trained.epochs else f"patience {trained.patience}"
+
+
+def differences(found: pd.DataFrame, recipe: str, method: str, nets: str) -> pd.Series:
+    """First of `nets` - second, in points of top-1 error by seed, of one recipe and way to test."""
+    first, second = (Arm(TESTS[method], net, method=method) for net in nets)
+    own = checked(found[found["recipe"] == recipe])
+    evidence = Evidence.of(own, (Comparison(first, (second,)),), ERROR)
+    return pd.Series(evidence.differences, index=evidence.seeds, dtype=float)
+
+
+def effects(found: pd.DataFrame) -> pd.DataFrame:
+    """For display: what a step of depth is worth by each recipe and way to test, where at least two seeds have both
+    nets, a line per step and way.
+    """
+    lines = []
+    for nets in PAIRS:
+        for method in TESTS:
+            by_recipe = {recipe: differences(found, recipe, method, nets) for recipe in found["recipe"].unique()}
+            if any(len(points) > 1 for points in by_recipe.values()):
+                each = {recipe: _effect(points) for recipe, points in by_recipe.items()}
+                lines.append({"Nets": " - ".join(nets), "Tested": method, **each})
+    return pd.DataFrame(lines)
+
+
+def changes(found: pd.DataFrame) -> pd.DataFrame:
+    """For display: by how much more epochs, another rule for the drops, another resolution, and crops instead of dense
+    evaluation change E - A, paired by seed; a line for each change of which there are at least two seeds.
+    """
+    lines = []
+    recipes = found.drop_duplicates("recipe").sort_values(["epochs", "drops", "resolution"])
+    for _, group in recipes.groupby("precision"):
+        own = group[group["resolution"] == OWN]
+        by_rule = own[own["drops"] == BY_RULE]
+        pairs = [(by_rule["recipe"].iloc[0], by_rule["recipe"].iloc[-1])] if len(by_rule) > 1 else []
+        usual = {(row.epochs, row.drops): row.recipe for row in own.itertuples()}
+        others = [((row.epochs, BY_RULE), row.recipe) for row in own[own["drops"] != BY_RULE].itertuples()]
+        others += [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
+        pairs += [(usual[key], recipe) for key, recipe in others if key in usual]
+        for before, after in pairs:
+            for method in TESTS:
+                change = differences(found, after, method, ENDS) - differences(found, before, method, ENDS)
+                lines.append((f"{after} instead of {before}, tested {method}", change))
+        for recipe in group["recipe"]:
+            dense, crops = (differences(found, recipe, method, ENDS) for method in TESTS)
+            lines.append((f"crops instead of dense evaluation, {recipe}", crops - dense))
+    lines = [(what, points.dropna()) for what, points in lines]
+    return pd.DataFrame(
+        [{"What changes": what, "E - A changes by": _effect(points)} for what, points in lines if len(points) > 1]
+    )
+
+
+def without_rule(found: pd.DataFrame) -> pd.DataFrame:
+    """For display: top-1 errors of trainings whose rate follows the rule of the plateaus and of those whose rate waits
+    for the deadlines, of as many epochs and the same seeds, a line for each net and way to test of which there are at
+    least two: mean and standard deviation over seeds, and the second less the first.
+    """
+    lines = []
+    compared = found[found["drops"].isin([BY_RULE, AT_DEADLINES])]
+    alike = ["epochs", "resolution", "precision", "method", "net"]
+    for (*_, method, net), own in compared.groupby(alike, sort=False):
+        both = own.pivot(index="seed", columns="drops", values=ERROR).reindex(columns=[BY_RULE, AT_DEADLINES]).dropna()
+        if len(both) > 1:
+            rule, late = (both[name].astype(float) for name in both)
+            said = {"By the rule": rule, "At the deadlines": late}
+            lines.append(
+                {
+                    "Net": net,
+                    "Tested": method,
+                    **{name: f"{errors.mean():.2f} ({errors.std():.2f})" for name, errors in said.items()},
+                    "Change": _effect(late - rule),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _effect(points: pd.Series) -> str:
+    if len(points) < 2:
+        return "-"
+    low, high = mean_interval(points)
+    return f"{points.mean():+.2f} ({low:+.2f} to {high:+.2f}), below 0 in {(points < 0).sum()} of {len(points)} seeds"
+
+
+def ends(found: pd.DataFrame) -> str:
+    """After how many epochs the trainings really ended, which the rule of the plateaus may bring about early."""
+    done = found[found["history"].map(len) > 0]
+    said = []
+    for (epochs, drops, resolution), own in done.groupby(["epochs", "drops", "resolution"]):
+        least, most = own["history"].map(len).min(), own["history"].map(len).max()
+        after = least if least == most else f"{least} to {most}"
+        said.append(
+            f"of at most {epochs} epochs{drops and f' with {drops}'}{resolution and f' at {resolution}'} after {after}"
+        )
+    return f"Trainings ended: {'; '.join(said)}."
+
+
+def finding(found: pd.DataFrame) -> str:
+    """Whether the error falls from A to E, by recipe and way to test: each by its test alone."""
+    said = []
+    for recipe in found["recipe"].unique():
+        for method in TESTS:
+            points = differences(found, recipe, method, ENDS)
+            if len(points) > 1:
+                said.append(f"{lower(points.to_numpy()).verdict} ({recipe}, tested {method})")
+    return f"That the error falls with depth, from A to E: {'; '.join(said) or 'undecided, with fewer than two seeds'}."

@@ -1,0 +1,175 @@
+"""Sections of pages on what was asked after the verdicts were known, which decides nothing about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from vgglib import arithmetic, plans, results, show
+from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, starts
+from vgglib.display.sections import EFFECTS
+
+
+def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> None:
+    """Claims that were asked a second time in another way, from a preset's records; nothing where none was.
+
+    rows: of all its tables, where they have been read already.
+    """
+    store = results.Store(results.default_root())
+    rows = evidence.rows(store, preset) if rows is None else rows
+    found = second_looks.table(rows, lengths.rows(store, preset), starts.rows(store, preset))
+    if len(found):
+        caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
+        show.table(found, caption + "Not corrected for their number; they decide nothing.")
+        if predicted := predictions.finding(store, preset):
+            show.sentence(predicted)
+
+
+def equal_starts_of(preset: str = "demo") -> None:
+    """Net E from A and from random weights, and A, with as many epochs in all, from a preset's records, or how to make
+    them.
+    """
+    found = starts.rows(results.Store(results.default_root()), preset)
+    if found.empty:
+        first, *others = (f"`--table {table}`" for table in plans.OF_STARTS)
+        ways = f"`vgg run --preset {preset}` with {first} and with {' or '.join(others)}"
+        show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
+        return
+    from vgglib import plots
+
+    caption = "Net E from several starts and for several lengths, the A before it, and A where it was trained for as "
+    caption += f"long as A and E from it together, preset {preset}, S = Q = 256, dense evaluation: "
+    caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
+    caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
+    show.table(starts.summary(found), caption)
+    for length, own in starts.raced(found).items():
+        alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
+        caption = f"{alt}, a line for each start and seed. Lines from A have E's own epochs alone; A's came before."
+        show.picture(plots.training_curves(own, by="start").figure, alt, caption)
+    gained = starts.gains(found)
+    if len(gained):
+        caption = "What the start from A is worth when others have as many epochs as A and E together, and what E adds "
+        caption += "to that A: points of top-1 error by seed; minus means that E from A errs less. Tests stand alone, "
+        show.table(gained, caption + "as a second look")
+        if mixed := starts.mixed_devices(found):
+            show.sentence(mixed)
+
+
+def lengths_in_short(preset: str = "demo") -> None:
+    """What `lengths_of` and `predictions_of` find, in sentences."""
+    store = results.Store(results.default_root())
+    found = lengths.rows(store, preset)
+    said = _no_lengths(preset) if found.empty else lengths.finding(found)
+    show.sentence(f"{said} {predictions.finding(store, preset)}".strip())
+
+
+def _no_lengths(preset: str) -> str:
+    """What to say of a preset without longer trainings."""
+    return (
+        f"Preset {preset} has no such records; `vgg run --preset {preset} --table crops` makes some, and so does "
+        "--table 3 with --epochs and a number."
+    )
+
+
+def lengths_of(preset: str = "demo") -> None:
+    """What depth is worth after more epochs and on crops, from a preset's records, or how to make some."""
+    found = lengths.rows(results.Store(results.default_root()), preset)
+    if found.empty:
+        show.sentence(_no_lengths(preset))
+        return
+    from vgglib import plots
+
+    alt = "Top-1 error against the number of weight layers, a line for each kind of training and way to test"
+    show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
+    usual = (found["drops"] == lengths.BY_RULE) & (found["resolution"] == lengths.OWN) & (found["method"] == "dense")
+    longest = found[usual & (found["epochs"] == found.loc[usual, "epochs"].max())]
+    if longest["history"].map(len).any():
+        alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
+        show.picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
+    caption = f"What a step of depth is worth, preset {preset}: points of top-1 error, with 95 % intervals over seeds; "
+    caption += "minus means that the deeper net errs less"
+    show.table(lengths.effects(found), caption)
+    changed = lengths.changes(found)
+    if len(changed):
+        caption = "By how many points more epochs, other drops of the rate, more pixels, and another test change what "
+        show.table(changed, caption + "19 layers are worth against 11")
+    late = lengths.without_rule(found)
+    if len(late):
+        caption = "Trainings whose rate follows the rule of the plateaus, and the same seeds whose rate waits for the "
+        caption += f"deadlines, preset {preset}: mean top-1 error, and in brackets its standard "
+        show.table(late, caption + "deviation over seeds; the change in points, minus means that waiting errs less")
+    show.sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
+    told = "The records do not tell, since the rule was the same for all."
+    if lengths.AT_DEADLINES in set(found["drops"]):
+        told = "Trainings whose rate waited for the deadlines, in the last table, tell what it came to."
+    show.sentence(
+        f"The longest trainings, tested dense. {drops.said(drops.of(longest))} Below 0 it says that seeds whose first "
+        "rate lasted longer err less. The rule may have cut the others short, or only seen that they had stopped. "
+        + told
+    )
+
+
+def predictions_of(preset: str = "demo") -> None:
+    """What was predicted about a preset's nets, and what came of it."""
+    store = results.Store(results.default_root())
+    found = predictions.table(store, preset)
+    if found.empty:
+        show.sentence(f"Nothing was predicted about the nets of preset {preset}.")
+        return
+    show.sentence(predictions.finding(store, preset))
+    caption = f"The seeds that suggested the prediction about preset {preset}, and those that it was put to: mean "
+    caption += "top-1 errors in percent, their difference in points with its 95 % interval over seeds, and seed by seed"
+    show.table(found, caption)
+
+
+def arithmetic_of(preset: str = "demo") -> None:
+    """Trainings of a preset's recipe that were done in bf16 and in fp32, from its records."""
+    found = arithmetic.pairs(results.Store(results.default_root()), preset)
+    if found.empty:
+        show.sentence(
+            f"No net of preset {preset} has records of two seeds in both arithmetics here: "
+            "`vgg run` with `--precision fp32`, or `bf16`, makes what is missing."
+        )
+        return
+    nets = ", ".join(found["net"].unique())
+    images = "the same images"
+    if not found["same_images"].all():
+        images = "images from the same seeds that are not equal to the last bit (their digests differ),"
+    show.sentence(
+        f"These nets of preset {preset} were trained in both arithmetics on {images} in the same order: {nets}. What "
+        "starts from A starts from an A in its own arithmetic."
+    )
+    caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
+    caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
+    caption += "between seeds of one arithmetic and within pairs of one seed"
+    show.table(arithmetic.summary(found), caption)
+    show.sentence(
+        f"The error in bf16 against that in fp32, over all nets of the table: **{arithmetic.finding(found)}**."
+    )
+
+
+def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overrides) -> None:
+    """Which two nets to average, from a preset's records; seeds: by default all that have some; `overrides` as in
+    `plans.plan`.
+    """
+    found = fusions.rows(results.Store(results.default_root()), preset, seeds, **overrides)
+    missing = [method for method in fusions.METHODS if method not in set(found["method"])]
+    if missing:
+        asked = f"of the seeds {', '.join(map(str, seeds))}" if seeds else "seeds"
+        show.sentence(
+            f"No pair of two seeds can be averaged with {' or with '.join(missing)} evaluation: fewer than two {asked} "
+            f"have records of both D and E with jitter, preset {preset}."
+        )
+    if found.empty:
+        return
+    caption = f"D and E of preset {preset}, trained with jitter and tested at the scales of Table 5, alone and in "
+    caption += "pairs. Means over all nets or pairs (their number): top-1 error in percent, and by how many points a "
+    caption += "pair's differs from that of its better net, minus means that the pair errs less. 95 % intervals are "
+    caption += "over seeds; those of pairs of two seeds, which share nets, leave out one seed at a time (jackknife) "
+    caption += "and need three."
+    show.table(fusions.summary(found), caption)
+    caption = f"What an exchange of one thing does to the top-1 error of a pair, preset {preset}: points, minus means "
+    show.table(
+        fusions.exchanges(found), caption + "that what is named first errs less. Intervals as in the table above."
+    )

@@ -1,0 +1,263 @@
+"""Sections of pages about the experiments: plans, tables, verdicts, and what was asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from vgglib import experiments, presets, results, show, tables
+from vgglib.analysis import evidence, headline, verdict_tables
+from vgglib.claims import KINDS, claim_called
+from vgglib.cost import crops_over_dense
+from vgglib.experiments import Entry, Experiment
+from vgglib.verdicts import Verdict, judge
+
+EFFECTS = (
+    "Effects in points of top-1 error, minus means that what is named first errs less; of costs a ratio, of counts "
+    "millions of weights."
+)
+
+
+def the_plan(entries: Sequence[Entry]) -> None:
+    """The trainings behind some numbers, a line per net and S, and how each net is tested."""
+    tests = [
+        {
+            **_training(run.experiment),
+            "Q": run.protocol.test_scale,
+            "Evaluation": run.protocol.method,
+            "Seeds": run.experiment.seed,
+        }
+        for run in experiments.runs(entries)
+    ]
+    example = entries[0].runs[0].experiment
+    trainings = list(_training(example))
+    listed = pd.DataFrame(tests).groupby(trainings, sort=False, as_index=False).agg(_listed)
+    caption = f"The plan, preset {entries[0].preset}: width {example.width:g}, crops of {example.crop} pixels, batches "
+    caption += f"of {example.batch_size}. S and Q are in the paper's units. A start that has no line is trained first."
+    show.table(listed, caption)
+
+
+def _training(experiment: Experiment) -> dict:
+    start = experiment.initialisation
+    if experiment.start:
+        again = experiment.start.net == experiment.net
+        start = f"S = {experiment.start.scale_text}" if again else f"seven layers from {experiment.start.net}"
+    return {
+        "Net": experiment.net,
+        "S": experiment.scale_text,
+        "Start": start,
+        "Epochs, at most": experiment.epochs,
+        "Learning rate": f"{experiment.learning_rate:g}",
+    }
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(map(str, sorted(set(values))))
+
+
+def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> None:
+    """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to. A page on
+    several presets says in the caption `whose` table it is, such as "preset demo".
+
+    Lines of nets that no row is about are left out, since they may well have been run: they were not asked for.
+    Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
+    """
+    own = list(rows["table"].unique()) if name is None and len(rows) else [name]
+    if len(own) != 1 or own[0] not in tables.BY_NAME:
+        raise ValueError(
+            f"the table is {' or '.join(map(str, own))}: name one of {', '.join(tables.BY_NAME)} after the rows."
+        )
+    found = tables.BY_NAME[own[0]](rows)
+    title = ", ".join(filter(None, (tables.TITLES[own[0]], whose)))
+    caption = f"{title}. Errors in percent; the interval is that of our top-1 error, over seeds, or where there is one "
+    caption += '("images") over the test images alone.'
+    text = tables.shown(found)
+    net = next((column for column in ("net", "ensemble") if column in found), None)
+    show.table(text[found[net].isin(rows["net"])] if net and len(rows) else text, caption)
+    if own[0] == "7":
+        show.sentence(tables.NOT_COMPARABLE)
+
+
+def verdicts(rows: pd.DataFrame, *names: str) -> None:
+    """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each, and what other
+    presets' records say of it.
+    """
+    found = judge(rows, *names)
+    show.table(verdict_tables.frame(found).drop(columns="Why"), EFFECTS)
+    others = _of_others(rows) if any(KINDS[verdict.kind] for verdict in found) else {}
+    for verdict in found:
+        said = [f"**{verdict.claim}: {verdict.verdict}** ({verdict.why})."]
+        if elsewhere := headline.everywhere(others, verdict.name):
+            said.append(f"Other records: {'; '.join(elsewhere)}.")
+        show.sentence(" ".join(said))
+
+
+def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
+    """Verdicts on the records of the presets that `rows` are not about."""
+    store, found = results.Store(results.default_root()), {}
+    own = set(rows["preset"]) if "preset" in rows else set()
+    for preset in evidence.presets(store):
+        if preset in own:
+            continue
+        try:
+            found[preset] = judge(evidence.rows(store, preset))
+        except ValueError as error:  # this page is not about them
+            show.sentence(f"Records of preset `{preset}` are left out: {error}")
+    return found
+
+
+def details(rows: pd.DataFrame, name: str) -> None:
+    """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
+    found = verdict_tables.details(rows, name)
+    statement = claim_called(name).statement
+    caption = f"Behind '{statement}'. {EFFECTS} The bootstrap draws seeds and images anew, and of a single seed images "
+    caption += "alone. McNemar's p values are those of two fixed nets, seed by seed; they are not corrected and decide "
+    caption += "nothing."
+    show.table(found, caption)
+
+
+def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
+    """What was run and what came out, in some sentences; rows: of each preset, as `evidence.everything` gives them."""
+    found = {name: judge(own) for name, own in rows.items()}
+    paper = next(verdict.paper for verdict in found[preset] if verdict.name == headline.MAIN)
+    ran = [headline.setting(name, own) for name, own in rows.items() if (own["status"] == "done").any()]
+    lines = [
+        _with_list("**What was run**, the longer trainings of some pages aside:", ran or ["nothing"]),
+        f"**What came out** on {presets.named(preset).pictures}: {headline.outcomes(found[preset])}.",
+        _with_list(
+            "**Depth**, the paper's main claim: the top-1 error with 19 layers less that with 11, in points. In the "
+            f"paper it is {paper:+.1f}, and here, on",
+            headline.everywhere(found) or ["nothing that was run"],
+        ),
+    ]
+    if same := headline.reproduced(found[preset], rows[preset]):
+        lines.append(_with_list(f"**What came out as in the paper** ({len(same)}), and what is behind it:", same))
+    show.sentence("\n".join(f"- {line}" for line in lines))
+
+
+def _with_list(text: str, items: Sequence[str]) -> str:
+    """An item of a list in Markdown that has a list of its own."""
+    return "\n".join([text, *(f"  - {item}" for item in items)])
+
+
+def scoreboard(rows: pd.DataFrame, preset: str = "demo") -> None:
+    """Every claim on the evidence of a preset's rows, of all its tables, in short."""
+    found = judge(rows)
+    tested = sum(verdict.p_value is not None for verdict in found)
+    caption = f"The paper's claims on the evidence of preset {preset}. Effects in points of top-1 error: below 0 what "
+    caption += "the claim is about (depth, jitter, more crops) brings a gain, above 0 a loss; a claim of no gain "
+    caption += "expects about 0. Of costs a ratio, of counts millions of weights"
+    if tested > 1:
+        caption += f". {tested} claims are tested together, so that an interval may leave out 0 and the claim be "
+        caption += "undecided"
+    show.table(verdict_tables.short(found), caption)
+
+
+def starts_of(preset: str = "demo") -> None:
+    """Net E from several starts, from a preset's records."""
+    the_table(_evidence(preset, "starts"), "starts")
+
+
+def depth_figure(preset: str = "demo") -> None:
+    """Error against depth, ours above the paper's (Table 3, S = 256), from a preset's records."""
+    from vgglib import plots
+
+    axes = plots.error_by_depth(_evidence(preset, "3"))
+    alt = f"Top-1 error of preset {preset} against the number of weight layers, with intervals, above the paper's nets"
+    caption = f"Top-1 error at S = Q = 256 over the number of weight layers: preset {preset} above, the paper below, "
+    caption += "on a scale of its own."
+    show.picture(axes.figure, alt, caption)
+
+
+def _evidence(preset: str, table: str) -> pd.DataFrame:
+    return evidence.rows(results.Store(results.default_root()), preset, table)
+
+
+def evaluation_cost(rows: pd.DataFrame) -> None:
+    """What an image costs with dense evaluation and with crops, over the same three test scales (Table 5)."""
+    cost = tables.evaluation_cost(rows)
+    text = {
+        "Net": cost["net"],
+        "Dense, ms": _spans(cost, "dense", 1000),
+        "150 crops, ms": _spans(cost, "multi-crop", 1000),
+        "Crops : dense": _spans(cost, "ratio"),
+        "Seeds": cost["seeds"].astype(str),
+        "On": cost["on"].fillna("not run"),
+    }
+    caption = "Time of evaluation for each image, three test scales with mirror images: medians over the seeds with "
+    caption += "both, and of their ratios, with the least and the most. Crops share no computation; dense evaluation "
+    caption += (
+        "looks at every part of the image once. Other work on the machine is in these times and sets seeds apart; "
+    )
+    caption += "the page on speed has the same timed on a machine that did nothing else."
+    show.table(pd.DataFrame(text), caption)
+    square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))
+    show.sentence(
+        f"Counted in pixels, 150 crops are {square:.1f} times the three dense passes and their mirror images for "
+        f"square images, and {wide:.1f} times for images of 4:3, which dense evaluation sees whole."
+    )
+
+
+def _spans(cost: pd.DataFrame, name: str, unit: float = 1) -> list[str]:
+    """A median of `tables.evaluation_cost` and its ends, for each line."""
+    texts = [[_number(unit * value) for value in cost[name + end]] for end in ("", "_low", "_high")]
+    return [f"{median} ({low} to {high})" if low != high else median for median, low, high in zip(*texts, strict=True)]
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def chance(rows: pd.DataFrame) -> None:
+    """What guessing would achieve with these rows' number of classes, in a sentence."""
+    known = [] if rows.empty else rows["n_classes"].dropna().unique()
+    if not len(known):
+        show.sentence("These numbers are not run, so the number of classes is not known here.")
+        return
+    classes = int(known[0])
+    top1, top5 = (100 * max(0, 1 - k / classes) for k in (1, 5))
+    show.sentence(
+        f"With {classes} classes guessing has a top-1 error of {top1:.1f} % and a top-5 error of {top5:.1f} %; with "
+        "ImageNet's 1000 classes they are 99.9 % and 99.5 %."
+    )
+
+
+def data_summary(preset: str = "demo") -> None:
+    """Sizes of the splits of a preset that draws its own pictures; nothing is drawn for it."""
+    from vgglib.data import shapes
+
+    settings, (train, val) = presets.named(preset).data, presets.named(preset).images
+    side, longest = settings["smallest_side"], max(max(ratio, 1 / ratio) for ratio in shapes.ASPECT_RATIOS)
+    counts = {"train": train, "minival": settings["train_images"] - train, "val": val}
+    lines = [
+        {
+            "Split": name,
+            "Images": f"{count:,}",
+            "Classes": len(shapes.CLASSES),
+            "Smallest side, px": side,
+            "Largest side, px": round(side * longest),
+        }
+        for name, count in counts.items()
+    ]
+    show.table(pd.DataFrame(lines), f"Data set {settings['name']} of preset {preset}.")
+
+
+def data_sheet(preset: str = "demo", columns: int = 8) -> None:
+    """One picture of every class of a preset that draws its own, the first of its training images, with its name."""
+    import matplotlib.pyplot as plt
+
+    from vgglib.data import shapes
+
+    labels = range(len(shapes.CLASSES))
+    drawings = shapes.draw(labels, labels, presets.named(preset).data["smallest_side"])
+    lines = -(-len(labels) // columns)
+    size = (1.35 * columns, 1.6 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", facecolor="white")
+    for place in axes.flat:
+        place.axis("off")
+    for place, drawing in zip(axes.flat, drawings, strict=False):
+        place.imshow(drawing.image)
+        place.set_title(shapes.CLASSES[drawing.label], fontsize=9)
+    alt = f"One training image for each of the {len(labels)} classes of shapes"
+    show.picture(figure, alt, photograph=True)

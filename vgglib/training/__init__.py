@@ -1,0 +1,1 @@
+"""What `vgglib.train` is made of: updates, the learning rate's schedule, several processes, checkpoints."""
