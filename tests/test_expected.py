@@ -10,7 +10,7 @@ from vgglib.analysis import evidence, expected
 from vgglib.models import VGG, initialise
 from vgglib.plans import plan
 from vgglib.results import Store
-from vgglib.running import worker
+from vgglib.running import tasks, worker
 from vgglib.running.progress import Silent
 from vgglib.weights import published
 from vgglib.weights.published import Published, Source
@@ -156,6 +156,7 @@ def test_published_nets_are_tested_recorded_and_reused(images, published_nets, t
     model = net.model.to(memory_format=torch.channels_last)
     own = evaluate.posteriors(model, split, net.mean_rgb, precision=record["environment"]["precision"])
     assert np.array_equal(store.posteriors(entry.runs[0])[0], own.astype(np.float16))
+    assert not list(tasks.repeated([tasks.Task(entry.runs[0], entry.runs)], store))  # nobody trains it again
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     monkeypatch.setattr(published, "load", None)  # would fail if called: weights are there
     assert evaluated("torchvision:A,torchvision:B", tmp_path).equals(found)

@@ -39,6 +39,13 @@ def test_a_command_trains_the_run_it_is_of():
         "--epochs 12"
     )
     assert command(first_stage("demo", "E", 0, from_a=False)).endswith("--seeds 0 --no-from-a")
+    (control,) = plan("demo", "jitter", ["C"], [0], ["384+384"])  # the one table that has it
+    assert command(control.runs[0]) == "vgg run --preset demo --table jitter --nets C --train-scales 384+384 --seeds 0"
+
+
+def test_settings_may_be_lists():
+    listed, same = (plan("smoke", "3", ["A"], drop_deadlines=own) for own in ([0.5, 0.7, 0.9], (0.5, 0.7, 0.9)))
+    assert runs(listed) == runs(same)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -9,7 +9,7 @@ from vgglib.augment import draw
 from vgglib.configs import config
 from vgglib.cost import macs
 from vgglib.experiments import Experiment
-from vgglib.train import chance, train
+from vgglib.train import _Training, chance, train
 from vgglib.training import checkpoints
 from vgglib.training.distributed import Division
 from vgglib.training.resume import finished
@@ -45,6 +45,23 @@ def test_training_learns_and_tells_its_history(two_colours):
     assert trained.history[-1].train_loss < 0.5 * math.log(2)
     assert trained.initial_signal["logit_sd"] > 0 and trained.initial_signal["conv1_1_gradient_norm"] > 0
     assert heard[-1].images_done == heard[-1].images_total == 3 * 64  # 72 images make four whole batches of 16
+
+
+def test_momentum_weight_decay_and_dropout_are_those_of_the_experiment(two_colours):
+    plan = experiment(momentum=0.8, weight_decay=0.25, dropout=0.3)
+    training = _Training(plan, two_colours, CPU, None, lambda progress: None, math.inf, Division(), False)
+    training.begin(None)
+    (group,) = training.optimiser.param_groups
+    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.8, 0.25, False)
+    assert group["params"] == list(training.model.parameters())
+    assert training.model.dropout.p == 0.3
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    training.optimiser.add_param_group({"params": [weight]})
+    for gradient in (1.0, -1.0):
+        weight.grad = torch.tensor([gradient])
+        training.optimiser.step()
+    # v = 1 + 0.25 x 2 = 1.5, w = 2 - 0.02 x 1.5 = 1.97; v = 0.8 x 1.5 - 1 + 0.25 x 1.97, w = 1.97 - 0.02 v.
+    assert weight.item() == pytest.approx(1.97 - 0.02 * (1.2 - 1 + 0.4925))
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_callers_generator_alone(two_colours):

@@ -15,6 +15,7 @@ from small_runs import lasting, run, small
 from test_train import interrupted
 
 from vgglib import devices
+from vgglib.experiments import Protocol
 from vgglib.results import Store
 from vgglib.running import tasks, worker
 from vgglib.running.progress import Silent
@@ -71,6 +72,32 @@ def test_a_training_keeps_the_threads_that_it_began_with(images, tmp_path, monke
     assert begin._threads(first) == 2
     store.record_path(first).unlink()
     assert begin._threads(first) == 1
+
+
+def test_threads_of_a_training_are_not_those_of_its_tests(images, tmp_path, monkeypatch):
+    (entry,) = small()
+    first, store = entry.runs[0], Store(tmp_path)
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    run([entry], results=tmp_path, threads=2)
+    other = replace(first, protocol=Protocol(224))
+    run([replace(entry, runs=(other,))], results=tmp_path, threads=1)
+    environments = [store.read(tested)["environment"] for tested in (first, other)]
+    assert [found["training_threads"] for found in environments] == [2, 2]
+    begin = Worker(None, "cpu", 1, store, math.inf, retry_failed=False)
+    checkpoints.set_aside(store.checkpoint_path(first))
+    store.record_path(first).unlink()
+    assert begin._threads(first) == 2  # of the record of a test on one thread
+
+
+def test_a_net_that_has_begun_needs_no_donor(images, tmp_path):
+    (entry,) = small(("E",), from_a=True)
+    whole, store = entry.runs[0], Store(tmp_path)
+    run([entry], results=tmp_path)
+    checkpoints.set_aside(store.checkpoint_path(whole.donor))
+    other = replace(whole, protocol=Protocol(288))
+    assert [task.run.experiment.net for task in tasks.needed([other], store, False)] == ["E"]
+    checkpoints.set_aside(store.checkpoint_path(whole))
+    assert {task.run.experiment.net for task in tasks.needed([other], store, False)} == {"A", "E"}
 
 
 def test_a_donor_that_another_process_trains_is_left_to_it(images, tmp_path):

@@ -19,6 +19,9 @@ import torch
 
 from vgglib.rounding import Bf16InFp32
 
+# Huge pages for tensors of a processor. Read by PyTorch at its first allocation, so `prepare` would come too late.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _NEVER = 2**31 - 1
 CGROUP = Path("/sys/fs/cgroup")
@@ -155,12 +158,11 @@ def compiles(where: torch.device, resolved: str = "fp32") -> bool:
 
 
 def prepare(threads: int | None) -> None:
-    """Set the number of CPU threads and keep freed memory for reuse; call before the first tensor is made.
+    """Set the number of CPU threads and keep freed memory for reuse.
 
     Activations are allocated and freed at every step: returning them to the system and faulting them in again costs
     up to a quarter of the time of a training step.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by PyTorch at its first allocation
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)

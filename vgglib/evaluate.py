@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vgglib import devices
 from vgglib.data.imageset import Split
-from vgglib.experiments import GRID, METHODS
+from vgglib.experiments import AVERAGES, GRID, METHODS
 from vgglib.models import VGG
 
 # Pixels in one forward pass: large enough to keep the cores busy, small enough for the memory of a laptop or of one
@@ -19,7 +19,6 @@ from vgglib.models import VGG
 PIXELS_PER_BATCH = {"cpu": 1 << 18, "cuda": 1 << 23}
 COMPILE_AFTER = 64  # passes of one shape: what comes less often is not worth some seconds of compilation
 
-AVERAGES = ("scores", "posteriors")
 PLACES = {"multi-crop": GRID, "centre-crop": 1}  # of crops along each side of an image
 
 

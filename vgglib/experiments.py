@@ -14,6 +14,7 @@ from vgglib.configs import GROWN_NETS, INITIALISATIONS, config
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
 METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, see `evaluate.posteriors`
+AVERAGES = ("scores", "posteriors")  # of what, over the places in an image
 # Nets of which others published weights that they trained on ImageNet: torchvision, and the authors for Caffe.
 PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
@@ -187,7 +188,7 @@ class Protocol:
             raise ValueError(
                 f"Q is {self.test_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."
             )
-        for name, choices in (("method", METHODS), ("average", ("scores", "posteriors"))):
+        for name, choices in (("method", METHODS), ("average", AVERAGES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(choices)}.")
 

@@ -60,7 +60,8 @@ class _Recipe:
         first = Experiment(net=net, seed=self.seed, **settings)
         if from_a:
             first = replace(first, start=replace(first, net="A"))
-        return self._stage(first, train_scale), tuple(different.items())
+        # As the experiment has them: a list is a tuple there, and may be looked up.
+        return self._stage(first, train_scale), tuple((key, getattr(first, key, own)) for key, own in different.items())
 
     def _stage(self, first: Experiment, train_scale: str) -> Experiment:
         """S = 256; 384 from 256; [256; 512] from 384 (Sect. 3.1); "384+384", the last one's length without jitter."""
@@ -127,7 +128,8 @@ def first_stage(preset: str, net: str, seed: int = 0, **overrides) -> Run:
 def command(run: Run) -> str:
     """The command line that trains and tests one net of a preset, without the folder of its records."""
     words = ["vgg run", f"--preset {run.preset}", "--data-dir path/to/images" * presets.named(run.preset).needs_folder]
-    words += ["--table 5x5" if run.experiment.net == "B-5x5" else "--table 3", f"--nets {run.experiment.net}"]
+    table = "jitter" if run.experiment.scale_text == "384+384" else "5x5" if run.experiment.net == "B-5x5" else "3"
+    words += [f"--table {table} --nets {run.experiment.net}"]
     words += [f"--train-scales {run.experiment.scale_text}", f"--seeds {run.experiment.seed}"]
     words += [option(key, str(value)) for key, value in run.overrides]
     return " ".join(filter(None, words))

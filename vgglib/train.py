@@ -62,7 +62,9 @@ def train(
     while rate := training.next_learning_rate():
         training.epoch(rate)
     training.optimiser.zero_grad(set_to_none=True)  # on a GPU they would keep a graph's memory
-    return Trained(training.model, tuple(training.history), training.signal, images.mean_rgb, training.arithmetic)
+    return Trained(
+        training.model, tuple(training.history), training.signal, images.mean_rgb, training.arithmetic, training.threads
+    )
 
 
 def chance(labels: np.ndarray) -> float:
@@ -108,6 +110,7 @@ class _Training:
         self.precision = devices.precision(plan.precision, self.device)
         rounded = ROUNDED if self.division.bf16_gradients and self.division.count > 1 else ""
         self.arithmetic = f"{self.precision} on {self.device.type}{rounded}{COMPILED if self.compiled else ''}"
+        self.threads = torch.get_num_threads()
         self.minival_labels = self.images.minival.labels.cpu().numpy()
         self.chance = chance(self.minival_labels)
         if taken_up:
@@ -247,7 +250,7 @@ class _Training:
             self._diverge(f"the training loss is {loss} in epoch {len(self.history) + 1}")
 
     def _diverge(self, what: str) -> None:
-        raise Diverged(f"{self.experiment.name}: {what}", self.history, self.arithmetic)
+        raise Diverged(f"{self.experiment.name}: {what}", self.history, self.arithmetic, self.threads)
 
     def _watch_the_clock(self, step: int) -> None:
         """Before a step: save now and then, and stop when the loss is no number or time is up; all processes alike."""
@@ -317,7 +320,7 @@ class _Training:
         if self.division.first:
             standing = Standing(
                 arithmetic=self.arithmetic,
-                threads=torch.get_num_threads(),
+                threads=self.threads,
                 chance=self.chance,
                 history=self.history,
                 signal=self.signal,
@@ -342,4 +345,4 @@ class _Training:
                 "--bf16-gradients as they were, on the same kind of device, or pass another --results (VGG_RESULTS in "
                 "a notebook)."
             )
-        self.arithmetic = was
+        self.arithmetic, self.threads = was, stood.threads or self.threads

@@ -68,7 +68,7 @@ class Recorder:
             raise OutOfTime
         if not np.isfinite(found).all():
             what = f"{self.experiment.name}: the scores of the trained net are not numbers"
-            return (self.failed(run, Diverged(what, trained.history, trained.arithmetic)),)
+            return (self.failed(run, Diverged(what, trained.history, trained.arithmetic, trained.threads)),)
         # Rounded before anything is computed from them, so that the record and the stored posteriors agree to the last
         # count.
         found, labels = found.astype(np.float16), self.images.val.labels.numpy().astype(np.int16)
@@ -113,6 +113,7 @@ class Recorder:
                 "processes": self.division.count,
                 "images_per_pass": self.division.images_per_pass,
                 "trained_in": training.arithmetic or None,
+                "training_threads": training.threads,
                 "updates_compiled": COMPILED in training.arithmetic,
                 "bf16_gradients": ROUNDED in training.arithmetic,
                 **self.commit,

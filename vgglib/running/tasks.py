@@ -38,8 +38,8 @@ class Task:
 
 
 def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Task]:
-    """The trainings behind what is missing and can be made, with those whose weights they begin with and which are not
-    there.
+    """The trainings behind what is missing and can be made, with those whose weights they have yet to begin with and
+    which are not there.
     """
     missing: dict[str, list[Run]] = {}
     anyone: dict[str, Run] = {}
@@ -49,7 +49,8 @@ def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Tas
         wanted = missing.setdefault(run.experiment_id, [])
         if record_needed and run not in wanted:
             wanted.append(run)
-        donor = run.donor
+        begun = checkpoints.latest(store.checkpoint_path(run))  # what has begun needs no weights to begin with
+        donor = None if begun else run.donor
         if donor and donor.experiment_id not in anyone:
             lacking = lacks_record(donor, store, retry_failed)
             given_up = not retry_failed and training_failed(donor, store)
@@ -100,6 +101,8 @@ def _failed_before(run: Run, store: Store) -> Run | None:
 def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
     """A sentence for each training that has tests on record and no weights for further ones."""
     for task in tasks:
+        if task.run.experiment.weights:  # others trained it
+            continue
         if not finished(task.run.experiment, store.checkpoint_path(task.run)) and store.tests(task.run):
             yield (
                 f"{task.name} has tests on record and is trained again for what they lack, which is added only if its "

@@ -140,7 +140,9 @@ class Worker:
         """
         begun = checkpoints.latest(self.store.checkpoint_path(run))
         known = [stood(begun).threads] if begun else []
-        known += [record["environment"]["threads"] for record in self.store.tests(run)]
+        environments = [record["environment"] for record in self.store.tests(run)]
+        # Earlier records know only with how many they were tested.
+        known += [found.get(key) for key in ("training_threads", "threads") for found in environments]
         first = next(filter(None, known), self.threads)
         return self.threads if self.threads_asked or first > devices.cores() else first
 

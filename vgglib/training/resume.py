@@ -26,9 +26,9 @@ class Begun:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a training stood: the arithmetic and the threads of its updates, the error by chance on its minival images
-    in percent, the epochs that were done, the signal of its first batch, and the epoch that was begun. Earlier
-    checkpoints know neither threads nor chance.
+    """Where a training stood: the arithmetic of its updates, the threads with which they began, the error by chance on
+    its minival images in percent, the epochs that were done, the signal of its first batch, and the epoch that was
+    begun. Earlier checkpoints know neither threads nor chance.
     """
 
     arithmetic: str

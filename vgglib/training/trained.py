@@ -43,7 +43,7 @@ class Progress:
 class Trained:
     """A trained net with its history; `initial_signal` holds the first batch's logit sd and gradient norm of conv1_1,
     `mean_rgb` (3,) is what the net's input is without, in grey levels 0-255; `arithmetic` is that of the updates, empty
-    for a net that was not trained here.
+    for a net that was not trained here, and `threads` how many of a processor they began with.
     """
 
     model: VGG
@@ -51,16 +51,17 @@ class Trained:
     initial_signal: dict[str, float]
     mean_rgb: Tensor
     arithmetic: str = ""
+    threads: int | None = None
 
 
 class Diverged(Exception):
-    """The loss, weights or scores stopped being numbers; `history` holds the epochs before, `arithmetic` is that of the
-    updates.
+    """The loss, weights or scores stopped being numbers; `history` holds the epochs before, `arithmetic` and `threads`
+    are those of the updates.
     """
 
-    def __init__(self, message: str, history: Sequence[Epoch], arithmetic: str):
+    def __init__(self, message: str, history: Sequence[Epoch], arithmetic: str, threads: int | None = None):
         super().__init__(message)
-        self.history, self.arithmetic = tuple(history), arithmetic
+        self.history, self.arithmetic, self.threads = tuple(history), arithmetic, threads
 
 
 class OutOfTime(Exception):
