@@ -41,8 +41,8 @@ def test_only_the_presets_own_recipe_makes_pairs(store):
 
 
 def test_a_net_of_which_one_seed_was_done_in_both_does_not_count(store):
-    for used, asked in (("bf16", "auto"), ("fp32", "fp32")):
-        trained(store, used, {0: 10.0, 1: 11.0, 2: 12.0}, asked=asked)
+    for used, asked, more in (("bf16", "auto", 0.0), ("fp32", "fp32", 0.01)):
+        trained(store, used, {0: 10.0 - more, 1: 11.0 + more, 2: 12.0}, asked=asked)
         trained(store, used, {0: 10.0}, net="E", asked=asked)
     found = arithmetic.pairs(store, "demo")
     assert set(found["net"]) == {"A"} and arithmetic.finding(found).startswith("the same in both")
@@ -123,7 +123,7 @@ def test_the_mean_of_the_nets_takes_the_seeds_that_all_have():
         ((-2.0, -2.1, -1.9, -2.0), "lower in bf16"),
         ((5.0, -5.0, 4.0, -3.0), "undecided: neither"),
         ((2.0, 2.0, 2.0), "undecided: neither"),  # no spread: no test
-        ((0.0, 0.0, 0.0), "the same in both"),
+        ((0.0, 0.0, 0.0), "undecided: neither"),
         ((5.0,), "fewer than two seeds"),
     ],
 )
@@ -140,6 +140,6 @@ def test_a_page_shows_the_pairs_or_says_that_there_are_none(store, monkeypatch):
     trained(store, "bf16", {0: 10.0, 1: 11.0})
     follow_ups.arithmetic_of("demo")
     assert not shown and said[0].startswith("No net of preset demo has records of two seeds in both")
-    trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32")
+    trained(store, "fp32", {0: 10.01, 1: 10.99}, asked="fp32")
     follow_ups.arithmetic_of("demo")
     assert shown[0]["Net"].tolist() == ["A"] and said[-1].endswith("**the same in both, within 0.5 points**.")

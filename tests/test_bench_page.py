@@ -223,6 +223,13 @@ def test_who_is_not_clearly_slower_is_named_as_what_it_is(tmp_path):
     assert text == "**crops**, on the processor: level is about as fast; ours is 1.00 times as fast (0.980 to 1.02)."
 
 
+def test_a_rival_that_is_faster_in_few_rounds_is_not_called_level(tmp_path):
+    found = {("crops", OURS): [1.0] * 3, ("crops", "quick"): [2.0] * 3}  # three rounds have no interval
+    made(tmp_path, "data", [case("crops", (OURS, "quick"))], found)
+    (text,) = bench_goals.not_held(bench_page.records(tmp_path))
+    assert "quick is faster by the median, which the rounds do not make sure; ours is 0.500 times as fast" in text
+
+
 def test_before_and_after_are_compared(records):
     (line,) = bench_page.before_and_after(records).to_dict("records")
     assert (line["Before"], line["Median before"], line["Median now"]) == ("abc1234", "1,500", "3,000")

@@ -85,6 +85,12 @@ def test_another_resolution_is_another_recipe(store):
     assert found["by_hand"].tolist() == [False, True, True]
 
 
+def test_a_resolution_that_its_name_cuts_short_is_read_from_the_record(store):
+    trained(store, "A", 0, resolution=1 / 3)
+    trained(store, "A", 0)
+    assert lengths.rows(store, "demo")["resolution"].tolist() == [lengths.OWN, "resolution 1/3"]
+
+
 def test_what_was_asked_for_in_two_ways_and_came_to_the_same_counts_once(store):
     trained(store, "A", 0, used="fp32")
     trained(store, "A", 0, used="fp32", precision="fp32")
@@ -109,8 +115,21 @@ def test_effects_by_pencil():
     # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
     assert line == {
         **{"Nets": "E - A", "Tested": "dense", SHORT: "+2.00 (-0.48 to +4.48), below 0 in 0 of 3 seeds"},
-        LONG: "-1.00 (-1.00 to -1.00), below 0 in 2 of 2 seeds",
+        LONG: "-1.00, below 0 in 2 of 2 seeds",  # equal differences have no interval
     }
+
+
+def test_a_failed_run_leaves_its_comparison_undecided_and_is_counted():
+    rows = of(SHORT, A=[10, 10, 10, 10], E=[5.0, 5.1, 4.9, 1]) + of(LONG, A=[5, 5], E=[4.0, 4.1])
+    found = pd.DataFrame(rows)
+    assert f"reproduced ({SHORT}, tested dense)" in lengths.finding(found)
+    failed = (found["net"] == "E") & (found["seed"] == 3) & (found["recipe"] == SHORT)
+    found.loc[failed, ["status", "top1_error_percent"]] = "failed", None
+    assert f"undecided ({SHORT}, tested dense, 1 failed)" in lengths.finding(found)
+    (line,) = lengths.effects(found).to_dict("records")
+    assert line[SHORT] == "-5.00 (-5.25 to -4.75), below 0 in 3 of 3 seeds, 1 failed"  # t = 4.303, 0.1 / sqrt(3)
+    (change,) = lengths.changes(found).to_dict("records")
+    assert change["E - A changes by"].endswith("below 0 in 0 of 2 seeds, 1 failed")
 
 
 def test_changes_pair_seeds_within_one_arithmetic():
@@ -124,7 +143,7 @@ def test_changes_pair_seeds_within_one_arithmetic():
     assert longer["What changes"] == f"{LONG} instead of {SHORT}, tested dense"
     assert longer["E - A changes by"] == "-3.00 (-5.48 to -0.52), below 0 in 3 of 3 seeds"  # -2, -3, -4
     assert crops["What changes"] == f"crops instead of dense evaluation, {SHORT}"
-    assert crops["E - A changes by"] == "-1.00 (-1.00 to -1.00), below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
+    assert crops["E - A changes by"] == "-1.00, below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
 
 
 def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
@@ -231,4 +250,7 @@ def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypat
     assert said.pop().endswith("The records do not tell, since the rule was the same for all.")
     trained(store, "A", 0, epochs=48, patience=48)
     follow_ups.lengths_of("demo")
-    assert "waited for the deadlines" in said.pop()
+    assert said.pop().endswith("The records do not tell, since the rule was the same for all.")  # of one seed no table
+    trained(store, "A", 1, epochs=48, patience=48)
+    follow_ups.lengths_of("demo")
+    assert "waited for the deadlines, in the last table" in said.pop()

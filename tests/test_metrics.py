@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vgglib.metrics import error_percent, interval_percent, mean_interval, wrong
+from vgglib.metrics import error_percent, interval_percent, interval_text, mean_interval, wrong
 
 POSTERIORS = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
 
@@ -49,3 +49,11 @@ def test_wilson_interval_of_a_published_example():
     assert interval_percent(0, 100)[0] == pytest.approx(0, abs=1e-12)
     lows, highs = interval_percent(np.array([100 * 81 / 263, 100]), np.array([263, 4]))
     assert (lows[0], highs[0]) == (low, high) and lows[1] < highs[1] == 100
+
+
+def test_an_interval_that_says_nothing_is_a_dash():
+    # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
+    assert (
+        interval_text([1, 2, 3], "+.2f") == "-0.48 to +4.48" and interval_text([1, 2, 3], limits=(0, 4)) == "0.0 to 4.0"
+    )
+    assert {interval_text(values) for values in ([], [1.0], [40.0, 40.0], [1.0, float("nan")])} == {"-"}

@@ -83,7 +83,7 @@ def test_so_does_a_failed_one_from_which_the_other_would_have_started(store):
     trained(store, "A", (3, 2), FORETOLD.seeds[:2])
     trained(store, "E", (0, 0), FORETOLD.seeds[:2])
     trained(store, "A", (3,), FORETOLD.seeds[2:], status="failed")
-    assert outcome(store).verdict == "undecided" and "1 failed run(s)" in outcome(store).why
+    assert outcome(store).verdict == "undecided" and "2 failed run(s)" in outcome(store).why
     own = predictions.table(store, "demo").iloc[1]
     assert own["Seeds"] == "2 to 4, of which 2, 3" and own["Seed by seed"] == "-100.0, -66.7"
 

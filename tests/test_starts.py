@@ -89,20 +89,27 @@ def test_summary_by_pencil():
     rows = of(FROM_A, 10.0, 12.0, 14.0, history=(80.0,)) + of(LONG, 20.0, history=(90.0, 84.0)) + of(SHORT, 89.0, 91.0)
     from_a, longer, short = starts.summary(pd.DataFrame(rows)).to_dict("records")
     # 10, 12, 14: standard error 2/sqrt(3), t = 4.303.
-    assert list(from_a.values()) == ["E", "A", 12, 12, "12.0", "7.0 to 17.0", 3, "3 of 3", 1]
-    assert list(longer.values()) == ["E", "glorot", "-", 24, "20.0", "-", 1, "1 of 1", 2]
+    assert list(from_a.values()) == ["E", "A", 12, 12, "12.0", "7.0 to 17.0", "3", "3 of 3", 1]
+    assert list(longer.values()) == ["E", "glorot", "-", 24, "20.0", "-", "1", "1 of 1", 2]
     assert list(short.values())[-2:] == ["0 of 2", "-"]
 
 
-def test_a_failed_training_has_no_error_and_is_counted_nowhere():
-    rows = of(LONG, 20.0, 30.0)
-    rows[1] |= {"status": "failed", "top1_error_percent": None}
-    assert [line["Seeds"] for line in starts.summary(pd.DataFrame(rows)).to_dict("records")] == [1]
+def test_a_failed_training_has_no_error_is_counted_and_decides_nothing():
+    rows = of(FROM_A, 10.0, 10.1, 9.9, 10.0) + of(LONG, 20.0, 20.0, 20.0, 20.0)
+    assert starts.gains(pd.DataFrame(rows))["That E from A errs less"].tolist() == ["reproduced"]
+    rows[-1] |= {"status": "failed", "top1_error_percent": None, "history": []}
+    found = pd.DataFrame(rows)
+    longer = starts.summary(found).iloc[1]
+    assert (longer["Seeds"], longer["Left chance"]) == ("3, 1 failed", "0 of 4")
+    (line,) = starts.gains(found).to_dict("records")
+    assert (line["Points"], line["Below 0"]) == ("-10.00", "3 of 3 seeds, 1 failed")
+    assert line["That E from A errs less"] == "undecided"
 
 
 def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
     rows = of(FROM_A, 10.0, 10.0, 10.0) + of(LONG, 11.0, 12.0, 13.0) + of(SHORT, 90.0, 90.0, 90.0)
-    ((label, points),) = starts.differences(pd.DataFrame(rows)).items()
+    ((label, own),) = starts.compared(pd.DataFrame(rows)).items()
+    points = own.by_seed
     assert label == "E from A - E from glorot for 24 epochs, as many as A and E together"
     assert points.tolist() == [-1, -2, -3] and points.index.tolist() == [0, 1, 2]
     (line,) = starts.gains(pd.DataFrame(rows)).to_dict("records")
@@ -115,11 +122,12 @@ def test_halves_of_both_are_set_against_e_and_a_with_all_the_epochs():
     rows = of(HALVES, 5.0, 7.0) + of(SHORT, 10.0, 10.0) + of(FROM_A, 1.0, 1.0) + of(LONG, 2.0, 2.0)
     rows += of(("3", "he-fan-out", 12, 0), 4.0, 4.0, net="A")
     found = pd.DataFrame(rows)
-    assert {label: points.tolist() for label, points in starts.differences(found).items()} == {
+    assert {label: own.differences.tolist() for label, own in starts.compared(found).items()} == {
         "E from A - E from glorot for 12 epochs, as many as A and E together": [-5, -3],
         "E from A - E from glorot for 24 epochs, as many as A and E together": [-1, -1],
     }
-    ((label, points),) = starts.differences(found, "A").items()
+    ((label, own),) = starts.compared(found, "A").items()
+    points = own.differences
     assert label == "E from A - A from he-fan-out for 12 epochs, as many as A and E together"
     assert points.tolist() == [1, 3]
     assert starts.gains(found)["Points"].tolist() == ["-4.00", "-1.00", "+2.00", "-3.00"]

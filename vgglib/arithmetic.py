@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from vgglib.experiments import COMPILED, runs
-from vgglib.metrics import mean_interval
+from vgglib.metrics import interval_text
 from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, equivalence_p, lower
@@ -106,13 +106,12 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 
 def _line(name: str, found: pd.DataFrame, between: str = "", within: str = "") -> dict[str, str]:
     over_seeds = differences(found)
-    low, high = mean_interval(over_seeds)
     return {
         "Net": name,
         "Seeds": str(len(over_seeds)),
         **{f"Error in {each}": f"{found[each].mean():.2f}" for each in BOTH},
         "bf16 - fp32": f"{over_seeds.mean():+.2f}",
-        "95 % interval": f"{low:+.2f} to {high:+.2f}",
+        "95 % interval": interval_text(over_seeds, "+.2f"),
         "Between seeds": between,
         "Within pairs": within,
     }

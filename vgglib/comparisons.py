@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
@@ -105,6 +106,11 @@ class Evidence:
         return np.array([np.mean([difference(*pair) for pair in self._at(seed)]) for seed in self.seeds])
 
     @property
+    def by_seed(self) -> pd.Series:
+        """`differences` under their seeds."""
+        return pd.Series(self.differences, index=self.seeds, dtype=float)
+
+    @property
     def image_differences(self) -> np.ndarray:
         """(seeds, images): the same in points image by image, from each row's `wrong`."""
         return np.stack(
@@ -141,6 +147,10 @@ class Evidence:
         if len(self.seeds) == 1:
             return Decision("undecided", None, _ONE_SEED)
         return None
+
+    def decided(self, decide: Callable[[np.ndarray], Decision]) -> Decision:
+        """What a test of the `differences` says alone, or why none is made."""
+        return self.undecidable or decide(self.differences)
 
     @property
     def timed_apart(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 Numbers = float | np.ndarray
+SAME = 1e-9  # values no further apart are equal up to rounding
 
 
 def wrong(posteriors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -68,3 +69,14 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     if error == 0:
         return float(values.mean()), float(values.mean())
     return tuple(float(end) for end in stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=error))
+
+
+def interval_text(values: Sequence[float], form: str = ".1f", limits: tuple[float, float] = (-np.inf, np.inf)) -> str:
+    """`mean_interval`, cut at `limits`, for display, as in "1.0 to 2.0"; "-" where it would say nothing: of fewer than
+    two values, of such as are no numbers, and of equal ones.
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2 or not np.ptp(values) > SAME:
+        return "-"
+    low, high = np.clip(mean_interval(values), *limits)
+    return f"{low:{form}} to {high:{form}}"

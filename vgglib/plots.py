@@ -267,9 +267,10 @@ def training_curves(rows: pd.DataFrame, by: str = "net", axes: Axes | None = Non
     """
     axes = axes or plt.subplots()[1]
     # Several tests of one training share its history; those of ensembles have none.
-    trainings = rows.drop_duplicates(["net", "train_scale", "start", "seed"]) if len(rows) else rows
-    trainings = {(row.net, row.seed, row.start, row.train_scale): row for row in trainings.itertuples()}
-    trainings = {key: row for key, row in trainings.items() if row.history}
+    trainings = {}
+    for row in rows.itertuples():
+        if row.history:
+            trainings.setdefault((row.net, row.seed, row.start, row.train_scale), row)
     groups = list(dict.fromkeys(getattr(row, by) for row in trainings.values()))
     labelled = set()
     for (*own, scale), row in trainings.items():

@@ -182,6 +182,10 @@ class Store:
         """
         return [_read(path) for path in sorted((self.root / preset / "runs").glob("*.json"))]
 
+    def at(self, path: Path) -> dict:
+        """The record of a file; ValueError as `records` raises it."""
+        return _read(path)
+
     def seeds(self, preset: str, any_recipe: bool = False) -> tuple[int, ...]:
         """The seeds of which a preset has records made with its own recipe, or with any."""
         pattern = _ANY_RECIPE if any_recipe else _OWN_RECIPE
@@ -197,13 +201,26 @@ class Store:
         """The records of all tests of a run's training that are done, or "failed"; ValueError as `records` raises
         it.
         """
+        return [one for one in self._all_tests(run) if one["status"] == status]
+
+    def _all_tests(self, run: Run) -> list[dict]:
         names = (self.root / run.preset / "runs").glob(f"{run.experiment_id}_*.json")
         found, ours = [_read(path) for path in sorted(names)], as_dict(run.experiment)
-        return [one for one in found if one["status"] == status and not differences(one["experiment"], ours)]
+        return [one for one in found if not differences(one["experiment"], ours)]
+
+    def failed_start(self, run: Run) -> dict | None:
+        """A record of the failed training whose weights a run's own was to begin with, directly or not, if any; a
+        single test that failed says nothing of the others.
+        """
+        while run := run.donor:
+            if found := self._all_tests(run):
+                return None if any(one["status"] == "done" for one in found) else found[0]
+        return None
 
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
-        are wrong, seconds of evaluation, history of the training, environment.
+        are wrong, seconds of evaluation, history of the training, environment. What was to start from a training that
+        failed has failed with it.
 
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. Raises ValueError
         where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
@@ -221,7 +238,10 @@ def _row(entry: Entry, reading: Reading) -> dict:
     records = [record for run in entry.runs if (record := reading.records[run]) is not None]
     failed = [record for record in records if record["status"] == "failed"]
     done = reading.done(entry.runs)
-    first = records[0] if done or failed else {}
+    if not (done or failed):
+        lacking = (run for run in entry.runs if reading.records[run] is None)
+        failed = list(filter(None, map(reading.store.failed_start, lacking)))
+    first = records[0] if records and (done or failed) else {}
     one_net = len({run.experiment for run in entry.runs}) == 1
     row = {
         "table": entry.table,

@@ -12,6 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
+from vgglib.metrics import SAME
+
 LEVEL = 0.05
 EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 error counts as none
 RESAMPLES = 2000
@@ -71,18 +73,17 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
 def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> float:
     """The p value of two one-sided paired t tests: small where the mean difference is shown to be within +-`margin`.
 
-    Of differences that are all the same it is 0 within the margin and 1 elsewhere. Raises ValueError where there are
-    none.
+    Differences that are all the same show nothing: their p value is 1. Raises ValueError where there are none.
     """
     if not _spread(differences):
-        return float(abs(np.mean(differences)) >= margin)
+        return 1.0
     return float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
 
 
 def _spread(differences: np.ndarray) -> bool:
     if not len(differences):
         raise ValueError("0 differences leave nothing to test: give one for each seed.")
-    return np.ptp(differences) > 1e-9  # equal up to rounding leaves a t test nothing to divide by
+    return np.ptp(differences) > SAME  # else a t test has nothing to divide by
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -98,7 +98,7 @@ def _counted(found: Verdict) -> Verdict:
 def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
     measure, decide = KINDS[claim.kind]
     evidence = Evidence.of(rows, claim.comparisons, measure)
-    decision = evidence.undecidable or decide(evidence.differences)
+    decision = evidence.decided(decide)
     remark = "; ".join(filter(None, [evidence.head_start, evidence.mixed_devices, evidence.timed_apart]))
     notes = [decision.why, evidence.status if evidence.missing and evidence.seeds else "", remark]
     return replace(

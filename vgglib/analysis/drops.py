@@ -109,8 +109,8 @@ def course(rows: pd.DataFrame) -> pd.DataFrame:
 def said(found: pd.DataFrame) -> str:
     """How long the first rate lasted, and how that goes with the error among a net's seeds; empty for no training.
 
-    Spearman's rank correlation, of nets with at least five seeds that do not all have the same, with the p value of a
-    permutation test, which is exact up to eight seeds; p values stand alone.
+    Spearman's rank correlation, of nets with at least five seeds that neither all have the same rate nor the same
+    error, with the p value of a permutation test, which is exact up to eight seeds; p values stand alone.
     """
     if found.empty:
         return ""
@@ -119,10 +119,13 @@ def said(found: pd.DataFrame) -> str:
     text = f"The first rate lasted {lasted}."
     parts = []
     for net, own in found.groupby("net", sort=False):
-        if len(own) >= 5 and own["first_rate_epochs"].nunique() > 1:
+        if len(own) >= 5 and (own[["first_rate_epochs", ERROR]].nunique() > 1).all():
             correlation, p_value = _rank_correlation(own["first_rate_epochs"].to_numpy(), own[ERROR].to_numpy())
             parts.append(f"{correlation:+.2f} for {net} ({len(own)} seeds, p value {probability_text(p_value)})")
-    return f"{text} Its rank correlation with the error: {', '.join(parts)}." if parts else text
+    if not parts:
+        return text
+    text += f" Its rank correlation with the error: {', '.join(parts)}."
+    return f"{text} Below 0 it says that seeds whose first rate lasted longer err less."
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

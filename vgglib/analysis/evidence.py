@@ -177,7 +177,7 @@ def trainings(found: pd.DataFrame) -> pd.DataFrame:
                 # Trainings on a CPU have a core, or more, each to itself.
                 "At once": _span(group["at_once"]) if (found["device"] == "cuda").any() else "1",
                 "Minutes": f"{group['training_seconds'].mean() / 60:.1f}",
-                "Images a second": f"{group['images_per_second'].median():,.0f}",
+                "Images a second": _number(group["images_per_second"].median()),
                 "Of the peak": _share(group["peak_share"]),
             }
         )
@@ -186,6 +186,11 @@ def trainings(found: pd.DataFrame) -> pd.DataFrame:
     table = table.drop(columns=[column for column, values in says_nothing.items() if set(table[column]) == values])
     places = table[["Net", "S"]].map([*TABLE_1, *STAGES].index)
     return table.loc[places.sort_values(["Net", "S"], kind="stable").index].reset_index(drop=True)
+
+
+def _number(value: float) -> str:
+    """A training that failed in its first epoch has none."""
+    return "-" if pd.isna(value) else f"{value:,.0f}"
 
 
 def _share(shares: pd.Series) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vgglib.answered import Answered, Reading, shared_labels
 from vgglib.experiments import Run, runs
-from vgglib.metrics import mean_interval
+from vgglib.metrics import interval_text
 from vgglib.plans import plan
 from vgglib.results import Store
 
@@ -158,21 +158,15 @@ def first_stage(store: Store, preset: str) -> pd.DataFrame:
                 "Averaged": names,
                 "Seeds": len(both),
                 "Top-1 error": f"{both.mean():.2f}",
-                "Less that of the better net": _over_seeds(pd.Series(both - better)),
+                "Less that of the better net": _with_interval((both - better).mean(), pd.Series(both - better), "+.2f"),
             }
             for names, both, better in sorted(lines, key=lambda line: line[1].mean())
         ]
     )
 
 
-def _over_seeds(values: pd.Series) -> str:
-    return f"{values.mean():+.2f}" if len(values) < 2 else _with_interval(values.mean(), values, "+.2f")
-
-
 def _with_interval(
     mean: float, values: pd.Series, form: str, limits: tuple[float, float] = (-math.inf, math.inf)
 ) -> str:
-    if values.isna().any():
-        return f"{mean:{form}}"
-    low, high = np.clip(mean_interval(values), *limits)
-    return f"{mean:{form}} ({low:{form}} to {high:{form}})"
+    interval = interval_text(values, form, limits)
+    return f"{mean:{form}}" + (f" ({interval})" if interval != "-" else "")

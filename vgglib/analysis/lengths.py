@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from vgglib.analysis.predictions import held_back
 from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import Experiment
-from vgglib.metrics import mean_interval
+from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
 from vgglib.statistics import lower
@@ -24,7 +25,6 @@ _NAME = re.compile(
     r"[^_]+_S256_seed(\d+)((?:_(?:resolution|epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256"
 )
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
-KINDS = {"precision": str, "resolution": float}  # of settings that are no whole numbers
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
 COLUMNS = ("epochs", "drops", "resolution", "precision", "by_hand", "recipe")  # of `rows`, beside those
 # What makes the rate drop: the preset's patience, or not even that.
@@ -43,14 +43,17 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     such as "12 epochs, bf16". Only what was run has a row; empty where all trainings had the same epochs, patience and
     resolution, and none was tested on crops.
     """
-    names = [path.stem for path in (store.root / preset / "runs").glob("*_Q256.json")]
-    found: dict[str, set[int]] = {}
-    for name in filter(None, map(_NAME.fullmatch, names)):
-        found.setdefault(name[2], set()).add(int(name[1]))
+    paths = (store.root / preset / "runs").glob("*_Q256.json")
+    found: dict[str, dict[int, Path]] = {}
+    for path in sorted(paths):
+        if name := _NAME.fullmatch(path.stem):
+            found.setdefault(name[2], {}).setdefault(int(name[1]), path)
     parts = []
-    for text, seeds in sorted(found.items()):
-        pairs = re.findall(r"_([a-z]+)=([^_]+)", text)
-        settings = {key: KINDS.get(key, int)(value) for key, value in pairs}
+    for text, by_seed in sorted(found.items()):
+        seeds, path = set(by_seed), next(iter(by_seed.values()))
+        asked = re.findall(r"_([a-z]+)=", text)
+        # Names hold six digits of a number, and records all of them.
+        settings = {key: store.at(path)["experiment"][key] for key in asked}
         trained = plan(preset, "3", ["A"], [0], ["256"], **settings)[0].runs[0].experiment
         finer = f"resolution {Fraction(trained.resolution).limit_denominator(64)}" if "resolution" in settings else OWN
         own = {"epochs": trained.epochs, "drops": _drops(trained, settings), "resolution": finer, "by_hand": bool(text)}
@@ -77,12 +80,10 @@ def _drops(trained: Experiment, settings: dict) -> str:
     return AT_DEADLINES if trained.patience >= trained.epochs else f"patience {trained.patience}"
 
 
-def differences(found: pd.DataFrame, recipe: str, method: str, nets: str) -> pd.Series:
-    """First of `nets` - second, in points of top-1 error by seed, of one recipe and way to test."""
+def compared(found: pd.DataFrame, recipe: str, method: str, nets: str) -> Evidence:
+    """First of `nets` against the second, of one recipe and way to test."""
     first, second = (Arm(TESTS[method], net, method=method) for net in nets)
-    own = checked(found[found["recipe"] == recipe])
-    evidence = Evidence.of(own, (Comparison(first, (second,)),), ERROR)
-    return pd.Series(evidence.differences, index=evidence.seeds, dtype=float)
+    return Evidence.of(checked(found[found["recipe"] == recipe]), (Comparison(first, (second,)),), ERROR)
 
 
 def effects(found: pd.DataFrame) -> pd.DataFrame:
@@ -92,9 +93,9 @@ def effects(found: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for nets in PAIRS:
         for method in TESTS:
-            by_recipe = {recipe: differences(found, recipe, method, nets) for recipe in found["recipe"].unique()}
-            if any(len(points) > 1 for points in by_recipe.values()):
-                each = {recipe: _effect(points) for recipe, points in by_recipe.items()}
+            by_recipe = {recipe: compared(found, recipe, method, nets) for recipe in found["recipe"].unique()}
+            if any(len(own.seeds) > 1 for own in by_recipe.values()):
+                each = {recipe: _effect(own.by_seed, own.failed) for recipe, own in by_recipe.items()}
                 lines.append({"Nets": " - ".join(nets), "Tested": method, **each})
     return pd.DataFrame(lines)
 
@@ -115,14 +116,18 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
         pairs += [(usual[key], recipe) for key, recipe in others if key in usual]
         for before, after in pairs:
             for method in TESTS:
-                change = differences(found, after, method, ENDS) - differences(found, before, method, ENDS)
-                lines.append((f"{after} instead of {before}, tested {method}", change))
+                both = [compared(found, recipe, method, ENDS) for recipe in (before, after)]
+                lines.append((f"{after} instead of {before}, tested {method}", *both))
         for recipe in group["recipe"]:
-            dense, crops = (differences(found, recipe, method, ENDS) for method in TESTS)
-            lines.append((f"crops instead of dense evaluation, {recipe}", crops - dense))
-    lines = [(what, points.dropna()) for what, points in lines]
+            both = [compared(found, recipe, method, ENDS) for method in TESTS]
+            lines.append((f"crops instead of dense evaluation, {recipe}", *both))
+    lines = [(what, (new.by_seed - old.by_seed).dropna(), old.failed + new.failed) for what, old, new in lines]
     return pd.DataFrame(
-        [{"What changes": what, "E - A changes by": _effect(points)} for what, points in lines if len(points) > 1]
+        [
+            {"What changes": what, "E - A changes by": _effect(points, failed)}
+            for what, points, failed in lines
+            if len(points) > 1
+        ]
     )
 
 
@@ -150,11 +155,14 @@ def without_rule(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _effect(points: pd.Series) -> str:
-    if len(points) < 2:
-        return "-"
-    low, high = mean_interval(points)
-    return f"{points.mean():+.2f} ({low:+.2f} to {high:+.2f}), below 0 in {(points < 0).sum()} of {len(points)} seeds"
+def _effect(points: pd.Series, failed: int = 0) -> str:
+    said = []
+    if len(points) > 1:
+        interval = interval_text(points, "+.2f")
+        said.append(f"{points.mean():+.2f}" + (f" ({interval})" if interval != "-" else ""))
+        said.append(f"below 0 in {(points < 0).sum()} of {len(points)} seeds")
+    said += [f"{failed} failed"] * (failed > 0)
+    return ", ".join(said) or "-"
 
 
 def ends(found: pd.DataFrame) -> str:
@@ -171,11 +179,14 @@ def ends(found: pd.DataFrame) -> str:
 
 
 def finding(found: pd.DataFrame) -> str:
-    """Whether the error falls from A to E, by recipe and way to test: each by its test alone."""
+    """Whether the error falls from A to E, by recipe and way to test: each by its test alone, undecided where a run
+    failed.
+    """
     said = []
     for recipe in found["recipe"].unique():
         for method in TESTS:
-            points = differences(found, recipe, method, ENDS)
-            if len(points) > 1:
-                said.append(f"{lower(points.to_numpy()).verdict} ({recipe}, tested {method})")
+            own = compared(found, recipe, method, ENDS)
+            if len(own.seeds) > 1 or own.failed:
+                how = ", ".join([recipe, f"tested {method}", *[f"{own.failed} failed"] * (own.failed > 0)])
+                said.append(f"{own.decided(lower).verdict} ({how})")
     return f"That the error falls with depth, from A to E: {'; '.join(said) or 'undecided, with fewer than two seeds'}."

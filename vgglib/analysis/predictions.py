@@ -9,7 +9,7 @@ import pandas as pd
 
 from vgglib.claims import claim_called
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
-from vgglib.metrics import mean_interval
+from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
 from vgglib.statistics import Decision, lower, p_equals, probability_text
@@ -91,10 +91,9 @@ def rows(store: Store, prediction: Prediction, seeds: Sequence[int], method: str
 def decision(prediction: Prediction, found: pd.DataFrame) -> Decision:
     """What `rows` of the prediction's own seeds say of it: nothing, before all of them are done or have failed."""
     evidence = _evidence(prediction, found, prediction.method)
-    failed = found.loc[found["status"] == "failed", "seed"]
-    if ((found["status"] == "not run") & ~found["seed"].isin(failed)).any():  # what starts from a failed net is not run
+    if (found["status"] == "not run").any():
         return Decision("not run", None, f"{evidence.status}, and before all are done no page shows their errors")
-    return evidence.undecidable or lower(evidence.differences)
+    return evidence.decided(lower)
 
 
 def table(store: Store, preset: str) -> pd.DataFrame:
@@ -131,9 +130,7 @@ def _line(prediction: Prediction, found: pd.DataFrame, seeds: Sequence[int], met
     points = evidence.differences
     line[prediction.contrast] = f"{points.mean():+.2f}"
     line["Seed by seed"] = ", ".join(f"{point:+.1f}" for point in points)
-    if len(points) > 1:
-        line["95 % interval"] = "{:+.2f} to {:+.2f}".format(*mean_interval(points))
-    return line
+    return line | {"95 % interval": interval_text(points, "+.2f")}
 
 
 def _evidence(prediction: Prediction, found: pd.DataFrame, method: str) -> Evidence:
@@ -153,8 +150,8 @@ def finding(store: Store, preset: str) -> str:
         text += f"{min(prediction.seeds)} to {max(prediction.seeds)} before any of these was trained: "
         text += f"**{OUTCOMES[own.verdict]}**"
         if own.p_value is not None:
-            mean, low, high = evidence.differences.mean(), *mean_interval(evidence.differences)
-            text += f", {mean:+.2f} points ({low:+.2f} to {high:+.2f}), {p_equals(own.p_value)}"
+            points = evidence.differences
+            text += f", {points.mean():+.2f} points ({interval_text(points, '+.2f')}), {p_equals(own.p_value)}"
         notes = [own.why, evidence.head_start, evidence.mixed_devices]
         said.append(f"{text}; {'; '.join(filter(None, notes))}.")
     return " ".join(said)

@@ -7,14 +7,15 @@ import pandas as pd
 from vgglib.analysis import lengths, starts
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked
-from vgglib.metrics import mean_interval
+from vgglib.metrics import interval_text
 from vgglib.plans import TESTS
 from vgglib.verdicts import judge
 
 
 def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) -> pd.DataFrame:
     """For display, a line for each other way to ask of which there are two seeds: the claim's verdict, the way, and the
-    effect in points with its 95 % interval, which no correction touches and which decides nothing.
+    effect in points with its 95 % interval, which no correction touches and which decides nothing, and how many runs
+    failed.
 
     rows: of a preset's every table, as `evidence.rows` gives them; trainings: of its nets by length and arithmetic, as
     `lengths.rows` does; started: of net E from several starts, and A, as `starts.rows` does.
@@ -24,30 +25,31 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) ->
     for claim, verdict in zip(CLAIMS, judge(rows), strict=True):
         looks = {}
         if claim.name == "depth":
-            looks = _of_depth(trainings) | starts.differences(started, "A")
+            looks = _of_depth(trainings) | starts.compared(started, "A")
         elif claim.name == "start":
-            looks = starts.differences(started)
+            looks = starts.compared(started)
         for pool in claim.again:
-            looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0]).differences
+            looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0])
         lines += [
-            {"Claim": claim.statement, "Verdict": verdict.verdict, "Asked otherwise": label, **_effect(points)}
-            for label, points in looks.items()
-            if len(points) > 1
+            {"Claim": claim.statement, "Verdict": verdict.verdict, "Asked otherwise": label, **_effect(own)}
+            for label, own in looks.items()
+            if len(own.seeds) > 1
         ]
     return pd.DataFrame(lines)
 
 
-def _of_depth(found: pd.DataFrame) -> dict[str, pd.Series]:
+def _of_depth(found: pd.DataFrame) -> dict[str, Evidence]:
     """E - A of every length of training, arithmetic and way to test, but for the claim's own."""
     own = set(found.loc[~found["by_hand"].astype(bool) & (found["method"] == "dense"), "recipe"])
     return {
-        f"E - A, at most {recipe}, {method}": lengths.differences(found, recipe, method, lengths.ENDS)
+        f"E - A, at most {recipe}, {method}": lengths.compared(found, recipe, method, lengths.ENDS)
         for recipe in found["recipe"].unique()
         for method in TESTS
         if method != "dense" or recipe not in own
     }
 
 
-def _effect(points) -> dict[str, str]:
-    low, high = mean_interval(points)
-    return {"Ours": f"{points.mean():+.2f}", "95 % interval": f"{low:+.2f} to {high:+.2f}", "Seeds": str(len(points))}
+def _effect(own: Evidence) -> dict[str, str]:
+    points = own.differences
+    seeds = f"{len(points)}, {own.failed} failed" if own.failed else str(len(points))
+    return {"Ours": f"{points.mean():+.2f}", "95 % interval": interval_text(points, "+.2f"), "Seeds": seeds}

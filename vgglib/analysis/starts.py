@@ -6,7 +6,7 @@ import pandas as pd
 
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.experiments import Entry
-from vgglib.metrics import mean_interval
+from vgglib.metrics import interval_text
 from vgglib.plans import OF_STARTS, plan
 from vgglib.results import Store
 from vgglib.statistics import lower
@@ -46,13 +46,13 @@ def _together(entry: Entry) -> int:
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """For display, a line per net, start and length: its epochs at most and those of the A that it starts from, the
-    mean top-1 error and its 95 % interval over seeds, and in how many trainings, and after how many epochs, the error
-    on minival had left chance as `schedule` has it.
+    mean top-1 error and its 95 % interval over the seeds that are done, how many failed, and in how many trainings of
+    both kinds, and after how many epochs, the error on minival had left chance as `schedule` has it.
     """
     lines = []
     for (net, start, before, epochs), own in found.groupby(["net", "start", "before", "epochs"], sort=False):
         done = own[own["status"] == "done"]
-        left = [epoch for row in done.itertuples() if (epoch := left_chance(row.history, row.n_classes))]
+        left = [epoch for row in own.itertuples() if row.history and (epoch := left_chance(row.history, row.n_classes))]
         lines.append(
             {
                 "Net": net,
@@ -60,9 +60,9 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
                 "Epochs of A before": before or "-",
                 "Epochs, at most": epochs,
                 "Top-1": f"{done[ERROR].mean():.1f}" if len(done) else "-",
-                "95 % interval": _interval(done[ERROR]),
-                "Seeds": len(done),
-                "Left chance": f"{len(left)} of {len(done)}",
+                "95 % interval": interval_text(done[ERROR]),
+                "Seeds": _seeds(len(done), len(own) - len(done)),
+                "Left chance": f"{len(left)} of {len(own)}",
                 "After epochs": "-" if not left else f"{min(left)} to {max(left)}" if len(set(left)) > 1 else left[0],
             }
         )
@@ -84,24 +84,23 @@ def left_chance(history: list[dict], classes: int) -> int | None:
     return next((number for number, error in errors if schedule.left_chance(error, chance)), None)
 
 
-def differences(found: pd.DataFrame, net: str = "E") -> dict[str, pd.Series]:
-    """Error of E from A less that of `net`, "E" or "A", from random weights and with as many epochs as A and that E
-    together, in points by seed; under what is compared, in words.
+def _seeds(done: int, failed: int) -> str:
+    return f"{done}, {failed} failed" if failed else str(done)
+
+
+def compared(found: pd.DataFrame, net: str = "E") -> dict[str, Evidence]:
+    """E from A against `net`, "E" or "A", from random weights and with as many epochs as A and that E together; under
+    what is compared, in words.
     """
-    compared = _compared(found, net).items()
-    return {label: pd.Series(own.differences, index=own.seeds, dtype=float) for label, own in compared}
-
-
-def _compared(found: pd.DataFrame, net: str) -> dict[str, Evidence]:
     evidence = {}
     for length, trained in found.groupby("together"):
-        compared, grown = checked(trained), trained["before"] > 0
+        own, grown = checked(trained), trained["before"] > 0
         others = trained[~grown & (trained["net"] == net)].groupby(["table", "start"], sort=False).groups
         for table in trained.loc[grown, "table"].unique():
             for other, start in others:
                 arms = Arm(table, "E", start="A"), Arm(other, net, start=start)
                 label = f"E from A - {net} from {start} for {length} epochs, as many as A and E together"
-                evidence[label] = Evidence.of(compared, (Comparison(arms[0], arms[1:]),), ERROR)
+                evidence[label] = Evidence.of(own, (Comparison(arms[0], arms[1:]),), ERROR)
     return evidence
 
 
@@ -118,35 +117,27 @@ def _grown(found: pd.DataFrame) -> dict[str, Evidence]:
 
 
 def gains(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: those `differences` from E and from A of which there are at least two seeds, and E from A against
-    the A that it starts from.
+    """For display: what is `compared` with E and with A, and E from A with the A that it starts from, where there are
+    at least two seeds, or a run that failed: then it is undecided.
     """
-    grown = {label: pd.Series(own.differences, own.seeds, dtype=float) for label, own in _grown(found).items()}
-    points_of = differences(found) | differences(found, "A") | grown
+    evidence = compared(found) | compared(found, "A") | _grown(found)
     return pd.DataFrame(
         [
             {
                 "Nets": label,
-                "Points": f"{points.mean():+.2f}",
-                "95 % interval": _interval(points, "+.2f"),
-                "Below 0": f"{(points < 0).sum()} of {len(points)} seeds",
-                "That E from A errs less": lower(points.to_numpy()).verdict,
+                "Points": f"{points.mean():+.2f}" if len(points := own.by_seed) else "-",
+                "95 % interval": interval_text(points, "+.2f"),
+                "Below 0": f"{(points < 0).sum()} of {len(points)} seeds" + f", {own.failed} failed" * (own.failed > 0),
+                "That E from A errs less": own.decided(lower).verdict,
             }
-            for label, points in points_of.items()
-            if len(points) > 1
+            for label, own in evidence.items()
+            if len(own.seeds) > 1 or own.failed
         ]
     )
 
 
 def mixed_devices(found: pd.DataFrame) -> str:
     """A sentence for each comparison of `gains` whose nets were trained on different kinds of device."""
-    compared = (_compared(found, "E") | _compared(found, "A") | _grown(found)).items()
-    shown = {label: own.mixed_devices for label, own in compared if len(own.seeds) > 1}
+    evidence = compared(found) | compared(found, "A") | _grown(found)
+    shown = {label: own.mixed_devices for label, own in evidence.items() if len(own.seeds) > 1}
     return " ".join(f"{label}: {mixed}." for label, mixed in shown.items() if mixed)
-
-
-def _interval(values: pd.Series, form: str = ".1f") -> str:
-    if len(values) < 2:
-        return "-"
-    low, high = mean_interval(values)
-    return f"{low:{form}} to {high:{form}}"

@@ -69,8 +69,11 @@ def _p_text(verdict: Verdict) -> str:
 
 
 def short(found: list[Verdict]) -> pd.DataFrame:
-    """The columns of `frame` that fit on a page."""
-    return frame(found)[["Claim", "Verdict", "Paper", "Ours", "95 % interval", "Seeds"]]
+    """The columns of `frame` that fit on a page, and the paper's numbers of what can be tested: the others are of
+    another kind.
+    """
+    table = frame(found)[["Claim", "Verdict", "Paper", "Ours", "95 % interval", "Seeds"]]
+    return table.assign(Paper=table["Paper"].where([verdict.verdict != "not tested" for verdict in found], "-"))
 
 
 def brief(verdict: Verdict) -> str:
