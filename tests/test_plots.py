@@ -57,14 +57,6 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_a_test_without_a_history_hides_no_training_curve():
-    history = [{"epoch": n, "minival_top1_error_percent": 50.0 / n} for n in (1, 2)]
-    same = {"net": "A", "seed": 0, "start": "", "train_scale": "256"}
-    found = pd.DataFrame([same | {"history": own} for own in ([], history)])
-    (line,) = plots.training_curves(found).lines
-    assert line.get_ydata().tolist() == [50, 25]
-
-
 def test_every_figure_can_be_drawn_whatever_is_missing(figure):
     many = every_row()
     for rows in (NOTHING, many, every_row(count=1), every_row("not run"), every_row("failed"), many.iloc[:1]):
@@ -227,3 +219,11 @@ def test_figures_can_be_told_apart_without_colour():
     looks = [plots.look(number) for number in range(7)]
     assert len({look["marker"] for look in looks}) == 7
     assert np.unique([look["color"] for look in looks], axis=0).shape[0] == 7
+
+
+def test_a_test_without_a_history_hides_no_training_curve():
+    history = [{"epoch": n, "minival_top1_error_percent": 50.0 / n} for n in (1, 2)]
+    same = {"net": "A", "seed": 0, "start": "", "train_scale": "256"}
+    found = pd.DataFrame([same | {"history": own} for own in ([], history)])
+    (line,) = plots.training_curves(found).lines
+    assert line.get_ydata().tolist() == [50, 25]
