@@ -63,6 +63,11 @@ class Comparison:
         return f"the best of {'; '.join(arm.label for arm in self.baselines)}"
 
 
+def with_failed(text: str, failed: int) -> str:
+    """A text for display with the number of runs that failed, where any did."""
+    return f"{text}, {failed} failed" if failed else text
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What rows say of several comparisons pooled. Only seeds of which every arm is done count.

@@ -208,14 +208,17 @@ class Store:
         found, ours = [_read(path) for path in sorted(names)], as_dict(run.experiment)
         return [one for one in found if not differences(one["experiment"], ours)]
 
-    def failed_start(self, run: Run) -> dict | None:
-        """A record of the failed training whose weights a run's own was to begin with, directly or not, if any; a
-        single test that failed says nothing of the others.
+    def failed_training(self, run: Run) -> dict | None:
+        """A record of a run's training where that has failed, by the records of all of its tests: a single test that
+        failed says nothing of the others.
         """
-        while run := run.donor:
-            if found := self._all_tests(run):
-                return None if any(one["status"] == "done" for one in found) else found[0]
-        return None
+        found = self._all_tests(run)
+        return found[0] if found and all(one["status"] == "failed" for one in found) else None
+
+    def failed_start(self, run: Run) -> dict | None:
+        """The same of the training whose weights a run's own was to begin with, directly or not."""
+        donor = run.donor
+        return donor and (self.failed_training(donor) or self.failed_start(donor))
 
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images

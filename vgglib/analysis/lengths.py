@@ -13,7 +13,7 @@ import pandas as pd
 
 from vgglib.analysis.predictions import held_back
 from vgglib.arithmetic import trained_on
-from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
+from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
 from vgglib.experiments import Experiment
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
@@ -156,13 +156,11 @@ def without_rule(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effect(points: pd.Series, failed: int = 0) -> str:
-    said = []
-    if len(points) > 1:
-        interval = interval_text(points, "+.2f")
-        said.append(f"{points.mean():+.2f}" + (f" ({interval})" if interval != "-" else ""))
-        said.append(f"below 0 in {(points < 0).sum()} of {len(points)} seeds")
-    said += [f"{failed} failed"] * (failed > 0)
-    return ", ".join(said) or "-"
+    if len(points) < 2:
+        return with_failed("-", failed)
+    interval = interval_text(points, "+.2f")
+    said = f"{points.mean():+.2f}" + (f" ({interval})" if interval != "-" else "")
+    return with_failed(f"{said}, below 0 in {(points < 0).sum()} of {len(points)} seeds", failed)
 
 
 def ends(found: pd.DataFrame) -> str:
@@ -187,6 +185,6 @@ def finding(found: pd.DataFrame) -> str:
         for method in TESTS:
             own = compared(found, recipe, method, ENDS)
             if len(own.seeds) > 1 or own.failed:
-                how = ", ".join([recipe, f"tested {method}", *[f"{own.failed} failed"] * (own.failed > 0)])
+                how = with_failed(f"{recipe}, tested {method}", own.failed)
                 said.append(f"{own.decided(lower).verdict} ({how})")
     return f"That the error falls with depth, from A to E: {'; '.join(said) or 'undecided, with fewer than two seeds'}."

@@ -6,7 +6,7 @@ import pandas as pd
 
 from vgglib.analysis import lengths, starts
 from vgglib.claims import CLAIMS, KINDS
-from vgglib.comparisons import Evidence, checked
+from vgglib.comparisons import Evidence, checked, with_failed
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS
 from vgglib.verdicts import judge
@@ -51,5 +51,5 @@ def _of_depth(found: pd.DataFrame) -> dict[str, Evidence]:
 
 def _effect(own: Evidence) -> dict[str, str]:
     points = own.differences
-    seeds = f"{len(points)}, {own.failed} failed" if own.failed else str(len(points))
-    return {"Ours": f"{points.mean():+.2f}", "95 % interval": interval_text(points, "+.2f"), "Seeds": seeds}
+    seeds, interval = with_failed(str(len(points)), own.failed), interval_text(points, "+.2f")
+    return {"Ours": f"{points.mean():+.2f}", "95 % interval": interval, "Seeds": seeds}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
+from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
 from vgglib.experiments import Entry
 from vgglib.metrics import interval_text
 from vgglib.plans import OF_STARTS, plan
@@ -61,7 +61,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
                 "Epochs, at most": epochs,
                 "Top-1": f"{done[ERROR].mean():.1f}" if len(done) else "-",
                 "95 % interval": interval_text(done[ERROR]),
-                "Seeds": _seeds(len(done), len(own) - len(done)),
+                "Seeds": with_failed(str(len(done)), len(own) - len(done)),
                 "Left chance": f"{len(left)} of {len(own)}",
                 "After epochs": "-" if not left else f"{min(left)} to {max(left)}" if len(set(left)) > 1 else left[0],
             }
@@ -82,10 +82,6 @@ def left_chance(history: list[dict], classes: int) -> int | None:
     chance = 100 * (1 - 1 / classes)
     errors = ((epoch["epoch"], epoch["minival_top1_error_percent"]) for epoch in history)
     return next((number for number, error in errors if schedule.left_chance(error, chance)), None)
-
-
-def _seeds(done: int, failed: int) -> str:
-    return f"{done}, {failed} failed" if failed else str(done)
 
 
 def compared(found: pd.DataFrame, net: str = "E") -> dict[str, Evidence]:
@@ -127,7 +123,7 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
                 "Nets": label,
                 "Points": f"{points.mean():+.2f}" if len(points := own.by_seed) else "-",
                 "95 % interval": interval_text(points, "+.2f"),
-                "Below 0": f"{(points < 0).sum()} of {len(points)} seeds" + f", {own.failed} failed" * (own.failed > 0),
+                "Below 0": with_failed(f"{(points < 0).sum()} of {len(points)} seeds", own.failed),
                 "That E from A errs less": own.decided(lower).verdict,
             }
             for label, own in evidence.items()

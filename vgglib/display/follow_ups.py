@@ -84,7 +84,7 @@ def lengths_of(preset: str = "demo") -> None:
     show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
     usual = (found["drops"] == lengths.BY_RULE) & (found["resolution"] == lengths.OWN) & (found["method"] == "dense")
     longest = found[usual & (found["epochs"] == found.loc[usual, "epochs"].max())]
-    longest = longest[longest["recipe"] == longest["recipe"].mode().max()]  # of one arithmetic: the one of most runs
+    longest = longest[longest["recipe"].isin(longest["recipe"].mode()[:1])]  # of one arithmetic: that of most runs
     if longest["history"].map(len).any():
         alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
         show.picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")

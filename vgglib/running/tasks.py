@@ -53,7 +53,7 @@ def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Tas
         donor = None if begun else run.donor
         if donor and donor.experiment_id not in anyone:
             lacking = lacks_record(donor, store, retry_failed)
-            given_up = not retry_failed and training_failed(donor, store)
+            given_up = not retry_failed and store.failed_training(donor)
             if not given_up and (lacking or not finished(donor.experiment, store.checkpoint_path(donor))):
                 want(donor, lacking)
 
@@ -74,13 +74,6 @@ def failed(run: Run, store: Store) -> bool:
     return record is not None and record["status"] == "failed"
 
 
-def training_failed(run: Run, store: Store) -> bool:
-    """Whether a run's training has failed, by the records of all of its tests: a single test that failed says nothing
-    of the others.
-    """
-    return bool(store.tests(run, "failed")) and not store.tests(run)
-
-
 def failed_start(run: Run, store: Store) -> Run | None:
     """The failed run whose weights a training lacks, directly or for another that it starts from; None where it has
     begun already, or can.
@@ -88,14 +81,14 @@ def failed_start(run: Run, store: Store) -> Run | None:
     donor = run.donor
     if donor is None or checkpoints.latest(store.checkpoint_path(run)):
         return None
-    return donor if training_failed(donor, store) else failed_start(donor, store)
+    return donor if store.failed_training(donor) else failed_start(donor, store)
 
 
 def _failed_before(run: Run, store: Store) -> Run | None:
     """What keeps a run without a record from being made: a run whose training failed and from which its own starts, or
     itself where its own training failed.
     """
-    return failed_start(run, store) or (run if training_failed(run, store) else None)
+    return failed_start(run, store) or (run if store.failed_training(run) else None)
 
 
 def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
