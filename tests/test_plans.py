@@ -176,6 +176,15 @@ def test_longer_starts_have_the_epochs_of_a_and_of_e_together():
     assert runs(by_hand) == [found[0]]
 
 
+def test_the_shallow_net_is_tested_on_a_centre_crop_as_in_the_paper():
+    found = [entry.runs[0] for entry in plan("demo", "5x5-centre", ["B", "B-5x5"], [0], from_a=False)]
+    names = [run.run_id for run in found]
+    assert names == [f"{net}_centre-crop_Q256_noflip" for net in ("B_S256_seed0_from_a=False", "B-5x5_S256_seed0")]
+    dense = runs(plan("demo", "5x5", ["B", "B-5x5"], [0], from_a=False))
+    assert [run.experiment for run in found] == [run.experiment for run in dense]
+    assert not any(run.experiment.start for run in found)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

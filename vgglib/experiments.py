@@ -192,6 +192,11 @@ class Protocol:
             if getattr(self, name) not in choices:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(choices)}.")
 
+    @classmethod
+    def usual(cls, test_scale: int | str, method: str) -> Protocol:
+        """As Sect. 3.2 tests, with the mirror image, but a centre crop by itself, as it is usually reported."""
+        return cls(int(test_scale), method, flip=method != "centre-crop")
+
     @property
     def name(self) -> str:
         variants = ("" if self.flip else "_noflip") + ("" if self.average == "scores" else f"_{self.average}")

@@ -17,7 +17,8 @@ Table = Annotated[
     typer.Option(
         help="Which numbers: 3 to 7 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
         "length), starts (E from A and from random weights), scales (each of Table 4's by itself) or all; and what all "
-        "leaves out: crops (Table 3's nets on crops), longer-starts (E from random weights, with A's epochs added), "
+        "leaves out: crops (Table 3's nets on crops), 5x5-centre (B against B-5x5 on a centre crop), longer-starts (E "
+        "from random weights, with A's epochs added), "
         "shorter-starts (E from A, each with half of the epochs)."
     ),
 ]

@@ -15,11 +15,12 @@ from vgglib.presets import Preset
 # from random weights; every test scale of Table 4 by itself, which takes no further test.
 STARTS = "starts"
 TABLES = ("3", "4", "5", "6", "5x5", "jitter", STARTS, "scales")
-# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training; and two
-# ways to give net E from A and from random weights as many epochs in all, A's among them: more for the random weights,
-# or half for each of A and of E from it.
+# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training; B and the
+# shallow net on a centre crop, as Sect. 4.1 tests them; and two ways to give net E from A and from random weights as
+# many epochs in all, A's among them: more for the random weights, or half for each of A and of E from it.
 LONGER, SHORTER = "longer-starts", "shorter-starts"
-BESIDE = ("crops", LONGER, SHORTER)
+CENTRE = "5x5-centre"
+BESIDE = ("crops", CENTRE, LONGER, SHORTER)
 OF_STARTS = (STARTS, LONGER, SHORTER)
 TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold the nets of Table 3 at S = 256, by way to test
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
@@ -44,7 +45,7 @@ class _Recipe:
         `start` are settings of a comparison, marked in the name like those by hand.
         """
         experiment, different = self._training(net, train_scale, start)
-        protocols = [Protocol(int(q), how) for how in method.split(" & ") for q in test_scales.split()]
+        protocols = [Protocol.usual(q, how) for how in method.split(" & ") for q in test_scales.split()]
         return tuple(Run(self.preset.name, experiment, protocol, different) for protocol in protocols)
 
     def _training(self, net: str, train_scale: str, start: dict) -> tuple[Experiment, tuple]:
@@ -106,6 +107,8 @@ def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
     """(net, S, Q, method) of every row."""
     if table == "5x5":
         return ("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")
+    if table == CENTRE:
+        return ("B", "256", "256", "centre-crop"), ("B-5x5", "256", "256", "centre-crop")
     if table in OF_STARTS:
         return (("E", "256", "256", "dense"),)
     if table == "scales":

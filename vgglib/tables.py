@@ -45,6 +45,7 @@ TITLES = {
     plans.LONGER: "Net E from random weights, with the epochs of A added to its own, S = Q = 256, dense evaluation",
     plans.SHORTER: "Net E from a trained A, each with half of the epochs, S = Q = 256, dense evaluation",
     "scales": "Every test scale of Table 4 by itself, dense evaluation",
+    plans.CENTRE: "B against the shallow B-5x5 as the paper tests them, on one crop in the centre, S = Q = 256",
     "crops": "The nets of Table 3 at S = 256 on 25 crops and their mirror images, Q = 256",
 }
 # The lines of Table 7 that are the authors' own: table, net and method of the rows that repeat them.
@@ -149,6 +150,11 @@ def small_filters(rows: pd.DataFrame) -> pd.DataFrame:
     return _beside_paper("5x5", rows)
 
 
+def centre_crop(rows: pd.DataFrame) -> pd.DataFrame:
+    """B against B-5x5 on a centre crop, as in Sect. 4.1; the paper gives no errors."""
+    return _beside_paper(plans.CENTRE, rows)
+
+
 def jitter(rows: pd.DataFrame) -> pd.DataFrame:
     """C, D and E at Q = 384: before the jitter stage, after it, and after a stage as long without jitter."""
     return _beside_paper("jitter", rows)
@@ -191,6 +197,7 @@ BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     plans.LONGER: longer_starts,
     plans.SHORTER: shorter_starts,
     "scales": scales,
+    plans.CENTRE: centre_crop,
     "crops": crops,
 }
 

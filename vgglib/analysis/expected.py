@@ -75,7 +75,7 @@ def entries(preset_name: str, sources: Sequence[Source], table: str = "all") -> 
 
 def _entry(preset_name: str, nets: Sequence[Experiment], test_scales: str, method: str) -> Entry:
     runs = tuple(
-        Run(preset_name, net, Protocol(int(q), how, flip=how != "centre-crop"))
+        Run(preset_name, net, Protocol.usual(q, how))
         for net in nets
         for how in method.split(" & ")
         for q in test_scales.split()

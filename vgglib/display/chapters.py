@@ -171,6 +171,7 @@ def estimate_shown(estimate: pd.DataFrame) -> pd.DataFrame:
     titles = {
         **{"5x5": "B against B-5x5", "jitter": "jitter and its control", "starts": "starts of E"},
         **{"scales": "each scale of Table 4", "crops": "Table 3 on crops"},
+        plans.CENTRE: "B against B-5x5 on a centre crop",
         **{plans.LONGER: "starts of E, longer", plans.SHORTER: "starts of E, shorter"},
     }
     names = [titles.get(name, name if name == "together" else f"Table {name}") for name in estimate["table"]]
