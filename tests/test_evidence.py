@@ -182,6 +182,19 @@ def test_tests_on_crops_have_a_command_of_their_own(store):
     assert tables == ["", " --table 3 --epochs 48", " --table crops --epochs 48"]
 
 
+def test_the_shallow_net_and_its_centre_crops_have_commands_of_their_own(store):
+    for table in ("5x5", "5x5-centre"):
+        for run in planned(table=table, nets=["B", "B-5x5"], from_a=False, epochs=48):
+            record(store, run)
+    asked = [command.partition(" --table ")[2] for command in commands(store, "demo")]
+    assert asked == [
+        "5x5 --epochs 48 --seeds 0 --nets B-5x5 --train-scales 256",
+        "5x5-centre --epochs 48 --seeds 0 --nets B-5x5 --train-scales 256",
+        "5x5-centre --epochs 48 --no-from-a --seeds 0 --nets B --train-scales 256",
+        "3 --epochs 48 --no-from-a --seeds 0 --nets B --train-scales 256",
+    ]
+
+
 def test_minutes_of_other_images_at_the_speed_of_the_records(store):
     (run,) = planned("tiny-imagenet-50")  # net A, width 1/4 as in `folder`; 20 images a second
     record(store, run)

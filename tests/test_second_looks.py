@@ -1,6 +1,7 @@
 import pandas as pd
 from test_comparisons import row
 from test_lengths import SHORT, of
+from test_small_filters import of as centre_crops
 from test_starts import FROM_A
 from test_starts import LONG as LONGER_START
 from test_starts import of as started
@@ -14,12 +15,13 @@ LONG = "48 epochs, fp32"
 
 
 NO_TRAININGS = pd.DataFrame(columns=["method", *lengths.COLUMNS])
+NO_SHALLOW = pd.DataFrame(columns=["net", "start", "recipe"])
 NO_STARTS = pd.DataFrame(columns=["table", "net", "start", "epochs", "before", "together"])
 
 
-def looked(rows, longer=NO_TRAININGS, begun=NO_STARTS):
-    """The table of a preset with these rows, longer trainings, and trainings from several starts."""
-    return second_looks.table(pd.DataFrame(rows), pd.DataFrame(longer), pd.DataFrame(begun))
+def looked(rows, longer=NO_TRAININGS, begun=NO_STARTS, shallow=NO_SHALLOW):
+    """The table of a preset with these rows, longer trainings, trainings from several starts, and of B-5x5."""
+    return second_looks.table(pd.DataFrame(rows), pd.DataFrame(longer), pd.DataFrame(begun), pd.DataFrame(shallow))
 
 
 def test_another_way_stands_beside_the_verdict():
@@ -64,6 +66,14 @@ def test_depth_is_asked_of_e_from_a_with_the_epochs_of_one_a():
     (line,) = looked([row(Arm("3", "A"), 0, 10.0)], begun=begun).to_dict("records")
     assert line["Claim"].startswith("The error falls with depth") and line["Ours"] == "+0.50"
     assert line["Asked otherwise"].startswith("E from A - A from he-fan-out for 24 epochs")
+
+
+def test_the_shallow_net_is_asked_about_on_a_centre_crop():
+    shallow = centre_crops("48 epochs, bf16", B=[2.0, 2.0], shallow=[4.0, 2.0])
+    (line,) = looked([row(Arm("3", "A"), 0, 10.0)], shallow=shallow).to_dict("records")
+    assert line["Claim"] == "A deep net with small filters does better than a shallow one with larger filters"
+    asked = "B from he-fan-out - B-5x5, at most 48 epochs, bf16, on a centre crop"
+    assert (line["Asked otherwise"], line["Ours"]) == (asked, "-1.00")
 
 
 def test_one_seed_has_no_line_and_nothing_is_shown(capsys):

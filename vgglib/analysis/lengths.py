@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from pathlib import Path
 
 import pandas as pd
 
+from vgglib.analysis import by_hand
+from vgglib.analysis.by_hand import AT_DEADLINES, BY_RULE
 from vgglib.analysis.predictions import held_back
 from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
-from vgglib.experiments import Experiment
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
@@ -22,13 +22,12 @@ from vgglib.statistics import lower
 
 # A record's name, with nothing but these settings made by hand.
 _NAME = re.compile(
-    r"[^_]+_S256_seed(\d+)((?:_(?:resolution|epochs|patience|precision)=[^_]+)*)_(?:dense|multi-crop)_Q256"
+    r"[^_]+_S256_seed(?P<seed>\d+)(?P<settings>(?:_(?:resolution|epochs|patience|precision)=[^_]+)*)"
+    r"_(?:dense|multi-crop)_Q256"
 )
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
 COLUMNS = ("epochs", "drops", "resolution", "precision", "by_hand", "recipe")  # of `rows`, beside those
-# What makes the rate drop: the preset's patience, or not even that.
-BY_RULE, AT_DEADLINES = "", "drops at the deadlines"
 OWN = ""  # the preset's resolution
 ENDS = "EA"  # those of the paper's claim
 
@@ -43,20 +42,12 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     such as "12 epochs, bf16". Only what was run has a row; empty where all trainings had the same epochs, patience and
     resolution, and none was tested on crops.
     """
-    paths = (store.root / preset / "runs").glob("*_Q256.json")
-    found: dict[str, dict[int, Path]] = {}
-    for path in sorted(paths):
-        if name := _NAME.fullmatch(path.stem):
-            found.setdefault(name[2], {}).setdefault(int(name[1]), path)
     parts = []
-    for text, by_seed in sorted(found.items()):
-        seeds, path = set(by_seed), next(iter(by_seed.values()))
-        asked = re.findall(r"_([a-z]+)=", text)
-        # Names hold six digits of a number, and records all of them.
-        settings = {key: store.at(path)["experiment"][key] for key in asked}
+    for settings, seeds in by_hand.recipes(store, preset, _NAME):
         trained = plan(preset, "3", ["A"], [0], ["256"], **settings)[0].runs[0].experiment
         finer = f"resolution {Fraction(trained.resolution).limit_denominator(64)}" if "resolution" in settings else OWN
-        own = {"epochs": trained.epochs, "drops": _drops(trained, settings), "resolution": finer, "by_hand": bool(text)}
+        own = {"epochs": trained.epochs, "drops": by_hand.drops(trained, settings), "resolution": finer}
+        own["by_hand"] = bool(settings)
         if seeds := seeds - (set() if finer else held_back(preset, trained.epochs, trained.patience)):
             for table in TESTS.values():
                 entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
@@ -72,12 +63,6 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     # A precision that was left to "auto" and the same asked for by name are one training.
     whole = whole.drop_duplicates(["recipe", "table", "net", "seed"])
     return whole.sort_values(["epochs", "drops", "resolution"], kind="stable")
-
-
-def _drops(trained: Experiment, settings: dict) -> str:
-    if "patience" not in settings:
-        return BY_RULE
-    return AT_DEADLINES if trained.patience >= trained.epochs else f"patience {trained.patience}"
 
 
 def compared(found: pd.DataFrame, recipe: str, method: str, nets: str) -> Evidence:

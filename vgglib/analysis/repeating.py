@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
 from vgglib import arithmetic, experiments, plans
+from vgglib.analysis.by_hand import SETTING
 from vgglib.configs import TABLE_1
 from vgglib.experiments import STAGES
 from vgglib.presets import PRESETS
@@ -19,7 +18,7 @@ def commands(found: pd.DataFrame) -> list[str]:
     fp32 and is bf16 now have a command that asks for fp32 by name.
     """
     preset = found["preset"].iloc[0]
-    crops = found["run_id"].str.fullmatch(r".*_S256_.*_multi-crop_Q256").map({True: "crops", False: "all"})
+    tables = pd.Series([_table(*run) for run in zip(found["run_id"], found["by_hand"], strict=True)], found.index)
     lines = []
     asked = found["experiment"].map(lambda experiment: experiment.precision)
     older = (asked == "auto") & (found["precision"] == "fp32") & (found["device"] == "cpu")
@@ -29,7 +28,7 @@ def commands(found: pd.DataFrame) -> list[str]:
     first = found["run_id"].str.fullmatch(r".*_S256_.*dense_Q256") & (
         found["by_hand"] | ~found["run_id"].str.contains("=")
     )
-    for (own, table, fused), group in found.groupby([own_settings, crops, compiled]):
+    for (own, table, fused), group in found.groupby([own_settings, tables, compiled]):
         table = "3" if table == "all" and first[group.index].all() else table
         made = set(group["experiment"])
         seeds = sorted({one.seed for one in made})
@@ -48,10 +47,19 @@ def commands(found: pd.DataFrame) -> list[str]:
     return lines
 
 
+def _table(run_id: str, by_hand: bool) -> str:
+    """The table that a record's command asks for: "all" unless that leaves it out, or would add nets."""
+    if run_id.endswith("_centre-crop_Q256_noflip"):
+        return plans.CENTRE
+    if "_S256_" in run_id and run_id.endswith("_multi-crop_Q256"):
+        return "crops"
+    return "5x5" if by_hand and run_id.startswith("B-5x5_") else "all"
+
+
 def settings(found: pd.DataFrame) -> pd.Series:
     """What was set by hand for each of `evidence.records`, as pairs of text."""
     changed = [
-        tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in _SETTING.findall(run_id))
+        tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in SETTING.findall(run_id))
         for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
     ]
     return pd.Series(changed, found.index).where(found["by_hand"], ())
@@ -60,6 +68,3 @@ def settings(found: pd.DataFrame) -> pd.Series:
 def _in_full(value, text: str) -> str:
     """A setting as a command takes it; names of runs hold six digits of a number."""
     return repr(value) if isinstance(value, float) and float(text) != value else text
-
-
-_SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it

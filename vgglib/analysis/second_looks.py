@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib.analysis import lengths, starts
+from vgglib.analysis import lengths, small_filters, starts
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked, with_failed
 from vgglib.metrics import interval_text
@@ -12,13 +12,14 @@ from vgglib.plans import TESTS
 from vgglib.verdicts import judge
 
 
-def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) -> pd.DataFrame:
+def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame, shallow: pd.DataFrame) -> pd.DataFrame:
     """For display, a line for each other way to ask of which there are two seeds: the claim's verdict, the way, and the
     effect in points with its 95 % interval, which no correction touches and which decides nothing, and how many runs
     failed.
 
     rows: of a preset's every table, as `evidence.rows` gives them; trainings: of its nets by length and arithmetic, as
-    `lengths.rows` does; started: of net E from several starts, and A, as `starts.rows` does.
+    `lengths.rows` does; started: of net E from several starts, and A, as `starts.rows` does;
+    shallow: of B and B-5x5 on a centre crop, as `small_filters.rows` does.
     """
     compared = checked(rows)
     lines = []
@@ -28,6 +29,11 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame) ->
             looks = _of_depth(trainings) | starts.compared(started, "A")
         elif claim.name == "start":
             looks = starts.compared(started)
+        elif claim.name == "small-filters":
+            looks = {
+                f"B from {start} - B-5x5, at most {recipe}, {small_filters.HOW[method]}": own
+                for (recipe, start, method), own in small_filters.compared(shallow).items()
+            }
         for pool in claim.again:
             looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0])
         lines += [

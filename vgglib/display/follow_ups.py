@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from vgglib import arithmetic, plans, results, show
-from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, starts
+from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
 
@@ -18,7 +18,8 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
     """
     store = results.Store(results.default_root())
     rows = evidence.rows(store, preset) if rows is None else rows
-    found = second_looks.table(rows, lengths.rows(store, preset), starts.rows(store, preset))
+    others = (module.rows(store, preset) for module in (lengths, starts, small_filters))
+    found = second_looks.table(rows, *others)
     if len(found):
         caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
         show.table(found, caption + "Not corrected for their number; they decide nothing.")
@@ -54,6 +55,22 @@ def equal_starts_of(preset: str = "demo") -> None:
         show.table(gained, caption + "as a second look")
         if mixed := starts.mixed_devices(found):
             show.sentence(mixed)
+
+
+def small_filters_of(preset: str = "demo") -> None:
+    """B against B-5x5 on a centre crop, from a preset's records, or how to make them."""
+    found = small_filters.rows(results.Store(results.default_root()), preset)
+    if found.empty:
+        show.sentence(
+            f"Preset {preset} has no such records; `vgg run --preset {preset} --table 5x5,{plans.CENTRE} --no-from-a` "
+            "makes them, in a folder of their own where B-5x5 has records already."
+        )
+        return
+    caption = f"B against B-5x5 by two ways to test, preset {preset}, S = Q = 256: mean top-1 errors in percent, their "
+    caption += "difference in points, minus means that B errs less, and the error of B-5x5 over that of B, a geometric "
+    caption += "mean; with 95 % intervals over seeds. Tests stand alone, as a second look"
+    show.table(small_filters.table(found), caption)
+    show.sentence(small_filters.finding(found))
 
 
 def lengths_in_short(preset: str = "demo") -> None:

@@ -1,0 +1,97 @@
+import pandas as pd
+import pytest
+from test_comparisons import row
+from test_lengths import trained
+
+from vgglib import show
+from vgglib.analysis import small_filters
+from vgglib.comparisons import Arm
+from vgglib.display import follow_ups
+from vgglib.results import Store
+
+LONG = "48 epochs, drops at the deadlines, bf16"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+    return Store(tmp_path / "results")
+
+
+def of(recipe, method="centre-crop", start="he-fan-out", status="done", **errors):
+    """Rows of B and of the shallow net with an error for each seed."""
+    nets = {"B": (start, errors["B"]), "B-5x5": ("he-fan-out", errors["shallow"])}
+    return [
+        row(Arm(small_filters.TESTS[method], net, method=method, start=own), seed, error, status) | {"recipe": recipe}
+        for net, (own, of_seeds) in nets.items()
+        for seed, error in enumerate(of_seeds)
+    ]
+
+
+def test_rows_are_of_trainings_that_were_tested_on_a_centre_crop(store):
+    longer = {"epochs": 48, "patience": 48}
+    trained(store, "B-5x5", 0, table="5x5-centre")
+    trained(store, "B-5x5", 1, table="5x5")  # dense alone
+    for start in (False, True):
+        trained(store, "B", 3, table="5x5-centre", from_a=start, **longer)
+    trained(store, "B", 3, table="5x5", from_a=False, **longer)
+    for table in ("5x5", "5x5-centre"):
+        trained(store, "B-5x5", 3, table=table, **longer)
+    found = small_filters.rows(store, "demo")
+    assert found[["net", "start", "method", "seed", "recipe"]].values.tolist() == [
+        ["B-5x5", "he-fan-out", "centre-crop", 0, "12 epochs, bf16"],
+        ["B", "he-fan-out", "centre-crop", 3, LONG],
+        ["B-5x5", "he-fan-out", "centre-crop", 3, LONG],
+        ["B", "he-fan-out", "dense", 3, LONG],
+        ["B-5x5", "he-fan-out", "dense", 3, LONG],
+        ["B", "A", "centre-crop", 3, LONG],
+    ]
+
+
+def test_rates_keep_all_their_digits(store):
+    trained(store, "B-5x5", 0, table="5x5-centre", learning_rate=0.0123456789)
+    assert len(small_filters.rows(store, "demo")) == 1
+
+
+def test_the_pair_is_compared_by_way_to_test_and_as_a_ratio():
+    rows = of(LONG, B=[2.0, 3.0, 4.0], shallow=[2.0, 6.0, 16.0])
+    rows += of(LONG, "dense", B=[1.0, 1.0], shallow=[2.0, 2.0])
+    centre, dense = small_filters.table(pd.DataFrame(rows)).to_dict("records")
+    # Ratios 1, 2 and 4: their logarithms to base 2 are 0, 1 and 2, standard error 1/sqrt(3), t = 4.303.
+    assert (centre["B"], centre["B-5x5"], centre["B - B-5x5"]) == ("3.00", "8.00", "-5.00")
+    assert centre["B-5x5 : B"] == "2.00 (0.36 to 11.19)"
+    assert (centre["Tested"], centre["Below 0"]) == ("centre-crop", "2 of 3 seeds")
+    assert centre["That B errs less"] == "undecided"
+    # One ratio in all seeds has no interval.
+    assert (dense["B-5x5 : B"], dense["95 % interval"]) == ("-", "-")
+
+
+def test_an_error_of_zero_has_no_ratio_and_a_failed_run_decides_nothing():
+    rows = of(LONG, B=[0.0, 1.0], shallow=[3.0, 4.0]) + of(LONG, status="failed", B=[], shallow=[None, None])[1:]
+    rows = [entry | {"seed": 2} if entry["status"] == "failed" else entry for entry in rows]
+    (line, _) = small_filters.table(pd.DataFrame(rows)).to_dict("records")
+    assert line["B-5x5 : B"] == "-" and line["B - B-5x5"] == "-3.00"
+    assert line["Below 0"] == "2 of 2 seeds, 1 failed" and line["That B errs less"] == "undecided"
+
+
+def test_the_sentence_is_about_the_papers_test_of_nets_from_random_weights():
+    rows = of(LONG, B=[2.0, 3.0, 4.0], shallow=[4.0, 5.1, 6.2]) + of(LONG, "dense", B=[2.0, 2.0], shallow=[1.0, 1.5])
+    rows += of("12 epochs, bf16", start="A", B=[2.0, 3.0], shallow=[4.0, 5.1])
+    said = small_filters.finding(pd.DataFrame(rows))
+    assert said.startswith(f"Both from random weights for at most {LONG}, on a centre crop: B less B-5x5 is -2.10 ")
+    assert "**reproduced**" in said and "errs 1.74 times as much" in said and said.count("Both") == 1
+
+
+def test_a_page_shows_the_pair_or_how_to_test_it(store, capsys, monkeypatch):
+    shown = []
+    monkeypatch.setattr(show, "display", lambda output, raw=False: shown.append(str(output)))
+    monkeypatch.setattr(show, "sentence", shown.append)
+    follow_ups.small_filters_of("demo")
+    assert "--table 5x5,5x5-centre --no-from-a" in shown[0]
+    for net, seed in (("B", 0), ("B", 1), ("B-5x5", 0), ("B-5x5", 1)):
+        trained(store, net, seed, table="5x5-centre", epochs=48, from_a=False)
+    captions = []
+    monkeypatch.setattr(show, "table", lambda table, caption: captions.append((len(table), caption)))
+    follow_ups.small_filters_of("demo")
+    assert captions[0][0] == 2 and "B against B-5x5 by two ways to test" in captions[0][1]
+    assert "Both from random weights" in shown[-1]

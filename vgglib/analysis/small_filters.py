@@ -1,0 +1,110 @@
+"""B against the shallow B-5x5 as Sect. 4.1 compares them: on a centre crop, and both from random weights."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from vgglib.analysis import by_hand
+from vgglib.arithmetic import trained_on
+from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
+from vgglib.metrics import SAME, interval_text, mean_interval
+from vgglib.plans import CENTRE, plan
+from vgglib.results import Store
+from vgglib.statistics import lower, p_equals
+
+TESTS = {"centre-crop": CENTRE, "dense": "5x5"}  # the tables that hold the pair, by way to test; the paper's first
+HOW = {"centre-crop": "on a centre crop", "dense": "densely"}
+_NAME = re.compile(r"B-5x5_S256_seed(?P<seed>\d+)(?P<settings>(?:_[a-z][a-z_]*=[^_]+)*)_centre-crop_Q256_noflip")
+
+
+def rows(store: Store, preset: str) -> pd.DataFrame:
+    """Rows of both nets on a centre crop and dense, as `Store.rows` gives them, of all settings of which B-5x5 was
+    tested on a centre crop; with a column `recipe` on top, such as "48 epochs, bf16". Only what was run has a row.
+    """
+    parts = []
+    for settings, seeds in by_hand.recipes(store, preset, _NAME):
+        for nets, from_a in ((["B", "B-5x5"], False), (["B"], True)):
+            entries = plan(preset, ",".join(TESTS.values()), nets, sorted(seeds), **settings, from_a=from_a)
+            trained = entries[0].runs[0].experiment
+            drops = by_hand.drops(trained, settings)
+            parts.append(store.rows(entries).assign(recipe=f"{trained.epochs} epochs" + (drops and f", {drops}")))
+    if not parts:
+        return pd.DataFrame(columns=["net", "method", "start", "recipe"])
+    whole = pd.concat(parts, ignore_index=True)
+    whole = whole[whole["status"] != "not run"]
+    precision = pd.Series([trained_on(environment)[0] for environment in whole["environment"]], whole.index, str)
+    return whole.assign(recipe=whole["recipe"] + ", " + precision)
+
+
+def compared(found: pd.DataFrame) -> dict[tuple[str, str, str], Evidence]:
+    """B less B-5x5, by recipe, what B starts from, and way to test."""
+    evidence = {}
+    for recipe, own in found.groupby("recipe", sort=False):
+        for start in own.loc[own["net"] == "B", "start"].unique():
+            for method, table in TESTS.items():
+                arms = Arm(table, "B", method=method, start=start), Arm(table, "B-5x5", method=method)
+                evidence[recipe, start, method] = Evidence.of(checked(own), (Comparison(arms[0], arms[1:]),), ERROR)
+    return evidence
+
+
+def ratio(own: Evidence) -> tuple[float, float, float] | None:
+    """The error of B-5x5 over that of B: geometric mean over seeds and its 95 % interval; None where that says
+    nothing: for fewer than two seeds, an error of zero, and one ratio in all of them.
+    """
+    errors = _errors(own)
+    if len(errors) < 2 or not errors.all():
+        return None
+    logs = np.log(errors[:, 1] / errors[:, 0])
+    if not np.ptp(logs) > SAME:
+        return None
+    return tuple(float(np.exp(value)) for value in (logs.mean(), *mean_interval(logs)))
+
+
+def _errors(own: Evidence) -> np.ndarray:
+    """(seeds, 2): top-1 errors in percent of B and B-5x5."""
+    return np.array([[getattr(row, ERROR) for row in own.pairs[0][seed]] for seed in own.seeds]).reshape(-1, 2)
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """For display, a line per recipe, start of B and way to test: mean top-1 errors in percent, B less B-5x5 in points
+    with its 95 % interval over seeds, the error of B-5x5 over that of B with its own, and what a test alone says of
+    whether B errs less.
+    """
+    lines = []
+    for (recipe, start, method), own in compared(found).items():
+        b, shallow = _errors(own).mean(0) if own.seeds else (np.nan, np.nan)
+        points, times = own.by_seed, ratio(own)
+        lines.append(
+            {
+                "Trained for": recipe,
+                "B starts from": start,
+                "Tested": method,
+                "B": f"{b:.2f}" if own.seeds else "-",
+                "B-5x5": f"{shallow:.2f}" if own.seeds else "-",
+                "B - B-5x5": f"{points.mean():+.2f}" if own.seeds else "-",
+                "95 % interval": interval_text(points, "+.2f"),
+                "B-5x5 : B": "{:.2f} ({:.2f} to {:.2f})".format(*times) if times else "-",
+                "Below 0": with_failed(f"{(points < 0).sum()} of {len(points)} seeds", own.failed),
+                "That B errs less": own.decided(lower).verdict,
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def finding(found: pd.DataFrame) -> str:
+    """In sentences, what the paper's own test says where neither net has another's training behind it."""
+    said = []
+    for (recipe, start, method), own in compared(found).items():
+        if start == "A" or method != "centre-crop" or len(own.seeds) < 2:
+            continue
+        points, decision = own.by_seed, own.decided(lower)
+        text = f"Both from random weights for at most {recipe}, {HOW[method]}: B less B-5x5 is {points.mean():+.2f} "
+        text += f"points ({interval_text(points, '+.2f')}), **{decision.verdict}**"
+        text += f", {p_equals(decision.p_value)}" if decision.p_value is not None else ""
+        if times := ratio(own):
+            text += "; B-5x5 errs {:.2f} times as much ({:.2f} to {:.2f})".format(*times)
+        said.append(f"{text}.")
+    return " ".join(said)
