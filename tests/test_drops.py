@@ -65,5 +65,6 @@ def test_how_long_the_first_rate_lasted_is_said_with_its_rank_correlation(rows):
         "Its rank correlation with the error: -1.00 for A (5 seeds, p value 0.017). "
         "Below 0 it says that seeds whose first rate lasted longer err less."
     )
+    assert drops.said(drops.of(longer.iloc[:4])) == "The first rate lasted 1 to 4 epochs."  # too few for a correlation
     assert drops.said(drops.of(longer.iloc[:1])) == "The first rate lasted 1 epoch."
     assert drops.said(drops.of(rows.iloc[:0])) == ""

@@ -162,6 +162,8 @@ def test_classes_told_apart_are_counted():
     half = saying([np.r_[np.zeros(50, int), np.zeros(50, int)]], labels, classes=2)
     text = class_errors.told_apart(half)  # one class all right, the other all wrong
     assert "with 50 images a class" in text and "2 of 2 leave out the error over all classes, 50.0 %" in text
+    each_one = np.arange(40)
+    assert "no more than about 2 do so" in class_errors.told_apart(saying([each_one], each_one, classes=40))
     assert class_errors.told_apart(nothing()) == "A: not run."
 
 

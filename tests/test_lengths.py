@@ -146,6 +146,14 @@ def test_changes_pair_seeds_within_one_arithmetic():
     assert crops["E - A changes by"] == "-1.00, below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
 
 
+def test_the_longest_is_set_against_the_shortest():
+    found = pd.DataFrame(
+        [*of(SHORT, A=[9, 9], E=[9, 9]), *of("24 epochs, bf16", A=[7, 7], E=[7, 7]), *of(LONG, A=[5, 5], E=[5, 5])]
+    )
+    (longer,) = lengths.changes(found)["What changes"]
+    assert longer == f"{LONG} instead of {SHORT}, tested dense"
+
+
 def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
     found = pd.DataFrame(
         of(SHORT, A=[9, 9], E=[1, 1])
