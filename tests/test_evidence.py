@@ -198,6 +198,12 @@ def test_the_shallow_net_and_its_centre_crops_have_commands_of_their_own(store):
     ]
 
 
+def test_commands_have_all_digits_of_deadlines(store):
+    third = 1 / 3
+    record(store, planned(drop_deadlines=(third, 0.5, 0.9))[0])
+    assert f" --drop-deadlines {third},0.5,0.9 " in commands(store, "demo")[0]
+
+
 def test_minutes_of_other_images_at_the_speed_of_the_records(store):
     (run,) = planned("tiny-imagenet-50")  # net A, width 1/4 as in `folder`; 20 images a second
     record(store, run)

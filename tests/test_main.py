@@ -2,6 +2,7 @@ import contextlib
 import io
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from unittest import mock
 
@@ -10,8 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import vgglib
-from vgglib import __version__, runner
+from vgglib import __version__, plans, runner
 from vgglib.__main__ import app, main
+from vgglib.experiments import Experiment
 from vgglib.results import REPOSITORY, default_root, root
 
 RECIPE = ("--preset", "smoke", "--epochs", "1")
@@ -76,6 +78,8 @@ def test_help_needs_no_torch():
         (["run", "--preset", "smoke", "--resolution", "0.1"], "resolution is 0.1, which makes crops of 22 pixels"),
         (["run", "--preset", "tiny-imagenet", "--data-dir", "/nowhere"], "/nowhere does not exist"),
         (["run", "--preset", "smoke", "--seeds", "x"], "'x' is no list of seeds"),
+        (["run", "--preset", "smoke", "--drop-deadlines", "0.5,x"], "'0.5,x' is no list of shares"),
+        (["run", "--preset", "smoke", "--dropout", "1"], "dropout is 1"),
         (["evaluate", "--weights", "torchvision:C"], "there are no weights of net C by torchvision"),
         (["evaluate", "--weights", "torchvision:A=/nowhere"], "/nowhere is not a file"),
     ],
@@ -99,6 +103,21 @@ def test_plan_and_table_read_records_without_running(tmp_path):
     assert not list(tmp_path.iterdir())
     done = vgg("plan", "--preset", "smoke", "--table", "3", "--nets", "A", "--resolution", "0.5", "--results", tmp_path)
     assert done.stdout.splitlines() == ["not run  A_S256_seed0_resolution=0.5_dense_Q256"]
+
+
+def test_every_setting_of_a_recipe_is_an_option(tmp_path):
+    """Messages name the command of a training, with whatever a notebook's `recipe` has."""
+    settings = {"momentum": 0.8, "weight_decay": 1e-3, "dropout": 0.25, "drops": 2, "drop_deadlines": (0.5, 0.75)}
+    settings |= {"batch_size": 16, "epochs": 3, "initialisation": "glorot", "learning_rate": 0.03, "patience": 2}
+    settings |= {"precision": "fp32", "resolution": 0.5, "width": 0.25}
+    unsettled = {"net", "seed", "train_scale", "start", "weights"}
+    assert set(settings) == {field.name for field in fields(Experiment)} - unsettled
+    run = plans.first_stage("smoke", "A", 0, **settings)
+    _, _, *words = plans.command(run).split()
+    done = vgg("plan", *words, "--results", tmp_path)
+    assert done.stdout.splitlines() == [f"not run  {run.run_id}"], done.stderr
+    by_plateaus = vgg("plan", *SMALL, "--nets", "A", "--drop-deadlines", "none", "--results", tmp_path)
+    assert "_drop_deadlines=none_" in by_plateaus.stdout
 
 
 def test_a_table_has_all_seeds_on_record_of_its_recipe():

@@ -43,6 +43,15 @@ def test_a_command_trains_the_run_it_is_of():
     assert command(control.runs[0]) == "vgg run --preset demo --table jitter --nets C --train-scales 384+384 --seeds 0"
 
 
+def test_a_command_has_all_digits_of_a_setting_and_a_name_six():
+    third = 1 / 3
+    run = first_stage("demo", "A", 0, drop_deadlines=[third, 0.7, 0.9], dropout=third)
+    assert run.run_id == "A_S256_seed0_drop_deadlines=0.333333,0.7,0.9_dropout=0.333333_dense_Q256"
+    assert command(run).endswith(f"--drop-deadlines {third},0.7,0.9 --dropout {third}")
+    waits = first_stage("demo", "A", 0, drop_deadlines=[])
+    assert "_drop_deadlines=none_" in waits.run_id and command(waits).endswith("--drop-deadlines none")
+
+
 def test_settings_may_be_lists():
     listed, same = (plan("smoke", "3", ["A"], drop_deadlines=own) for own in ([0.5, 0.7, 0.9], (0.5, 0.7, 0.9)))
     assert runs(listed) == runs(same)

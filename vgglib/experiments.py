@@ -230,19 +230,23 @@ class Run:
 
     @property
     def experiment_id(self) -> str:
-        return "_".join(
-            [
-                self.experiment.name,
-                *(
-                    f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-                    for key, value in self.overrides
-                ),
-            ]
-        )
+        return "_".join([self.experiment.name, *(f"{key}={_in_short(value)}" for key, value in self.overrides)])
 
     @property
     def run_id(self) -> str:
         return f"{self.experiment_id}_{self.protocol.name}"
+
+
+def in_full(value: object) -> str:
+    """A setting as a command line takes it."""
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def _in_short(value: object) -> str:
+    """A setting as names of runs hold it: six digits of a number."""
+    if isinstance(value, tuple):
+        return ",".join(map(_in_short, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,17 @@ Epochs = Annotated[int | None, typer.Option(help="At most so many passes over th
 BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]
 LearningRate = Annotated[float | None, typer.Option(help="Rate before the first drop.")]
 Patience = Annotated[int | None, typer.Option(help="Epochs without a better error on minival before the rate drops.")]
+Momentum = Annotated[float | None, typer.Option(help="How much of its last step a weight keeps.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Factor of the L2 penalty.")]
+Dropout = Annotated[float | None, typer.Option(help="Share of units dropped after fc6 and fc7.")]
+Drops = Annotated[int | None, typer.Option(help="How often the rate is divided by ten before training ends.")]
+DropDeadlines = Annotated[
+    str | None,
+    typer.Option(
+        help="By which share of the epochs each drop comes at the latest, such as 0.6,0.8,0.93; or none, for as long "
+        "as the plateaus take."
+    ),
+]
 Initialisation = Annotated[str | None, typer.Option(help="glorot, he-fan-out or gaussian.")]
 FromA = Annotated[
     bool | None,
@@ -58,7 +69,12 @@ def planned(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    dropout: Dropout = None,
     patience: Patience = None,
+    drops: Drops = None,
+    drop_deadlines: DropDeadlines = None,
     initialisation: Initialisation = None,
     from_a: FromA = None,
     precision: Precision = None,
@@ -69,8 +85,9 @@ def planned(
     scales = listed(train_scales, what="scale")
     return plans.plan(
         preset, table, listed(nets), listed(seeds, int, "seed"), scales, width=width, resolution=resolution,
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, patience=patience,
-        initialisation=initialisation, from_a=from_a, precision=precision,
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,
+        weight_decay=weight_decay, dropout=dropout, patience=patience, drops=drops,
+        drop_deadlines=_shares(drop_deadlines), initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
 
 
@@ -117,6 +134,17 @@ def listed(text: str | None, kind: type = str, what: str = "net"):
         return [kind(part) for part in parts]
     except ValueError as error:
         raise ValueError(f"{text!r} is no list of {what}s: write whole numbers with commas, such as 0,1,2.") from error
+
+
+def _shares(text: str | None) -> tuple[float, ...] | None:
+    if text is None or text.strip() == "none":
+        return None if text is None else ()
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is no list of shares: write numbers with commas, such as 0.6,0.8,0.93, or none."
+        ) from error
 
 
 def store_in(folder: str | None):

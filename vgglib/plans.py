@@ -8,7 +8,7 @@ from functools import cache
 
 from vgglib import paper, presets
 from vgglib.configs import GROWN_NETS, TABLE_1, config
-from vgglib.experiments import GROWN_ONLY, JITTER, Entry, Experiment, Protocol, Run
+from vgglib.experiments import GROWN_ONLY, JITTER, Entry, Experiment, Protocol, Run, in_full
 from vgglib.presets import Preset
 
 # Beside the paper's tables: the shallow net of Sect. 4.1; jitter and its control of equal length; net E from A and
@@ -134,7 +134,7 @@ def command(run: Run) -> str:
     table = "jitter" if run.experiment.scale_text == "384+384" else "5x5" if run.experiment.net == "B-5x5" else "3"
     words += [f"--table {table} --nets {run.experiment.net}"]
     words += [f"--train-scales {run.experiment.scale_text}", f"--seeds {run.experiment.seed}"]
-    words += [option(key, str(value)) for key, value in run.overrides]
+    words += [option(key, in_full(value)) for key, value in run.overrides]
     return " ".join(filter(None, words))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from vgglib import arithmetic, experiments, plans
 from vgglib.analysis.by_hand import SETTING
 from vgglib.configs import TABLE_1
-from vgglib.experiments import STAGES
+from vgglib.experiments import STAGES, in_full
 from vgglib.presets import PRESETS
 
 
@@ -59,12 +59,13 @@ def _table(run_id: str, by_hand: bool) -> str:
 def settings(found: pd.DataFrame) -> pd.Series:
     """What was set by hand for each of `evidence.records`, as pairs of text."""
     changed = [
-        tuple((key, _in_full(getattr(trained, key, None), text)) for key, text in SETTING.findall(run_id))
+        tuple((key, _text(getattr(trained, key, None), text)) for key, text in SETTING.findall(run_id))
         for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
     ]
     return pd.Series(changed, found.index).where(found["by_hand"], ())
 
 
-def _in_full(value, text: str) -> str:
+def _text(value, text: str) -> str:
     """A setting as a command takes it; names of runs hold six digits of a number."""
-    return repr(value) if isinstance(value, float) and float(text) != value else text
+    shortened = isinstance(value, tuple) or (isinstance(value, float) and float(text) != value)
+    return in_full(value) if shortened else text
