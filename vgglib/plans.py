@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 
 from vgglib import paper, presets
@@ -39,6 +39,7 @@ class _Recipe:
     preset: Preset
     seed: int
     changed: dict  # fields of Experiment, and from_a
+    trainings: dict = field(default_factory=dict)  # that were made already: tables share most of them
 
     def runs(self, net: str, train_scale: str, test_scales: str, method: str, **start) -> tuple[Run, ...]:
         """A run for every scale and method; "multi-crop & dense" is two methods. `train_scale` is as in `Entry`,
@@ -50,6 +51,12 @@ class _Recipe:
 
     def _training(self, net: str, train_scale: str, start: dict) -> tuple[Experiment, tuple]:
         """A training, and those of its settings that are not the preset's."""
+        asked = net, train_scale, *start.items()
+        if asked not in self.trainings:
+            self.trainings[asked] = self._made(net, train_scale, start)
+        return self.trainings[asked]
+
+    def _made(self, net: str, train_scale: str, start: dict) -> tuple[Experiment, tuple]:
         changed = {**self.changed, **start}
         chosen = {"from_a": self.preset.grow, **self.preset.recipe}
         default = _DEFAULTS | chosen
@@ -190,7 +197,8 @@ def plan(
         if key not in known:
             raise ValueError(f"unknown setting {key!r}: choose one of {', '.join(sorted(known))}.")
     changed = {key: value for key, value in overrides.items() if value is not None}
-    rows = [entry for seed in seeds for name in names for entry in _Recipe(chosen, seed, changed).entries(name)]
+    recipes = [_Recipe(chosen, seed, changed) for seed in seeds]
+    rows = [entry for recipe in recipes for name in names for entry in recipe.entries(name)]
     own = [entry for entry in rows if {run.experiment.net for run in entry.runs} <= set(nets)]
     if not own:
         of = _each_once([run.experiment.net for run in entry.runs] for entry in rows)
