@@ -5,7 +5,7 @@ import pytest
 
 from vgglib import planner, plans
 from vgglib.analysis.speed import Speed
-from vgglib.configs import config
+from vgglib.configs import DEPTHS, config
 from vgglib.cost import macs
 from vgglib.display import full_size
 from vgglib.results import digest
@@ -50,7 +50,7 @@ def test_several_devices_take_less_time_and_more_device_hours():
 def test_measured_speeds_become_days():
     nets = [
         {"net": net, "training_images": 2.5, "testing_images": 8.0, "training_macs": 1e12, "testing_macs": 1e12}
-        for net in full_size.NETS
+        for net in DEPTHS
     ]
     table = full_size.on_this_device(Speed("imagenet", 8, "fp32", {}, {}, pd.DataFrame(), pd.DataFrame(nets)))
     days = planner.training_macs(plans.first_stage("imagenet", "A"), 1_281_167) / 1e12 / 86400

@@ -65,6 +65,7 @@ FULLY_CONNECTED = (4096, 4096)
 # Sect. 3.1: deeper nets start with the first four convolutions and the three fully connected layers of a trained A.
 GROWN_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 GROWN_NETS = ("B", "C", "D", "E")
+DEPTHS = ("A", "B", "C", "D", "E")  # each deeper than, or as deep as, the one before; A-LRN is no step of depth
 INITIALISATIONS = ("glorot", "he-fan-out", "gaussian")  # what they draw is in models.initialise
 
 

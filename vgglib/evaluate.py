@@ -11,15 +11,13 @@ from torch import Tensor
 
 from vgglib import devices
 from vgglib.data.imageset import Split
-from vgglib.experiments import AVERAGES, GRID, METHODS
+from vgglib.experiments import AVERAGES, GRID, METHODS, PLACES
 from vgglib.models import VGG
 
 # Pixels in one forward pass: large enough to keep the cores busy, small enough for the memory of a laptop or of one
 # GPU.
 PIXELS_PER_BATCH = {"cpu": 1 << 18, "cuda": 1 << 23}
 COMPILE_AFTER = 64  # passes of one shape: what comes less often is not worth some seconds of compilation
-
-PLACES = {"multi-crop": GRID, "centre-crop": 1}  # of crops along each side of an image
 
 
 @torch.no_grad()  # in inference mode autocast would cast all weights anew at every pass

@@ -13,7 +13,8 @@ from vgglib.configs import GROWN_NETS, INITIALISATIONS, config
 
 CROP = 224  # side of the training crop, in the paper's pixels (Sect. 2.1)
 GRID = 5  # crops in each direction of an image: 5 x 5 with their mirror images are the paper's 50 a scale (Sect. 3.2)
-METHODS = ("dense", "multi-crop", "centre-crop")  # ways to look at an image, see `evaluate.posteriors`
+PLACES = {"multi-crop": GRID, "centre-crop": 1}  # of crops along each side of an image
+METHODS = ("dense", *PLACES)  # ways to look at an image, see `evaluate.posteriors`
 AVERAGES = ("scores", "posteriors")  # of what, over the places in an image
 # Nets of which others published weights that they trained on ImageNet: torchvision, and the authors for Caffe.
 PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}

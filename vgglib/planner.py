@@ -9,7 +9,7 @@ import pandas as pd
 from vgglib import experiments
 from vgglib.configs import config
 from vgglib.cost import TRAINING_PASSES, macs, parameters
-from vgglib.experiments import CROP, GRID, Entry, Experiment, Run
+from vgglib.experiments import CROP, PLACES, Entry, Experiment, Run
 
 ILSVRC = (1_281_167, 50_000)  # training and validation images of ILSVRC-2012 (Sect. 4)
 
@@ -29,7 +29,7 @@ def training_macs(run: Run, train_images: int) -> float:
 def testing_macs(run: Run, test_images: int) -> float:
     """Multiply-adds of a run's test on square images, about."""
     protocol = run.protocol
-    crops = {"multi-crop": GRID**2, "centre-crop": 1}.get(protocol.method, (protocol.test_scale / CROP) ** 2)
+    crops = PLACES.get(protocol.method, protocol.test_scale / CROP) ** 2
     return crops * (2 if protocol.flip else 1) * test_images * crop_macs(run.experiment)
 
 

@@ -19,13 +19,12 @@ from matplotlib.ticker import MaxNLocator
 from vgglib import paper, tables
 from vgglib.claims import measured
 from vgglib.comparisons import ERROR
-from vgglib.configs import TABLE_1, config
+from vgglib.configs import DEPTHS, TABLE_1, config
 from vgglib.experiments import STAGES
 from vgglib.verdicts import judge
 
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-DEPTHS = ("A", "B", "C", "D", "E")  # each deeper than, or as deep as, the one before; A-LRN is no step of depth
 STAGE_BEFORE = {"384": "256", "384+384": "384", "256-512": "384"}  # S -> S of the stage it begins with (Sect. 3.1)
 DEPTH = "net, and its number of weight layers"
 MINIVAL, LOSS = "minival_top1_error_percent", "train_loss"  # columns of a history

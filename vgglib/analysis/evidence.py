@@ -10,7 +10,7 @@ import pandas as pd
 
 from vgglib import arithmetic, experiments, planner, plans
 from vgglib.analysis.repeating import settings
-from vgglib.configs import TABLE_1
+from vgglib.configs import DEPTHS, TABLE_1
 from vgglib.cost import TRAINING_PASSES
 from vgglib.experiments import STAGES, Experiment
 from vgglib.presets import PRESETS
@@ -231,8 +231,6 @@ def minutes(store: Store, measured_on: str, preset: str, images: int) -> pd.Data
     crops = found["experiment"].map(planner.crop_macs)
     found["macs"] = TRAINING_PASSES * crops * found["images_per_second"]
     found["on"] = found["device_name"] + ", " + found["threads"].astype(str) + " thread(s), " + found["arithmetic"]
-    from vgglib.plots import DEPTHS  # only pages with figures need matplotlib
-
     lines = {}
     for net in DEPTHS:
         entries = plans.plan(preset, "3", [net], [0])

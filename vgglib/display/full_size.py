@@ -10,13 +10,12 @@ import pandas as pd
 from vgglib import bench, cost, paper, planner, plans
 from vgglib.analysis.speed import Speed
 from vgglib.bench import bench_page
-from vgglib.configs import config
+from vgglib.configs import DEPTHS, config
 from vgglib.experiments import Entry
 from vgglib.metrics import interval_percent
 from vgglib.results import default_root, read_sealed
 
 PRESET = "imagenet"
-NETS = ("A", "B", "C", "D", "E")
 SUSTAINED = (10, 50, 200, 400)  # trillions of operations a second, two for a multiply-add
 # Devices as they are sold together: trillions of operations a second that one may sustain, and what its link to the
 # others carries, in gigabytes a second.
@@ -35,7 +34,7 @@ def multiply_adds(entries: list[Entry]) -> float:
 
 def work() -> pd.DataFrame:
     """Multiply-adds behind each net and behind all tables, and hours at each speed of `SUSTAINED`."""
-    planned = {f"net {net}, S = 256": plans.plan(PRESET, "3", [net], [0], ["256"]) for net in NETS}
+    planned = {f"net {net}, S = 256": plans.plan(PRESET, "3", [net], [0], ["256"]) for net in DEPTHS}
     planned["everything behind all tables, one seed"] = plans.plan(PRESET, "all", None, [0])
     lines = []
     for name, entries in planned.items():
@@ -74,7 +73,7 @@ def several_devices(net: str = "D") -> pd.DataFrame:
 def on_this_device(speed: Speed) -> pd.DataFrame:
     """What `vgg speed` measured at full size, and the days that the first stage of each net would take at that."""
     by_net, lines = speed.nets.set_index("net"), []
-    for net in NETS:
+    for net in DEPTHS:
         seconds = (
             planner.training_macs(plans.first_stage(PRESET, net), planner.ILSVRC[0]) / by_net.loc[net, "training_macs"]
         )
@@ -117,7 +116,7 @@ def on_gpus(records: bench_page.Records) -> pd.DataFrame:
 def largest_batches() -> pd.DataFrame:
     """Crops of 224 pixels that fit into a device of each size in `MEMORIES` while a net trains in bf16."""
     lines = []
-    for net in NETS:
+    for net in DEPTHS:
         parts = cost.memory(config(net), 1).set_index("part")["training"]
         fixed, each = parts.drop("activations").sum(), parts["activations"]
         lines.append({"Net": net, **{f"{size} GB": f"{int((1e9 * size - fixed) // each):,}" for size in MEMORIES}})
