@@ -62,8 +62,8 @@ def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> De
     shown = lower(differences)
     if shown.verdict == "undecided":
         needed = seeds_text(seeds_needed(margin, float(np.std(differences, ddof=1)), LEVEL, (1 + POWER) / 2))
-        why = f"the interval neither excludes 0 nor stays within {margin} points of it; at this spread equality "
-        why += f"would take {needed} seeds even of equal nets"
+        why = f"the interval neither excludes 0 nor stays within {margin} points of it; at this spread equality, "
+        why += f"tested alone, would take {needed} seeds even of equal nets"
         return Decision("undecided", p_value, why, "equivalence")
     if shown.verdict == "reproduced":
         return shown._replace(verdict="opposite")
