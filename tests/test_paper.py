@@ -10,7 +10,7 @@ def test_an_install_without_the_repository_says_how_to_get_it(tmp_path, monkeypa
     with pytest.raises(ValueError, match=r"results/paper does not exist: .* install vgglib from a clone of it"):
         paper.numbers()
     with pytest.raises(ValueError, match="from a clone"):
-        plan("demo", "6")  # no plan, hence no record in a folder that nobody looks into
+        plan("demo", "5x5")  # no plan, hence no record in a folder that nobody looks into
 
 
 def test_numbers_may_be_changed_without_changing_them_for_others():

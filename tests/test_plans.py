@@ -52,6 +52,11 @@ def test_a_command_has_all_digits_of_a_setting_and_a_name_six():
     assert "_drop_deadlines=none_" in waits.run_id and command(waits).endswith("--drop-deadlines none")
 
 
+def test_a_list_of_the_presets_own_is_no_other_recipe():
+    own = first_stage("demo", "A", 0)
+    assert first_stage("demo", "A", 0, drop_deadlines=list(own.experiment.drop_deadlines)) == own
+
+
 def test_settings_may_be_lists():
     listed, same = (plan("smoke", "3", ["A"], drop_deadlines=own) for own in ([0.5, 0.7, 0.9], (0.5, 0.7, 0.9)))
     assert runs(listed) == runs(same)

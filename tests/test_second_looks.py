@@ -15,7 +15,7 @@ LONG = "48 epochs, fp32"
 
 
 NO_TRAININGS = pd.DataFrame(columns=["method", *lengths.COLUMNS])
-NO_SHALLOW = pd.DataFrame(columns=["net", "start", "recipe"])
+NO_SHALLOW = pd.DataFrame(columns=["net", "recipe"])
 NO_STARTS = pd.DataFrame(columns=["table", "net", "start", "epochs", "before", "together"])
 
 
@@ -72,7 +72,7 @@ def test_the_shallow_net_is_asked_about_on_a_centre_crop():
     shallow = centre_crops("48 epochs, bf16", B=[2.0, 2.0], shallow=[4.0, 2.0])
     (line,) = looked([row(Arm("3", "A"), 0, 10.0)], shallow=shallow).to_dict("records")
     assert line["Claim"] == "A deep net with small filters does better than a shallow one with larger filters"
-    asked = "B from he-fan-out - B-5x5, at most 48 epochs, bf16, on a centre crop"
+    asked = "B - B-5x5, both from random weights, at most 48 epochs, bf16, on a centre crop"
     assert (line["Asked otherwise"], line["Ours"]) == (asked, "-1.00")
 
 

@@ -1,10 +1,12 @@
 import pandas as pd
 import pytest
 from test_comparisons import row
+from test_evidence import planned
 from test_lengths import trained
+from test_results import record as results_record
 
 from vgglib import show
-from vgglib.analysis import small_filters
+from vgglib.analysis import lengths, small_filters
 from vgglib.comparisons import Arm
 from vgglib.display import follow_ups
 from vgglib.results import Store
@@ -18,25 +20,26 @@ def store(tmp_path, monkeypatch):
     return Store(tmp_path / "results")
 
 
-def of(recipe, method="centre-crop", start="he-fan-out", status="done", **errors):
+def of(recipe, method="centre-crop", status="done", **errors):
     """Rows of B and of the shallow net with an error for each seed."""
-    nets = {"B": (start, errors["B"]), "B-5x5": ("he-fan-out", errors["shallow"])}
     return [
-        row(Arm(small_filters.TESTS[method], net, method=method, start=own), seed, error, status) | {"recipe": recipe}
-        for net, (own, of_seeds) in nets.items()
+        row(Arm(small_filters.TESTS[method], net, method=method), seed, error, status) | {"recipe": recipe}
+        for net, of_seeds in (("B", errors["B"]), ("B-5x5", errors["shallow"]))
         for seed, error in enumerate(of_seeds)
     ]
 
 
-def test_rows_are_of_trainings_that_were_tested_on_a_centre_crop(store):
+def test_rows_are_of_trainings_from_random_weights_that_were_tested_on_a_centre_crop(store):
     longer = {"epochs": 48, "patience": 48}
     trained(store, "B-5x5", 0, table="5x5-centre")
     trained(store, "B-5x5", 1, table="5x5")  # dense alone
+    trained(store, "B-5x5", 2, table="5x5-centre", learning_rate=0.01)  # another recipe
     for start in (False, True):
         trained(store, "B", 3, table="5x5-centre", from_a=start, **longer)
     trained(store, "B", 3, table="5x5", from_a=False, **longer)
     for table in ("5x5", "5x5-centre"):
         trained(store, "B-5x5", 3, table=table, **longer)
+    trained(store, "B-5x5", 3, table="5x5-centre", precision="bf16", **longer)  # as "auto" was
     found = small_filters.rows(store, "demo")
     assert found[["net", "start", "method", "seed", "recipe"]].values.tolist() == [
         ["B-5x5", "he-fan-out", "centre-crop", 0, "12 epochs, bf16"],
@@ -44,13 +47,21 @@ def test_rows_are_of_trainings_that_were_tested_on_a_centre_crop(store):
         ["B-5x5", "he-fan-out", "centre-crop", 3, LONG],
         ["B", "he-fan-out", "dense", 3, LONG],
         ["B-5x5", "he-fan-out", "dense", 3, LONG],
-        ["B", "A", "centre-crop", 3, LONG],
     ]
 
 
-def test_rates_keep_all_their_digits(store):
-    trained(store, "B-5x5", 0, table="5x5-centre", learning_rate=0.0123456789)
-    assert len(small_filters.rows(store, "demo")) == 1
+@pytest.mark.parametrize("module, table", [(small_filters, "5x5-centre"), (lengths, "crops")])
+def test_what_a_failed_net_kept_from_beginning_counts_with_the_others(module, table, store):
+    from_a = {} if module is lengths else {"from_a": False}
+    for net in ("A", "B") if module is lengths else ("B-5x5", "B"):
+        trained(store, net, 1, table=table, **from_a)
+    (first,) = planned(nets=["A"], seeds=[0])
+    (shallow,) = planned(table=table, nets=["A" if module is lengths else "B-5x5"], seeds=[0])
+    for run in (first, shallow):
+        store.write(run, results_record(run, status="failed", environment={}))
+    found = module.rows(store, "demo")
+    failed = found[found["status"] == "failed"]
+    assert len(failed) and set(found["recipe"]) == {"12 epochs, bf16"}
 
 
 def test_the_pair_is_compared_by_way_to_test_and_as_a_ratio():
@@ -69,14 +80,13 @@ def test_the_pair_is_compared_by_way_to_test_and_as_a_ratio():
 def test_an_error_of_zero_has_no_ratio_and_a_failed_run_decides_nothing():
     rows = of(LONG, B=[0.0, 1.0], shallow=[3.0, 4.0]) + of(LONG, status="failed", B=[], shallow=[None, None])[1:]
     rows = [entry | {"seed": 2} if entry["status"] == "failed" else entry for entry in rows]
-    (line, _) = small_filters.table(pd.DataFrame(rows)).to_dict("records")
+    (line,) = small_filters.table(pd.DataFrame(rows)).to_dict("records")
     assert line["B-5x5 : B"] == "-" and line["B - B-5x5"] == "-3.00"
     assert line["Below 0"] == "2 of 2 seeds, 1 failed" and line["That B errs less"] == "undecided"
 
 
 def test_the_sentence_is_about_the_papers_test_of_nets_from_random_weights():
     rows = of(LONG, B=[2.0, 3.0, 4.0], shallow=[4.0, 5.1, 6.2]) + of(LONG, "dense", B=[2.0, 2.0], shallow=[1.0, 1.5])
-    rows += of("12 epochs, bf16", start="A", B=[2.0, 3.0], shallow=[4.0, 5.1])
     said = small_filters.finding(pd.DataFrame(rows))
     assert said.startswith(f"Both from random weights for at most {LONG}, on a centre crop: B less B-5x5 is -2.10 ")
     assert "**reproduced**" in said and "errs 1.74 times as much" in said and said.count("Both") == 1
@@ -87,11 +97,16 @@ def test_a_page_shows_the_pair_or_how_to_test_it(store, capsys, monkeypatch):
     monkeypatch.setattr(show, "display", lambda output, raw=False: shown.append(str(output)))
     monkeypatch.setattr(show, "sentence", shown.append)
     follow_ups.small_filters_of("demo")
-    assert "--table 5x5,5x5-centre --no-from-a" in shown[0]
+    assert "`vgg run --preset demo --table 5x5,5x5-centre --no-from-a --results mine`" in shown[0]
+    follow_ups.small_filters_of("tiny-imagenet")
+    assert "--data-dir path/to/images --table" in shown[1]
+    trained(store, "B-5x5", 0, table="5x5-centre")  # of one net alone there is nothing to compare
+    follow_ups.small_filters_of("demo")
+    assert shown[2] == shown[0]
     for net, seed in (("B", 0), ("B", 1), ("B-5x5", 0), ("B-5x5", 1)):
         trained(store, net, seed, table="5x5-centre", epochs=48, from_a=False)
     captions = []
     monkeypatch.setattr(show, "table", lambda table, caption: captions.append((len(table), caption)))
     follow_ups.small_filters_of("demo")
-    assert captions[0][0] == 2 and "B against B-5x5 by two ways to test" in captions[0][1]
+    assert captions[0][0] == 1 and "B against B-5x5 by two ways to test" in captions[0][1]
     assert "Both from random weights" in shown[-1]

@@ -68,8 +68,7 @@ class _Recipe:
         first = Experiment(net=net, seed=self.seed, **settings)
         if from_a:
             first = replace(first, start=replace(first, net="A"))
-        # As the experiment has them: a list is a tuple there, and may be looked up.
-        return self._stage(first, train_scale), tuple((key, getattr(first, key, own)) for key, own in different.items())
+        return self._stage(first, train_scale), tuple(different.items())
 
     def _stage(self, first: Experiment, train_scale: str) -> Experiment:
         """S = 256; 384 from 256; [256; 512] from 384 (Sect. 3.1); "384+384", the last one's length without jitter."""
@@ -167,6 +166,7 @@ def plan(
     from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
     Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
     """
+    paper.check()  # else records would go where nobody looks for them
     chosen = presets.named(preset_name)
     names = []
     for one in map(str.strip, str(table).split(",")):
@@ -196,6 +196,8 @@ def plan(
     for key in overrides:
         if key not in known:
             raise ValueError(f"unknown setting {key!r}: choose one of {', '.join(sorted(known))}.")
+    # Notebooks have lists where an experiment has tuples.
+    overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in overrides.items()}
     changed = {key: value for key, value in overrides.items() if value is not None}
     recipes = [_Recipe(chosen, seed, changed) for seed in seeds]
     rows = [entry for recipe in recipes for name in names for entry in recipe.entries(name)]

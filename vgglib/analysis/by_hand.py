@@ -6,12 +6,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
+from vgglib.arithmetic import trained_on
 from vgglib.experiments import Experiment
 from vgglib.results import Store
 
 SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
 # What makes the rate drop: the preset's patience, or not even that.
-BY_RULE, AT_DEADLINES = "", "drops at the deadlines"
+BY_RULE, AT_DEADLINES, CONSTANT = "", "drops at the deadlines", "a rate that never drops"
+UNKNOWN = "none was trained"
 
 
 def recipes(store: Store, preset: str, name: re.Pattern) -> Iterator[tuple[dict, set[int]]]:
@@ -33,4 +37,14 @@ def drops(trained: Experiment, settings: dict) -> str:
     """What makes the rate of a training with these settings drop, where it is not the preset's rule."""
     if "patience" not in settings:
         return BY_RULE
-    return AT_DEADLINES if trained.patience >= trained.epochs else f"patience {trained.patience}"
+    if trained.patience < trained.epochs:
+        return f"patience {trained.patience}"
+    return AT_DEADLINES if trained.drop_deadlines else CONSTANT
+
+
+def precision(rows: pd.DataFrame) -> pd.Series:
+    """In which arithmetic each of `Store.rows` of one recipe was trained. Of what failed before it began, since what it
+    starts from had failed, no record tells: it counts with most of the others.
+    """
+    known = pd.Series([trained_on(own)[0] if own else None for own in rows["environment"]], rows.index, object)
+    return known.fillna(known.mode().get(0, UNKNOWN))

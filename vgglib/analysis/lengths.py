@@ -13,7 +13,6 @@ import pandas as pd
 from vgglib.analysis import by_hand
 from vgglib.analysis.by_hand import AT_DEADLINES, BY_RULE
 from vgglib.analysis.predictions import held_back
-from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
@@ -49,15 +48,14 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
         own = {"epochs": trained.epochs, "drops": by_hand.drops(trained, settings), "resolution": finer}
         own["by_hand"] = bool(settings)
         if seeds := seeds - (set() if finer else held_back(preset, trained.epochs, trained.patience)):
-            for table in TESTS.values():
-                entries = plan(preset, table, seeds=sorted(seeds), train_scales=["256"], **settings)
-                parts.append(store.rows(entries).assign(**own))
+            asked = {"seeds": sorted(seeds), "train_scales": ["256"], **settings}
+            found = store.rows([entry for table in TESTS.values() for entry in plan(preset, table, **asked)])
+            found = found[found["status"] != "not run"]
+            parts.append(found.assign(**own, precision=by_hand.precision(found)))
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
-    whole = whole[whole["status"] != "not run"]
-    precision = pd.Series([trained_on(environment)[0] for environment in whole["environment"]], whole.index, str)
     drops, resolution = (whole[name].map(lambda text: text and f", {text}") for name in ("drops", "resolution"))
-    recipe = whole["epochs"].astype(str) + " epochs" + drops + resolution + ", " + precision
-    whole = whole.assign(precision=precision, recipe=recipe)
+    recipe = whole["epochs"].astype(str) + " epochs" + drops + resolution + ", " + whole["precision"]
+    whole = whole.assign(recipe=recipe)
     if (whole[["epochs", "drops", "resolution"]].nunique() < 2).all() and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
     # A precision that was left to "auto" and the same asked for by name are one training.

@@ -31,8 +31,8 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame, sh
             looks = starts.compared(started)
         elif claim.name == "small-filters":
             looks = {
-                f"B from {start} - B-5x5, at most {recipe}, {small_filters.HOW[method]}": own
-                for (recipe, start, method), own in small_filters.compared(shallow).items()
+                f"B - B-5x5, both from random weights, at most {recipe}, {small_filters.HOW[method]}": own
+                for (recipe, method), own in small_filters.compared(shallow).items()
             }
         for pool in claim.again:
             looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0])

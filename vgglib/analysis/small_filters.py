@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from vgglib.analysis import by_hand
-from vgglib.arithmetic import trained_on
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
 from vgglib.metrics import SAME, interval_text, mean_interval
 from vgglib.plans import CENTRE, plan
@@ -17,36 +16,37 @@ from vgglib.statistics import lower, p_equals
 
 TESTS = {"centre-crop": CENTRE, "dense": "5x5"}  # the tables that hold the pair, by way to test; the paper's first
 HOW = {"centre-crop": "on a centre crop", "dense": "densely"}
-_NAME = re.compile(r"B-5x5_S256_seed(?P<seed>\d+)(?P<settings>(?:_[a-z][a-z_]*=[^_]+)*)_centre-crop_Q256_noflip")
+_NAME = re.compile(
+    r"B-5x5_S256_seed(?P<seed>\d+)(?P<settings>(?:_(?:epochs|patience|precision)=[^_]+)*)_centre-crop_Q256_noflip"
+)
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
-    """Rows of both nets on a centre crop and dense, as `Store.rows` gives them, of all settings of which B-5x5 was
-    tested on a centre crop; with a column `recipe` on top, such as "48 epochs, bf16". Only what was run has a row.
+    """Rows of both nets on a centre crop and dense, as `Store.rows` gives them, from random weights, where B-5x5 was
+    tested on a centre crop and trained by the preset's recipe but for the epochs, the patience or the arithmetic; with
+    a column `recipe` on top, such as "48 epochs, bf16". Only what was run has a row.
     """
-    parts = []
+    parts = [pd.DataFrame(columns=["table", "net", "method", "seed", "recipe"])]
     for settings, seeds in by_hand.recipes(store, preset, _NAME):
-        for nets, from_a in ((["B", "B-5x5"], False), (["B"], True)):
-            entries = plan(preset, ",".join(TESTS.values()), nets, sorted(seeds), **settings, from_a=from_a)
-            trained = entries[0].runs[0].experiment
-            drops = by_hand.drops(trained, settings)
-            parts.append(store.rows(entries).assign(recipe=f"{trained.epochs} epochs" + (drops and f", {drops}")))
-    if not parts:
-        return pd.DataFrame(columns=["net", "method", "start", "recipe"])
+        entries = plan(preset, ",".join(TESTS.values()), ["B", "B-5x5"], sorted(seeds), **settings, from_a=False)
+        trained = entries[0].runs[0].experiment
+        drops = by_hand.drops(trained, settings)
+        found = store.rows(entries)
+        found = found[found["status"] != "not run"]
+        recipe = f"{trained.epochs} epochs" + (drops and f", {drops}") + ", " + by_hand.precision(found)
+        parts.append(found.assign(recipe=recipe))
     whole = pd.concat(parts, ignore_index=True)
-    whole = whole[whole["status"] != "not run"]
-    precision = pd.Series([trained_on(environment)[0] for environment in whole["environment"]], whole.index, str)
-    return whole.assign(recipe=whole["recipe"] + ", " + precision)
+    # A precision that was left to "auto" and the same asked for by name are one training.
+    return whole.drop_duplicates(["recipe", "table", "net", "seed"])
 
 
-def compared(found: pd.DataFrame) -> dict[tuple[str, str, str], Evidence]:
-    """B less B-5x5, by recipe, what B starts from, and way to test."""
+def compared(found: pd.DataFrame) -> dict[tuple[str, str], Evidence]:
+    """B less B-5x5, by recipe and way to test."""
     evidence = {}
     for recipe, own in found.groupby("recipe", sort=False):
-        for start in own.loc[own["net"] == "B", "start"].unique():
-            for method, table in TESTS.items():
-                arms = Arm(table, "B", method=method, start=start), Arm(table, "B-5x5", method=method)
-                evidence[recipe, start, method] = Evidence.of(checked(own), (Comparison(arms[0], arms[1:]),), ERROR)
+        for method, table in TESTS.items():
+            first, second = (Arm(table, net, method=method) for net in ("B", "B-5x5"))
+            evidence[recipe, method] = Evidence.of(checked(own), (Comparison(first, (second,)),), ERROR)
     return evidence
 
 
@@ -69,18 +69,19 @@ def _errors(own: Evidence) -> np.ndarray:
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
-    """For display, a line per recipe, start of B and way to test: mean top-1 errors in percent, B less B-5x5 in points
-    with its 95 % interval over seeds, the error of B-5x5 over that of B with its own, and what a test alone says of
-    whether B errs less.
+    """For display, a line per recipe and way to test, where both nets of a seed are done or a run failed: mean top-1
+    errors in percent, B less B-5x5 in points with its 95 % interval over seeds, the error of B-5x5 over that of B with
+    its own, and what a test alone says of whether B errs less.
     """
     lines = []
-    for (recipe, start, method), own in compared(found).items():
+    for (recipe, method), own in compared(found).items():
+        if not own.seeds and not own.failed:
+            continue
         b, shallow = _errors(own).mean(0) if own.seeds else (np.nan, np.nan)
         points, times = own.by_seed, ratio(own)
         lines.append(
             {
                 "Trained for": recipe,
-                "B starts from": start,
                 "Tested": method,
                 "B": f"{b:.2f}" if own.seeds else "-",
                 "B-5x5": f"{shallow:.2f}" if own.seeds else "-",
@@ -95,10 +96,10 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def finding(found: pd.DataFrame) -> str:
-    """In sentences, what the paper's own test says where neither net has another's training behind it."""
+    """In sentences, what the paper's own test says; empty for fewer than two seeds."""
     said = []
-    for (recipe, start, method), own in compared(found).items():
-        if start == "A" or method != "centre-crop" or len(own.seeds) < 2:
+    for (recipe, method), own in compared(found).items():
+        if method != "centre-crop" or len(own.seeds) < 2:
             continue
         points, decision = own.by_seed, own.decided(lower)
         text = f"Both from random weights for at most {recipe}, {HOW[method]}: B less B-5x5 is {points.mean():+.2f} "

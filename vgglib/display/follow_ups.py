@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import arithmetic, plans, results, show
+from vgglib import arithmetic, plans, presets, results, show
 from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
@@ -60,17 +60,20 @@ def equal_starts_of(preset: str = "demo") -> None:
 def small_filters_of(preset: str = "demo") -> None:
     """B against B-5x5 on a centre crop, from a preset's records, or how to make them."""
     found = small_filters.rows(results.Store(results.default_root()), preset)
-    if found.empty:
+    pairs = small_filters.table(found)
+    if pairs.empty:
+        images = " --data-dir path/to/images" * presets.named(preset).needs_folder
         show.sentence(
-            f"Preset {preset} has no such records; `vgg run --preset {preset} --table 5x5,{plans.CENTRE} --no-from-a` "
-            "makes them, in a folder of their own where B-5x5 has records already."
+            f"Preset {preset} has no such records of both nets; "
+            f"`vgg run --preset {preset}{images} --table 5x5,{plans.CENTRE} --no-from-a --results mine` makes them."
         )
         return
     caption = f"B against B-5x5 by two ways to test, preset {preset}, S = Q = 256: mean top-1 errors in percent, their "
     caption += "difference in points, minus means that B errs less, and the error of B-5x5 over that of B, a geometric "
     caption += "mean; with 95 % intervals over seeds. Tests stand alone, as a second look"
-    show.table(small_filters.table(found), caption)
-    show.sentence(small_filters.finding(found))
+    show.table(pairs, caption)
+    if said := small_filters.finding(found):
+        show.sentence(said)
 
 
 def lengths_in_short(preset: str = "demo") -> None:
