@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "results" / "paper"
 def numbers(name: str = "classification") -> pd.DataFrame:
     """`results/paper/<name>.csv`; scales as text, since a jittered S is a range and Q may be several.
 
-    ValueError as `check`.
+    Raises ValueError as `check` does.
     """
     return _read(name).copy()
 

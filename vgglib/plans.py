@@ -164,7 +164,7 @@ def plan(
 
     `overrides` are fields of Experiment, such as width or epochs, and from_a, which concerns the nets that can start
     from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
-    Raises ValueError for an unknown preset, table, net or field, and for an empty plan.
+    Raises ValueError for an unknown preset, table, net or field, for an empty plan, and as `paper.check` does.
     """
     paper.check()  # else records would go where nobody looks for them
     chosen = presets.named(preset_name)

@@ -16,6 +16,7 @@ SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
 # What makes the rate drop: the preset's patience, or not even that.
 BY_RULE, AT_DEADLINES, CONSTANT = "", "drops at the deadlines", "a rate that never drops"
 UNKNOWN = "none was trained"
+HOW = {"dense": "densely", "multi-crop": "on crops", "centre-crop": "on a centre crop"}  # a net was tested
 
 
 def recipes(store: Store, preset: str, name: re.Pattern) -> Iterator[tuple[dict, set[int]]]:
@@ -40,6 +41,11 @@ def drops(trained: Experiment, settings: dict) -> str:
     if trained.patience < trained.epochs:
         return f"patience {trained.patience}"
     return AT_DEADLINES if trained.drop_deadlines else CONSTANT
+
+
+def described(epochs: int, *details: str) -> str:
+    """A recipe in words, such as "48 epochs, drops at the deadlines"; details that are empty do not show."""
+    return ", ".join([f"{epochs} epochs", *filter(None, details)])
 
 
 def precision(rows: pd.DataFrame) -> pd.Series:

@@ -51,11 +51,10 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
             asked = {"seeds": sorted(seeds), "train_scales": ["256"], **settings}
             found = store.rows([entry for table in TESTS.values() for entry in plan(preset, table, **asked)])
             found = found[found["status"] != "not run"]
-            parts.append(found.assign(**own, precision=by_hand.precision(found)))
+            precision = by_hand.precision(found)
+            recipe = by_hand.described(trained.epochs, own["drops"], finer) + ", " + precision
+            parts.append(found.assign(**own, precision=precision, recipe=recipe))
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KNOWN, *COLUMNS])
-    drops, resolution = (whole[name].map(lambda text: text and f", {text}") for name in ("drops", "resolution"))
-    recipe = whole["epochs"].astype(str) + " epochs" + drops + resolution + ", " + whole["precision"]
-    whole = whole.assign(recipe=recipe)
     if (whole[["epochs", "drops", "resolution"]].nunique() < 2).all() and "crops" not in set(whole["table"]):
         return whole.iloc[:0]
     # A precision that was left to "auto" and the same asked for by name are one training.

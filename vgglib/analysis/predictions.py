@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from vgglib.analysis import by_hand
 from vgglib.claims import claim_called
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
 from vgglib.metrics import interval_text
@@ -15,7 +16,6 @@ from vgglib.results import Store
 from vgglib.statistics import Decision, lower, p_equals, probability_text
 
 OUTCOMES = {"reproduced": "held", "opposite": "refuted: the opposite", "undecided": "undecided", "not run": "not run"}
-HOW = {"dense": "densely", "multi-crop": "on crops"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def finding(store: Store, preset: str) -> str:
         evidence, own = _evidence(prediction, found, prediction.method), decision(prediction, found)
         text = f"*{claim_called(prediction.claim).statement}*, asked once more: seeds {min(prediction.seen)} to "
         text += f"{max(prediction.seen)} suggested that {prediction.treatment} errs less than {prediction.baseline} "
-        text += f"after {prediction.recipe}, tested {HOW[prediction.method]}. That was predicted for seeds "
+        text += f"after {prediction.recipe}, tested {by_hand.HOW[prediction.method]}. That was predicted for seeds "
         text += f"{min(prediction.seeds)} to {max(prediction.seeds)} before any of these was trained: "
         text += f"**{OUTCOMES[own.verdict]}**"
         if own.p_value is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib.analysis import lengths, small_filters, starts
+from vgglib.analysis import by_hand, lengths, small_filters, starts
 from vgglib.claims import CLAIMS, KINDS
 from vgglib.comparisons import Evidence, checked, with_failed
 from vgglib.metrics import interval_text
@@ -31,7 +31,7 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame, sh
             looks = starts.compared(started)
         elif claim.name == "small-filters":
             looks = {
-                f"B - B-5x5, both from random weights, at most {recipe}, {small_filters.HOW[method]}": own
+                f"B - B-5x5, both from random weights, at most {recipe}, {by_hand.HOW[method]}": own
                 for (recipe, method), own in small_filters.compared(shallow).items()
             }
         for pool in claim.again:

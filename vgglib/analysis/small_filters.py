@@ -15,7 +15,6 @@ from vgglib.results import Store
 from vgglib.statistics import lower, p_equals
 
 TESTS = {"centre-crop": CENTRE, "dense": "5x5"}  # the tables that hold the pair, by way to test; the paper's first
-HOW = {"centre-crop": "on a centre crop", "dense": "densely"}
 _NAME = re.compile(
     r"B-5x5_S256_seed(?P<seed>\d+)(?P<settings>(?:_(?:epochs|patience|precision)=[^_]+)*)_centre-crop_Q256_noflip"
 )
@@ -30,11 +29,10 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     for settings, seeds in by_hand.recipes(store, preset, _NAME):
         entries = plan(preset, ",".join(TESTS.values()), ["B", "B-5x5"], sorted(seeds), **settings, from_a=False)
         trained = entries[0].runs[0].experiment
-        drops = by_hand.drops(trained, settings)
         found = store.rows(entries)
         found = found[found["status"] != "not run"]
-        recipe = f"{trained.epochs} epochs" + (drops and f", {drops}") + ", " + by_hand.precision(found)
-        parts.append(found.assign(recipe=recipe))
+        recipe = by_hand.described(trained.epochs, by_hand.drops(trained, settings))
+        parts.append(found.assign(recipe=recipe + ", " + by_hand.precision(found)))
     whole = pd.concat(parts, ignore_index=True)
     # A precision that was left to "auto" and the same asked for by name are one training.
     return whole.drop_duplicates(["recipe", "table", "net", "seed"])
@@ -102,8 +100,8 @@ def finding(found: pd.DataFrame) -> str:
         if method != "centre-crop" or len(own.seeds) < 2:
             continue
         points, decision = own.by_seed, own.decided(lower)
-        text = f"Both from random weights for at most {recipe}, {HOW[method]}: B less B-5x5 is {points.mean():+.2f} "
-        text += f"points ({interval_text(points, '+.2f')}), **{decision.verdict}**"
+        text = f"Both from random weights for at most {recipe}, {by_hand.HOW[method]}: B less B-5x5 is "
+        text += f"{points.mean():+.2f} points ({interval_text(points, '+.2f')}), **{decision.verdict}**"
         text += f", {p_equals(decision.p_value)}" if decision.p_value is not None else ""
         if times := ratio(own):
             text += "; B-5x5 errs {:.2f} times as much ({:.2f} to {:.2f})".format(*times)
