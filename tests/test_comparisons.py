@@ -47,6 +47,11 @@ def test_of_several_baselines_each_seed_has_its_best():
     assert evidence(rows, Comparison(fused, (D, E))).differences.tolist() == [-1, -3]
 
 
+def test_equal_differences_have_an_effect_and_no_interval():
+    found = evidence([row(net, seed, error) for seed in (0, 1) for net, error in ((A, 40.0), (E, 35.0))])
+    assert found.effect() == {"effect": -5, "low": None, "high": None, "seeds": 2}
+
+
 def test_images_add_up_to_the_errors():
     rows = [row(A, 0, wrong="xx.."), row(E, 0, wrong="x..."), row(D, 0, wrong="...x")]
     found = evidence(rows, Comparison(E, (A,)), Comparison(D, (A,)))

@@ -127,7 +127,7 @@ def test_every_ensemble_is_what_averaging_its_runs_gives(store):
         for mask, found in own["found"].items():
             low, high = mean_interval(errors[mask][:, 0])
             mean1, mean5 = errors[mask].mean(0)
-            expected = [mean1, max(low, 0), min(high, 100), mean5]
+            expected = [mean1, *np.clip([low, high], 0, 100), mean5]
             if mask.bit_count() > 1:
                 singles = {place: errors[1 << place] for place in range(8) if mask >> place & 1}
                 best = min(singles, key=lambda place: singles[place][:, 0].mean())
@@ -136,7 +136,8 @@ def test_every_ensemble_is_what_averaging_its_runs_gives(store):
                 expected += [*singles[best].mean(0), gains[:, 0].mean(), *mean_interval(gains[:, 0])]
                 expected.append(gains[:, 1].mean())
             assert found[4] == 2
-            assert found[:4] + found[6:] == pytest.approx([10 * value for value in expected], abs=0.5001)
+            shown = np.array(found[:4] + found[6:], float)  # not a number where two seeds err alike
+            assert shown == pytest.approx(10 * np.array(expected), abs=0.5001, nan_ok=True)
 
 
 @pytest.mark.parametrize("worth, again", [(1, set()), (40 * 7 * 6 + 1, {"multi-crop"})], ids=["all", "most"])
@@ -178,7 +179,8 @@ def test_the_papers_ensembles_have_the_numbers_of_table_6(store):
     for line in table.itertuples():
         own, mask = data["methods"][line.method], data["named"][line.ensemble]
         assert mask.bit_count() == (7 if "7 nets" in line.ensemble else 2)
-        assert [f"{value / 10:.1f}" for value in own["found"][mask][:4]] == [
+        shown = np.array(own["found"][mask][:4], float)
+        assert [f"{value / 10:.1f}" for value in shown] == [
             f"{value:.1f}" for value in (line.top1, line.top1_low, line.top1_high, line.top5)
         ]
         assert own["paper"][mask] == [round(10 * line.top1_val), round(10 * line.top5_val)]

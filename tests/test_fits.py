@@ -68,7 +68,8 @@ def test_scales_are_shown_net_by_net_and_jitter_last():
 
 def test_what_is_found_tells_fit_from_error(rows):
     assert fits.finding(fits.of(rows)) == (
-        "Beside A: E errs more, with a higher training loss; D errs more, with no higher training loss; B errs no more."
+        "Beside A, by the means over seeds alone: E errs more, with a higher training loss; D errs more, with no "
+        "higher training loss; B errs no more."
     )
     assert fits.finding(fits.of(rows[rows["net"] != "A"])) == "There is no net to compare with A."
     assert fits.of(rows.iloc[:0]).empty

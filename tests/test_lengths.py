@@ -167,6 +167,19 @@ def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
     assert other[1].startswith("-2.00 (-4.48 to +0.48)")  # -1, -2, -3; nothing to set 96 epochs against
 
 
+def test_what_crops_change_is_itself_compared_between_resolutions():
+    found = pd.DataFrame(
+        of(SHORT, A=[9, 9, 9], E=[9, 9, 9])
+        + of(SHORT, "multi-crop", A=[9, 9, 9], E=[5, 4, 3])
+        + of(FINE, resolution="resolution 1/2", A=[5, 5, 5], E=[4, 4, 4])
+        + of(FINE, "multi-crop", resolution="resolution 1/2", A=[5, 5, 5], E=[3, 3, 3])
+    )
+    last = lengths.changes(found).iloc[-1]
+    assert last["What changes"] == f"crops instead of dense evaluation, {FINE} less {SHORT}"
+    # -1 less -4, -5, -6: mean 4, standard error 1/sqrt(3), t = 4.303.
+    assert last["E - A changes by"] == "+4.00 (+1.52 to +6.48), below 0 in 0 of 3 seeds"
+
+
 def test_more_pixels_are_set_against_the_presets_with_as_many_epochs():
     found = pd.DataFrame(
         of(SHORT, A=[9, 9], E=[9, 9])
@@ -234,7 +247,10 @@ def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
     follow_ups.lengths_in_short("tiny-imagenet")
-    assert said.pop().startswith("Preset tiny-imagenet has no such records; `vgg run --preset tiny")
+    assert said.pop().startswith(
+        "Preset tiny-imagenet has no such records; "
+        "`vgg run --preset tiny-imagenet --data-dir path/to/images --table crops` makes some"
+    )
     for seed in (0, 1):
         for net in "AE":
             trained(store, net, seed)

@@ -40,6 +40,10 @@ def test_an_interval_of_fewer_than_two_values_is_refused(values):
         mean_interval(values)
 
 
+def test_equal_values_have_no_interval():
+    assert np.isnan(mean_interval([40.0, 40.0 + 1e-12, 40.0])).all() and interval_text([40.0, 40.0]) == "-"
+
+
 def test_wilson_interval_of_a_published_example():
     # Newcombe (1998): 81 of 263 has the Wilson score interval 0.2553 to 0.3662.
     low, high = interval_percent(100 * 81 / 263, 263)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("house_style")
 
 def drawn(axes):
     """Series -> (x, y) of its dots."""
-    containers = {container.get_label(): container[0] for container in axes.containers}
+    containers = {container.get_label(): container[0] for container in axes.containers if container[0]}
     return {label: (line.get_xdata().tolist(), line.get_ydata().tolist()) for label, line in containers.items()}
 
 
@@ -65,7 +65,7 @@ def test_every_figure_can_be_drawn_whatever_is_missing(figure):
 
 
 def test_depth_takes_table_3_at_s_256_alone():
-    rows = [*seeds(40.0, 42.0), *seeds(20.0, net="E"), *seeds(1.0, net="A-LRN")]
+    rows = [*seeds(40.0, 42.0), *seeds(19.0, 21.0, net="E"), *seeds(1.0, net="A-LRN")]
     rows += [*seeds(10.0, net="E", train_scale="384", test_scales="384"), *seeds(2.0, net="E", table="starts")]
     axes = plots.error_by_depth(pd.DataFrame(rows), ["A-LRN", "E", "A"])
     ours, theirs = panels(axes)
@@ -80,6 +80,18 @@ def test_intervals_are_those_of_the_table():
     assert segments[0][:, 1].tolist() == pytest.approx([41 - 12.706, 41 + 12.706], abs=1e-3)
     # Wilson's interval of no errors begins at 0; rounding must not turn that into a negative length.
     assert plots.interval_reach([0.0], [1e-18], [2.0]).tolist() == [[0], [2]]
+    assert plots.interval_reach([0.0], [np.nan], [np.nan]).tolist() == [[0], [0]]
+
+
+def test_an_interval_over_images_looks_otherwise_and_is_named():
+    axes = plots.error_by_depth(pd.DataFrame([*seeds(40.0, 42.0), row(net="E")]), ["A", "E"])
+    over_seeds, over_images = (container[2][0] for container in axes.containers)
+    assert [np.ptp(bar[:, 1]) > 0 for bar in over_seeds.get_segments()] == [True, False]
+    assert [np.ptp(bar[:, 1]) > 0 for bar in over_images.get_segments()] == [False, True]
+    (solid,), (dotted,) = over_seeds.get_linestyle(), over_images.get_linestyle()
+    assert solid[1] is None and dotted[1] is not None
+    assert axes.get_title() == "ours, 95 % interval\ndotted: over images, of one seed"
+    assert drawn(panels(axes)[1]).keys() == {"all"}
 
 
 def test_jitter_has_a_line_per_net_over_three_trainings():
@@ -137,11 +149,11 @@ def test_a_forest_has_ours_with_an_interval_and_the_papers():
         columns=["label", "ours", "low", "high", "paper"],
     )
     axes = plots.forest(frame)
-    (ours, theirs) = [container[0] for container in axes.containers]
-    assert ours.get_xdata().tolist() == [-1, 2] and ours.get_ydata().tolist() == [0, 1]
-    assert theirs.get_xdata().tolist() == [-0.6, -1.1] and theirs.get_ydata().tolist() == [0.2, 2.2]
+    ours, theirs = ([container[0] for container in panel.containers] for panel in panels(axes))
+    assert [line.get_xdata().tolist()[:2] for line in ours] == [[-1, 2]]
+    assert [line.get_xdata()[[0, 2]].tolist() for line in theirs] == [[-0.6, -1.1]]
     bars = axes.containers[0][2][0].get_segments()
-    assert [segment[:, 0].tolist() for segment in bars] == [[-3, 1], [2, 2]]
+    assert [segment[:, 0].tolist() for segment in bars[:2]] == [[-3, 1], [2, 2]]
     assert ticks(axes.yaxis) == ["C - B", "one seed", "not run"]
     assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)  # no effect
 
@@ -149,8 +161,8 @@ def test_a_forest_has_ours_with_an_interval_and_the_papers():
 def test_effects_are_those_of_the_claims():
     rows = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 32.0, 31.0, net="E")])
     axes = plots.effects(rows, ["depth", "lrn"])
-    ours, theirs = [container[0].get_xdata().tolist() for container in axes.containers]
-    assert ours == [-10] and theirs == pytest.approx([27.3 - 29.6, 29.7 - 29.6])
+    ours, theirs = [panel.containers[0][0].get_xdata().tolist() for panel in panels(axes)]
+    assert ours == pytest.approx([-10, np.nan], nan_ok=True) and theirs == pytest.approx([27.3 - 29.6, 29.7 - 29.6])
     for name in ("cheaper-dense", "weights"):
         with pytest.raises(ValueError, match=f"the claim '{name}' is not about errors"):
             plots.effects(rows, [name])

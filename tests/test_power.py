@@ -39,6 +39,9 @@ def test_what_would_decide_an_undecided_claim():
     small = np.std([-0.2, 0.3, 0.1], ddof=1)
     assert lrn["Size claimed"] == "within 0.5"
     assert lrn["Seeds for that"] == str(seeds_needed(0.5, small, 0.05 / 15, 0.9))
+    # The mean, 0.067, lies inside of the margin: what is left to its end, 0.433, is to be shown, and no difference.
+    assert lrn["Size seen here"] == "+0.07"
+    assert lrn["Seeds for this"] == str(seeds_needed(0.5 - 0.2 / 3, small, 0.05 / 15, 0.9))
 
 
 def test_decided_and_untested_claims_need_no_seeds():

@@ -11,6 +11,7 @@ from vgglib.statistics import (
     no_better,
     probability_text,
     seeds_needed,
+    sign_flip_p,
 )
 
 # Student (1908): extra hours of sleep under two drugs.
@@ -77,9 +78,25 @@ def test_a_verdict_of_difference_has_the_p_value_of_the_difference():
 
 def test_holms_correction_by_hand():
     # Sorted: 0.005 x 4, 0.01 x 3, 0.03 x 2, then 0.04 x 1, which may not be less than the one before.
+    corrected = holm([0.01, 0.04, 0.03, 0.005])
+    assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([None, None]) == [None, None]
+    with pytest.raises(ValueError, match="a family of 0 p values"):
+        holm([])
+
+
+def test_what_was_not_run_makes_no_other_p_value_smaller():
+    # Five in the family: 0.005 x 5, 0.01 x 4, 0.03 x 3, then 0.04 x 2, which may not be less than the one before.
     corrected = holm([0.01, None, 0.04, 0.03, 0.005])
-    assert corrected.pop(1) is None and corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([None, None]) == [None, None] and holm([]) == []
+    assert corrected.pop(1) is None and corrected == pytest.approx([0.04, 0.09, 0.09, 0.025])
+    assert [holm([0.01, other])[0] for other in (None, 0.5, 1.0)] == pytest.approx([0.02] * 3)
+
+
+def test_flipped_signs_by_hand():
+    # Of eight ways to flip three signs, two have a mean as far from 0 as 1, 2, 3 itself; of -1, 2, 3 four have.
+    assert sign_flip_p(np.array([1.0, 2.0, 3.0])) == sign_flip_p(np.array([-1.0, -2.0, -3.0])) == pytest.approx(2 / 8)
+    assert sign_flip_p(np.array([-1.0, 2.0, 3.0])) == pytest.approx(4 / 8)
+    assert sign_flip_p(np.full(8, -5.0)) == pytest.approx(2 / 2**8)
 
 
 def test_mcnemars_exact_test_on_the_approval_ratings():
@@ -96,7 +113,7 @@ def test_mcnemars_exact_test_by_hand():
     assert mcnemar_p(wrong, wrong) == 1
 
 
-@pytest.mark.parametrize("decide", [lower, no_better, equivalence_p])
+@pytest.mark.parametrize("decide", [lower, no_better, equivalence_p, sign_flip_p])
 def test_no_differences_are_no_evidence(decide):
     with pytest.raises(ValueError, match="0 differences leave nothing to test"):
         decide(np.empty(0))

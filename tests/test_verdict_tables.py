@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import pandas as pd
 import pytest
 from test_comparisons import row
 
 from vgglib.analysis import verdict_tables
-from vgglib.claims import CLAIMS
+from vgglib.claims import CLAIMS, claim_called
 from vgglib.comparisons import Arm
 from vgglib.verdicts import judge
 
@@ -64,34 +62,35 @@ def test_what_is_asked_of_a_claim():
     [
         (E, (-9.0, -9.1, -8.9), "reproduced"),
         (E, (9.0, 9.1, 8.9), "opposite"),
-        # Three seeds, two claims tested (the other has p = 1): mean 3, sd 1, t = 5.2, p = 0.035 alone and 0.07 after.
-        (E, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the claim's side"),
-        (E, (2.0, 3.0, 4.0), "undecided, with the whole interval on the other side"),
-        (E, (-1.0, 1.0, 2.0), "undecided, with an interval that reaches to both sides"),
+        # Three seeds, fifteen claims: mean 3, sd 1, t = 5.2, p = 0.035 alone and 0.53 among all.
+        (E, (-2.0, -3.0, -4.0), "undecided among all claims, alone as in the paper"),
+        (E, (2.0, 3.0, 4.0), "undecided among all claims, alone the opposite"),
+        (E, (-1.0, 1.0, 2.0), "undecided, alone too"),
         (E, (-1.0,), "undecided, without a test"),
         # Of an equality a loss is on a side of its own.
         (LRN, (9.0, 9.1, 8.9), "a loss"),
         (LRN, (-0.01, 0.0, 0.01), "reproduced"),
-        (LRN, (2.0, 3.0, 4.0), "undecided, with the whole interval on the side of a loss where the claim is no gain"),
-        (LRN, (-2.0, -3.0, -4.0), "undecided, with the whole interval on the other side"),
+        (LRN, (2.0, 3.0, 4.0), "undecided among all claims, alone a loss where the claim is no gain"),
+        (LRN, (-2.0, -3.0, -4.0), "undecided among all claims, alone the opposite"),
+        # Its 90 % interval lies within the margin, the 95 % one does not: 0.05 +- 2.92 and 4.30 x 0.13 / sqrt(3).
+        (LRN, (-0.08, 0.05, 0.18), "undecided among all claims, alone as in the paper"),
     ],
 )
-def test_claims_are_grouped_by_verdict_and_interval(treatment, gains, group):
-    name, other = ("depth", LRN) if treatment is E else ("lrn", E)
-    more = compared(*(10.0 * (-1) ** seed for seed in range(len(gains))), treatment=other)
-    rows = pd.concat([compared(*gains, treatment=treatment), more], ignore_index=True)
-    statement = next(claim.statement for claim in CLAIMS if claim.name == name)
+def test_claims_are_grouped_by_their_verdict_among_all_and_alone(treatment, gains, group):
+    rows = compared(*gains, treatment=treatment)
+    statement = claim_called("depth" if treatment is E else "lrn").statement
     (line,) = (line for line in verdict_tables.tally("demo", judge(rows)).splitlines() if statement in line)
     assert line.startswith(f"- **{group}** (")
 
 
-def test_an_interval_within_the_margin_is_on_the_side_of_equality():
-    verdict = next(found for found in judge(pd.DataFrame()) if found.name == "lrn")
-    for low, high, group in (
-        (-0.4, 0.4, verdict_tables.OWN_SIDE),
-        (-0.6, 0.4, verdict_tables.BOTH_SIDES),
-        (0.1, 0.6, verdict_tables.LOSS_SIDE),
-        (-0.6, -0.1, verdict_tables.OTHER_SIDE),
-    ):
-        found = replace(verdict, low=low, high=high, p_value=0.5, verdict="undecided")
-        assert f"**{group}** (1 of 1)" in verdict_tables.tally("demo", [found])
+def test_a_failed_run_shows_wherever_its_claim_does():
+    rows = compared(-9.0, -9.1, -8.9, -9.2)
+    rows.loc[rows.index[-2], "status"] = "failed"  # E's
+    (depth,) = judge(rows, "depth")
+    assert verdict_tables.short([depth])["Seeds"].tolist() == ["3, 1 failed"]
+    assert verdict_tables.brief(depth).endswith(", 3 seeds, 1 failed")
+    overview = verdict_tables.overview({"demo": judge(rows)}).set_index("Claim")
+    assert overview.loc[depth.claim, "demo"] == "undecided, 3 seeds, 1 failed"
+    nothing = compared(-9.0)
+    nothing["status"] = "failed"
+    assert verdict_tables.brief(judge(nothing, "depth")[0]) == "undecided, -, 2 failed"

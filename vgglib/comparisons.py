@@ -126,10 +126,13 @@ class Evidence:
         return [pair[seed] for pair in self.pairs]
 
     def effect(self) -> dict:
-        """`effect`, its t interval `low`, `high`, and the number of `seeds`; ratios for seconds."""
+        """`effect`, its t interval `low`, `high`, and the number of `seeds`; ratios for seconds, None for what there
+        is not.
+        """
         differences = self.differences
         scale = math.exp if self.measure == SECONDS else float
-        low, high = map(scale, mean_interval(differences)) if len(differences) > 1 else (None, None)
+        ends = mean_interval(differences) if len(differences) > 1 else (math.nan, math.nan)
+        low, high = (None if math.isnan(end) else scale(end) for end in ends)
         effect = scale(differences.mean()) if len(differences) else None
         return {"effect": effect, "low": low, "high": high, "seeds": len(differences)}
 

@@ -56,7 +56,8 @@ def interval_percent(error: Numbers, n_images: Numbers, confidence: float = 0.95
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of a mean, from at least two values: what the sampling of seeds leaves open.
+    """Student's t interval of a mean, from at least two values: what the sampling of seeds leaves open. Equal values
+    say nothing of it, and have ends that are not a number.
 
     Raises ValueError for fewer.
     """
@@ -65,18 +66,15 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError(f"an interval of a mean takes two values or more, not {len(values)}: run more seeds.")
-    error = float(stats.sem(values))
-    if error == 0:
-        return float(values.mean()), float(values.mean())
-    return tuple(float(end) for end in stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=error))
+    if np.ptp(values) <= SAME:
+        return np.nan, np.nan
+    ends = stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    return tuple(float(end) for end in ends)
 
 
 def interval_text(values: Sequence[float], form: str = ".1f", limits: tuple[float, float] = (-np.inf, np.inf)) -> str:
     """`mean_interval`, cut at `limits`, for display, as in "1.0 to 2.0"; "-" where it would say nothing: of fewer than
     two values, of such as are no numbers, and of equal ones.
     """
-    values = np.asarray(values, float)
-    if len(values) < 2 or not np.ptp(values) > SAME:
-        return "-"
-    low, high = np.clip(mean_interval(values), *limits)
-    return f"{low:{form}} to {high:{form}}"
+    low, high = np.clip(mean_interval(values), *limits) if len(values) > 1 else (np.nan, np.nan)
+    return "-" if np.isnan(low) else f"{low:{form}} to {high:{form}}"

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -31,6 +32,7 @@ MINIVAL, LOSS = "minival_top1_error_percent", "train_loss"  # columns of a histo
 OF_HISTORY = {MINIVAL: "top-1 error on minival (%)", LOSS: "training loss, with dropout"}
 SHORT_LABEL = 32  # letters, of which two labels fit side by side below a figure
 PANELS = {"top1": "ours, 95 % interval", "top1_val": "paper (ImageNet)"}
+OVER_IMAGES = "dotted: over images, of one seed"  # an interval that says nothing of another training
 
 
 def style() -> None:
@@ -162,18 +164,20 @@ def _panel(
 
     nudge: how far series stand apart, so that one interval does not hide another.
     """
-    places = list(dict.fromkeys(points["place"]))
+    places, notes = list(dict.fromkeys(points["place"])), []
     for number, (series, look) in enumerate(looks.items()):
         own = points[(points["series"] == series) & points[column].notna()]
         at = [places.index(place) + nudge * (number - (len(looks) - 1) / 2) for place in own["place"]]
         ends = ("top1_low", "top1_high") if column == "top1" else (column, column)
         reach = interval_reach(own[column], *(own[end] for end in ends))
-        reach = reach if reach.any() else None  # nothing to draw, nor to show in a legend
-        if upright:
-            axes.errorbar(at, own[column], yerr=reach, capsize=3, label=series, **look)
-        else:
-            axes.errorbar(own[column], at, xerr=reach, capsize=3, label=series, **look)
-    axes.set_title(title)
+        one_seed = (own["seeds"] == 1).to_numpy()
+        where = (at, own[column]) if upright else (own[column], at)
+        _with_bars(axes, where, np.where(one_seed, 0, reach), upright, label=series, **look)
+        if reach[:, one_seed].any():
+            drawn = _with_bars(axes, where, np.where(one_seed, reach, 0), upright, fmt="none", color=look["color"])
+            drawn[2][0].set_linestyle(":")
+            notes = [OVER_IMAGES]
+    axes.set_title("\n".join([title, *notes]))
     names, values = (axes.xaxis, axes.yaxis) if upright else (axes.yaxis, axes.xaxis)
     names.set_ticks(range(len(places)), places)
     (axes.set_xlim if upright else axes.set_ylim)(-0.5, max(len(places), 1) - 0.5)
@@ -184,14 +188,22 @@ def _panel(
         values.set_ticks([])
 
 
+def _with_bars(axes: Axes, where: tuple, reach: np.ndarray, upright: bool, **look) -> ErrorbarContainer:
+    # Without any length there is nothing to draw, nor to show in a legend.
+    bars = {"yerr" if upright else "xerr": reach} if reach.any() else {}
+    return axes.errorbar(*where, **bars, capsize=3, **look)
+
+
 def not_run(axes: Axes) -> None:
     """Say so in the middle of a panel that has nothing to show."""
     axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center")
 
 
 def interval_reach(values, low, high) -> np.ndarray:
-    """(2, n) distances from values to the ends of their intervals; rounding may put an end on the wrong side."""
-    return np.maximum([np.subtract(values, low), np.subtract(high, values)], 0)
+    """(2, n) distances from values to the ends of their intervals, 0 where there are none; rounding may put an end on
+    the wrong side.
+    """
+    return np.maximum(np.nan_to_num([np.subtract(values, low), np.subtract(high, values)]), 0)
 
 
 def _legend(
@@ -204,7 +216,7 @@ def _legend(
         figure.legend(handles, labels, title=title, fontsize="small", handlelength=handle, **where)
 
 
-def effects(rows: pd.DataFrame, names: Sequence[str], axes: Axes | None = None) -> Axes:
+def effects(rows: pd.DataFrame, names: Sequence[str]) -> Axes:
     """Forest plot of claims about errors: ours on these rows, and the paper's.
 
     Raises ValueError for a claim that is not about errors.
@@ -214,30 +226,32 @@ def effects(rows: pd.DataFrame, names: Sequence[str], axes: Axes | None = None) 
             raise ValueError(f"the claim {verdict.name!r} is not about errors: its effect is not in points.")
     columns = {"label": "comparison", "ours": "effect", "low": "low", "high": "high", "paper": "paper"}
     frame = pd.DataFrame([{key: getattr(verdict, name) for key, name in columns.items()} for verdict in found])
-    return forest(frame, axes)
+    return forest(frame)
 
 
-def forest(effects: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Effects in points of top-1 error, one line each: ours with an interval, the paper's as a second marker.
+def forest(effects: pd.DataFrame) -> Axes:
+    """Effects in points of top-1 error, one line each: ours with an interval, and beside them the paper's on a scale of
+    their own; returns the axes of ours.
 
     effects: `label` (text), `ours`, `low`, `high`, `paper` (points, minus is better; missing where not known).
     """
-    axes = axes or plt.subplots(figsize=(7, 1.6 + 0.7 * len(effects)), layout="constrained")[1]
+    size = (7, 1.9 + 0.7 * len(effects))
+    figure, panels = plt.subplots(1, 2, sharey=True, figsize=size, width_ratios=(3, 2), layout="constrained")
     effects = effects.astype(dict.fromkeys(["ours", "low", "high", "paper"], float)).reset_index(drop=True)
-    ours, theirs = effects[effects["ours"].notna()], effects[effects["paper"].notna()]
-    # One seed has an effect and no interval.
-    reach = np.nan_to_num(interval_reach(ours["ours"], ours["low"], ours["high"]))
-    axes.axvline(0, color="0.3", linewidth=1)
-    dots = [
-        axes.errorbar(ours["ours"], ours.index, xerr=reach, capsize=4, **look(0) | {"linestyle": ""}),
-        axes.errorbar(theirs["paper"], theirs.index + 0.2, **look(1) | {"linestyle": ""}),
-    ]
-    axes.set_yticks(range(len(effects)), [textwrap.fill(label, 28) for label in effects["label"]])
-    axes.set_ylim(max(len(effects), 1) - 0.5, -0.5)
-    axes.margins(x=0.1)
-    axes.set_xlabel("points of top-1 error, minus is better")
-    axes.figure.legend(dots, PANELS.values(), loc="outside lower center", ncols=2, fontsize="small")
-    return axes
+    reach = {"ours": interval_reach(effects["ours"], effects["low"], effects["high"])}  # one seed has none
+    for number, (axes, column, title) in enumerate(zip(panels, ("ours", "paper"), PANELS.values(), strict=True)):
+        axes.axvline(0, color="0.3", linewidth=1)
+        axes.errorbar(
+            effects[column], effects.index, xerr=reach.get(column), capsize=4, **look(number) | {"linestyle": ""}
+        )
+        axes.margins(x=0.1)
+        axes.set_title(title)
+        if effects[column].isna().all():
+            not_run(axes)
+    panels[0].set_yticks(range(len(effects)), [textwrap.fill(label, 28) for label in effects["label"]])
+    panels[0].set_ylim(max(len(effects), 1) - 0.5, -0.5)
+    figure.supxlabel("points of top-1 error, minus is better", fontsize="medium")
+    return panels[0]
 
 
 def state_of_the_art(axes: Axes | None = None) -> Axes:

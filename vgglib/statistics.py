@@ -87,12 +87,33 @@ def _spread(differences: np.ndarray) -> bool:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's corrected p values of a family; None, where nothing was tested, stays None and does not count."""
-    tested = [p_value for p_value in p_values if p_value is not None]
-    if not tested:
-        return list(p_values)
-    corrected = iter(multipletests(tested, method="holm")[1])
-    return [None if p_value is None else float(next(corrected)) for p_value in p_values]
+    """Holm's corrected p values of a family; None, where nothing was tested, stays None and counts as a p value of 1.
+
+    So what was not run makes no other verdict easier. Raises ValueError for an empty family.
+    """
+    if not p_values:
+        raise ValueError("a family of 0 p values has nothing to correct: give one for each claim.")
+    corrected = multipletests([1.0 if p_value is None else p_value for p_value in p_values], method="holm")[1]
+    return [None if own is None else float(p_value) for own, p_value in zip(p_values, corrected, strict=True)]
+
+
+def sign_flip_p(differences: np.ndarray) -> float:
+    """The two-sided p value of the mean of paired differences, one per seed, among all ways to flip their signs.
+
+    It takes no shape of their distribution for granted but that it is symmetric about 0 where there is no effect. With
+    n seeds it cannot be below 2 / 2^n. Above thirteen seeds a fixed choice of ways stands for all of them. Raises
+    ValueError where there are no differences.
+    """
+    if not len(differences):
+        raise ValueError("0 differences leave nothing to test: give one for each seed.")
+    ways = stats.permutation_test(
+        (differences, np.zeros(len(differences))),
+        lambda first, second, axis: np.mean(first - second, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(ways.pvalue)
 
 
 def mcnemar_p(first: np.ndarray, second: np.ndarray) -> float:

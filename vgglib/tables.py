@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from vgglib import paper, plans
@@ -97,7 +98,7 @@ def _group(group: pd.DataFrame) -> dict:
         return found
     top1 = done["top1_error_percent"].astype(float)
     low, high = mean_interval(top1) if len(done) > 1 else interval_percent(top1.iloc[0], int(done["n_images"].iloc[0]))
-    low, high = max(low, 0.0), min(high, 100.0)  # an error cannot be outside
+    low, high = np.clip([low, high], 0, 100)  # an error cannot be outside
     top5 = None if (done["n_classes"] <= FEW_CLASSES).any() else done["top5_error_percent"].astype(float).mean()
     return found | {"top1": top1.mean(), "top1_low": low, "top1_high": high, "top5": top5}
 

@@ -34,14 +34,16 @@ class Verdict:
     why: str
     test: str = ""  # of what its p value is: "difference" or "equivalence"
     remark: str = ""  # on how its nets were trained, which `why` has, too
+    alone: str = ""  # the verdict before the correction
+    failed: int = 0  # runs that are left out of the effect
 
 
 def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
     """Every claim on these rows, in the order of `CLAIMS`, or those called `names`, in theirs.
 
-    p values and verdicts are those after Holm's correction over the whole family, hence for all that `rows` can be
-    asked about. rows: as `results.Store.rows` gives them, of any tables. Raises ValueError for an unknown name, for
-    rows of several presets, and where two rows disagree.
+    p values and verdicts are those after Holm's correction over all claims that can be put to a test, whether `rows`
+    can be asked about them or not. rows: as `results.Store.rows` gives them, of any tables. Raises ValueError for an
+    unknown name, for rows of several presets, and where two rows disagree.
     """
     for name in names:
         claim_called(name)
@@ -51,15 +53,17 @@ def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
 
 
 def corrected(found: list[Verdict]) -> list[Verdict]:
-    """Verdicts after Holm's correction over `found`: those whose p value is no longer below 0.05 become undecided."""
-    p_values = holm([verdict.p_value for verdict in found])
-    return [_corrected(verdict, p_value) for verdict, p_value in zip(found, p_values, strict=True)]
+    """Verdicts after Holm's correction over those of `found` that can be put to a test, all of them, for then no
+    verdict depends on which others were run: those whose p value is no longer below 0.05 become undecided.
+    """
+    p_values = iter(holm([verdict.p_value for verdict in found if KINDS[verdict.kind] is not None]))
+    return [verdict if KINDS[verdict.kind] is None else _corrected(verdict, next(p_values)) for verdict in found]
 
 
 def _corrected(verdict: Verdict, p_value: float | None) -> Verdict:
     if p_value is None or not verdict.p_value < LEVEL <= p_value:
         return replace(verdict, p_value=p_value)
-    why = f"not significant among the claims tested together (Holm); alone: {verdict.why}"
+    why = f"not significant among all claims that can be tested (Holm); alone: {verdict.why}"
     return replace(verdict, p_value=p_value, verdict="undecided", why=why)
 
 
@@ -106,6 +110,8 @@ def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
         **evidence.effect(),
         p_value=decision.p_value,
         verdict=decision.verdict,
+        alone=decision.verdict,
+        failed=evidence.failed,
         test=decision.test,
         why="; ".join(note for note in (*notes, claim.caveat) if note),
         remark=remark,

@@ -44,7 +44,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
             "Seeds": found["seeds"],
             "Training loss": found["loss"].map("{:.2f}".format),
             "Top-1 error": found["top1"].map("{:.1f}".format),
-            "95 % interval": [f"{low:.1f} to {high:.1f}" for low, high in ends],
+            "95 % interval": ["-" if pd.isna(low) else f"{low:.1f} to {high:.1f}" for low, high in ends],
         }
     )
 
@@ -108,7 +108,7 @@ def finding(found: pd.DataFrame) -> str:
         return f"There is no net to compare with {BASE}."
     others = by_net.drop(BASE)
     worse = others["top1"] > by_net.loc[BASE, "top1"]
-    fits = others["loss"] <= by_net.loc[BASE, "loss"]
+    fits = others["loss"] <= by_net.loc[BASE, "loss"] + ALIKE
     parts = (
         ("more, with a higher training loss", worse & ~fits),
         ("more, with no higher training loss", worse & fits),
@@ -119,4 +119,6 @@ def finding(found: pd.DataFrame) -> str:
         for text, which in parts
         if which.any()
     ]
-    return f"Beside {BASE}: {'; '.join(said)}." + (ONE_SEED if found["seeds"].max() < 2 else "")
+    if found["seeds"].max() < 2:
+        return f"Beside {BASE}: {'; '.join(said)}." + ONE_SEED
+    return f"Beside {BASE}, by the means over seeds alone: {'; '.join(said)}."

@@ -83,8 +83,9 @@ def effects(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: by how much more epochs, another rule for the drops, another resolution, and crops instead of dense
-    evaluation change E - A, paired by seed; a line for each change of which there are at least two seeds.
+    """For display: by how much more epochs, another rule for the drops, another resolution, crops instead of dense
+    evaluation, and these at another resolution change E - A, paired by seed; a line for each change of which there are
+    at least two seeds.
     """
     lines = []
     recipes = found.drop_duplicates("recipe").sort_values(["epochs", "drops", "resolution"])
@@ -93,24 +94,34 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
         by_rule = own[own["drops"] == BY_RULE]
         pairs = [(by_rule["recipe"].iloc[0], by_rule["recipe"].iloc[-1])] if len(by_rule) > 1 else []
         usual = {(row.epochs, row.drops): row.recipe for row in own.itertuples()}
-        others = [((row.epochs, BY_RULE), row.recipe) for row in own[own["drops"] != BY_RULE].itertuples()]
-        others += [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
-        pairs += [(usual[key], recipe) for key, recipe in others if key in usual]
+        late = [((row.epochs, BY_RULE), row.recipe) for row in own[own["drops"] != BY_RULE].itertuples()]
+        finer = [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
+        late, finer = ([(usual[key], recipe) for key, recipe in own if key in usual] for own in (late, finer))
+        pairs += [*late, *finer]
         for before, after in pairs:
             for method in TESTS:
                 both = [compared(found, recipe, method, ENDS) for recipe in (before, after)]
-                lines.append((f"{after} instead of {before}, tested {method}", *both))
+                lines.append((f"{after} instead of {before}, tested {method}", *_change(*both)))
+        crops = {}
         for recipe in group["recipe"]:
-            both = [compared(found, recipe, method, ENDS) for method in TESTS]
-            lines.append((f"crops instead of dense evaluation, {recipe}", *both))
-    lines = [(what, (new.by_seed - old.by_seed).dropna(), old.failed + new.failed) for what, old, new in lines]
+            crops[recipe] = _change(*(compared(found, recipe, method, ENDS) for method in TESTS))
+            lines.append((f"crops instead of dense evaluation, {recipe}", *crops[recipe]))
+        for before, after in finer:  # a change here and none there would not show that the two differ
+            (less, failed), (more, failed_too) = crops[before], crops[after]
+            what = f"crops instead of dense evaluation, {after} less {before}"
+            lines.append((what, more - less, failed + failed_too))
     return pd.DataFrame(
         [
-            {"What changes": what, "E - A changes by": _effect(points, failed)}
+            {"What changes": what, "E - A changes by": _effect(points.dropna(), failed)}
             for what, points, failed in lines
-            if len(points) > 1
+            if points.notna().sum() > 1
         ]
     )
+
+
+def _change(old: Evidence, new: Evidence) -> tuple[pd.Series, int]:
+    """By how much the second differs from the first, by seed, and how many runs of both failed."""
+    return new.by_seed - old.by_seed, old.failed + new.failed
 
 
 def without_rule(found: pd.DataFrame) -> pd.DataFrame:

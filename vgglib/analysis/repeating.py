@@ -8,7 +8,6 @@ from vgglib import arithmetic, experiments, plans
 from vgglib.analysis.by_hand import SETTING
 from vgglib.configs import TABLE_1
 from vgglib.experiments import STAGES, in_full
-from vgglib.presets import PRESETS
 
 
 def commands(found: pd.DataFrame) -> list[str]:
@@ -33,9 +32,7 @@ def commands(found: pd.DataFrame) -> list[str]:
         made = set(group["experiment"])
         seeds = sorted({one.seed for one in made})
         planned = {run.experiment for run in experiments.runs(plans.plan(preset, seeds=seeds))}
-        words = [f"vgg run --preset {preset} --results again"]
-        words += ["--data-dir path/to/images"] * PRESETS[preset].needs_folder
-        words += [f"--table {table}"] * (table != "all")
+        words = ["--results again"] + [f"--table {table}"] * (table != "all")
         words += [plans.option(key, value) for key, value in own]
         words += ["--compile"] * fused
         words.append("--seeds " + ",".join(map(str, seeds)))
@@ -43,7 +40,7 @@ def commands(found: pd.DataFrame) -> list[str]:
             for option, name, order in (("nets", "net", list(TABLE_1)), ("train-scales", "scale_text", STAGES)):
                 values = sorted({getattr(one, name) for one in made}, key=order.index)
                 words.append(f"--{option} {','.join(values)}")
-        lines.append(" ".join(words))
+        lines.append(plans.command_line(preset, *words))
     return lines
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vgglib.analysis import by_hand
 from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
-from vgglib.metrics import SAME, interval_text, mean_interval
+from vgglib.metrics import interval_text, mean_interval
 from vgglib.plans import CENTRE, plan
 from vgglib.results import Store
 from vgglib.statistics import lower, p_equals
@@ -56,9 +56,8 @@ def ratio(own: Evidence) -> tuple[float, float, float] | None:
     if len(errors) < 2 or not errors.all():
         return None
     logs = np.log(errors[:, 1] / errors[:, 0])
-    if not np.ptp(logs) > SAME:
-        return None
-    return tuple(float(np.exp(value)) for value in (logs.mean(), *mean_interval(logs)))
+    found = np.exp([logs.mean(), *mean_interval(logs)])
+    return None if np.isnan(found).any() else tuple(map(float, found))
 
 
 def _errors(own: Evidence) -> np.ndarray:

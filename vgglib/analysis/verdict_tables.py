@@ -7,8 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from vgglib.claims import CLAIMS, KINDS, Claim, Pool, claim_called
-from vgglib.comparisons import Comparison, Evidence, Row, checked, paper_effect
-from vgglib.statistics import EQUIVALENCE_POINTS, LEVEL, LOSS, bootstrap_interval, mcnemar_p, probability_text
+from vgglib.comparisons import Comparison, Evidence, Row, checked, paper_effect, with_failed
+from vgglib.statistics import (
+    EQUIVALENCE_POINTS,
+    LEVEL,
+    LOSS,
+    bootstrap_interval,
+    mcnemar_p,
+    probability_text,
+    sign_flip_p,
+)
 from vgglib.verdicts import Verdict
 
 # How a kind of claim is put to the test.
@@ -19,24 +27,24 @@ HOW_TESTED = {
     "count": "an exact count",
     "not testable": "not put to the test",
 }
-OWN_SIDE = "undecided, with the whole interval on the claim's side"
-BOTH_SIDES = "undecided, with an interval that reaches to both sides"
-LOSS_SIDE = "undecided, with the whole interval on the side of a loss where the claim is no gain"
-OTHER_SIDE = "undecided, with the whole interval on the other side"
+# Verdict alone -> what an undecided claim is called.
+SIDES = {
+    "reproduced": "undecided among all claims, alone as in the paper",
+    LOSS: "undecided among all claims, alone a loss where the claim is no gain",
+    "opposite": "undecided among all claims, alone the opposite",
+    "undecided": "undecided, alone too",
+}
 WITHOUT_TEST = "undecided, without a test"
 GROUPS = (
     "reproduced",
     LOSS,
-    OWN_SIDE,
-    BOTH_SIDES,
-    LOSS_SIDE,
-    OTHER_SIDE,
     "opposite",
+    *SIDES.values(),
     WITHOUT_TEST,
     "not run",
     "not tested",
 )
-DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "McNemar p"]
+DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "Sign-flip p", "McNemar p"]
 DETAILS += ["Seeds", "Status"]
 
 
@@ -52,7 +60,7 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
                 "Ours": _text(verdict.effect, verdict.kind),
                 "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
                 "p (Holm)": _p_text(verdict),
-                "Seeds": "-" if KINDS[verdict.kind] is None else str(verdict.seeds),
+                "Seeds": "-" if KINDS[verdict.kind] is None else with_failed(str(verdict.seeds), verdict.failed),
                 "Why": verdict.why,
             }
             for verdict in found
@@ -93,8 +101,9 @@ def markdown(found: list[Verdict]) -> str:
 def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
 
-    Beside the t interval over seeds: a bootstrap interval, and McNemar's exact p values of each seed's two fixed nets,
-    the least and the most of them and how many are below 0.05. These are not corrected and decide nothing. A column of
+    Beside the t interval over seeds: a bootstrap interval, the p value among all flips of the seeds' signs, and
+    McNemar's exact p values of each seed's two fixed nets, the least and the most of them and how many are below 0.05.
+    These are not corrected and decide nothing. A column of
     what is missing is there where something is. Raises ValueError for an unknown name.
     """
     claim, compared = claim_called(name), checked(rows)
@@ -122,6 +131,8 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
     if claim.kind == "cheaper":
         return line
     line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
+    if len(evidence.seeds) > 1:
+        line["Sign-flip p"] = probability_text(sign_flip_p(evidence.differences))
     if evidence.seeds:
         line["Bootstrap"] = _interval(*bootstrap_interval(evidence.image_differences), claim.kind)
     if evidence.seeds and alone:
@@ -153,9 +164,8 @@ def overview(found: dict[str, list[Verdict]]) -> pd.DataFrame:
 
 
 def _seeds(verdict: Verdict) -> str:
-    if KINDS[verdict.kind] is None or not verdict.seeds:
-        return ""
-    return f", {verdict.seeds} seed{'s' * (verdict.seeds > 1)}"
+    seeds = f", {verdict.seeds} seed{'s' * (verdict.seeds > 1)}" if verdict.seeds else ""
+    return "" if KINDS[verdict.kind] is None else with_failed(seeds, verdict.failed)
 
 
 def asked(*names: str) -> str:
@@ -199,7 +209,7 @@ def remarks(found: dict[str, list[Verdict]], *names: str) -> str:
 
 
 def tally(preset: str, found: Sequence[Verdict]) -> str:
-    """A preset's verdicts in groups, as a list in Markdown; undecided ones by where their interval lies."""
+    """A preset's verdicts in groups, as a list in Markdown; undecided ones by what they are alone."""
     lines = [f"On the records of preset `{preset}`:", ""]
     for group in GROUPS:
         own = [verdict.claim for verdict in found if _group(verdict) == group]
@@ -213,10 +223,4 @@ def _group(verdict: Verdict) -> str:
         return verdict.verdict
     if verdict.p_value is None:
         return WITHOUT_TEST
-    none = 1 if verdict.kind == "cheaper" else 0
-    below, above = verdict.high < none, verdict.low > none
-    if verdict.kind == "no better":
-        if max(-verdict.low, verdict.high) < EQUIVALENCE_POINTS:
-            return OWN_SIDE
-        return OTHER_SIDE if below else LOSS_SIDE if above else BOTH_SIDES
-    return OWN_SIDE if below else OTHER_SIDE if above else BOTH_SIDES
+    return SIDES[verdict.alone]

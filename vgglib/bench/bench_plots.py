@@ -33,7 +33,7 @@ def advantages(record: dict, cases: Sequence[str]) -> Figure:
     )
     for axes, (case, rows) in zip(panels[:, 0], groups.items(), strict=False):
         places = np.arange(len(rows))
-        reach = np.nan_to_num(interval_reach(rows["advantage"], rows["advantage_low"], rows["advantage_high"]))
+        reach = interval_reach(rows["advantage"], rows["advantage_low"], rows["advantage_high"])
         axes.errorbar(rows["advantage"], places, xerr=reach, capsize=4, **look(0) | {"linestyle": ""})
         axes.axvline(1, color="0.3", linewidth=1)
         axes.set_yticks(places, [textwrap.fill(name, 30) for name in rows["contender"]])
@@ -68,7 +68,7 @@ def growth(record: dict, columns: int = 2) -> Figure:
 
 def _curve(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     at = rows["contender"].astype(float).to_numpy()
-    reach = np.nan_to_num(interval_reach(rows["median"], rows["low"], rows["high"]))
+    reach = interval_reach(rows["median"], rows["low"], rows["high"])
     axes.errorbar(at, rows["median"], yerr=reach, capsize=3, **look(0))
     axes.set_xlabel(name)
     axes.set_ylabel(rows["unit"].iloc[0])

@@ -61,8 +61,9 @@ def ensembles(plan: Sequence[Entry], store: Store | None = None) -> str:
     )
     note = (
         f"No net runs here: each of the {2 ** len(data['nets']) - 1} ensembles is a mean of stored posteriors, preset "
-        f"{entries[0].preset}. Gain, in points: the error of the best single net less that of the ensemble; above "
-        "0 the ensemble errs less; other tables of this page have the other sign. 95 % intervals are over seeds; that "
+        f"{entries[0].preset}. Gain, in points: the error of the single net that is best by its mean "
+        "over seeds, less that of the ensemble; above 0 the ensemble errs less. Other tables of this page have the "
+        "other sign, and the best net of each seed. 95 % intervals are over seeds; that "
         "of an error from one seed is over images. They hold for an ensemble chosen beforehand: whoever tries all and "
         "keeps the best has chosen on the test's images."
     )

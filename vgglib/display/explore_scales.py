@@ -102,7 +102,7 @@ def _net_data(lines: pd.DataFrame) -> dict:
     """The texts of every test of one net, by S and Q, in the order of `says` and `_STATE`; and its chart in words."""
     tests: dict[str, dict[str, list[str]]] = {}
     for line in lines.itertuples():
-        interval = NONE if pd.isna(line.top1) else f"{line.top1_low:.1f} to {line.top1_high:.1f}"
+        interval = NONE if pd.isna(line.top1_low) else f"{line.top1_low:.1f} to {line.top1_high:.1f}"
         top1, *others = (_percent(value) for value in (line.top1, line.top5, line.top1_val, line.top5_val))
         tests.setdefault(line.train_scale, {})[line.q] = [_says(line), top1, interval, *others]
     words = [f"S = {s}: {', '.join(map(_drawn, own, own.values()))}" for s, own in tests.items()]

@@ -32,7 +32,7 @@ class _Axes:
 
     @classmethod
     def of(cls, lines: pd.DataFrame, span: tuple[int, int]) -> _Axes:
-        highest = 100 if lines["top1"].isna().all() else max(1, lines["top1_high"].max())
+        highest = 100 if lines["top1"].isna().all() else max(1, lines[["top1", "top1_high"]].max(axis=None))
         step = next(step for step in (1, 2, 5, 10, 20) if highest <= 5 * step)
         return cls(*span, step * math.ceil(highest / step), step)
 
@@ -87,7 +87,9 @@ def _series(axes: _Axes, number: int, done: pd.DataFrame, chosen: tuple[str, str
     yield f'<path class="line s{number}" d="M{points}"/>' if len(single) > 1 else ""
     for line in done.itertuples():
         first, last = axes.x(line.scales[0]), axes.x(line.scales[-1])
-        y, low, high = map(axes.y, (line.top1, line.top1_low, line.top1_high))
+        y = axes.y(line.top1)
+        ends = (line.top1, line.top1) if pd.isna(line.top1_low) else (line.top1_low, line.top1_high)
+        low, high = map(axes.y, ends)
         bar = f'<path class="bar s{number}" d="M{(first - last) / 2:g} 0h{last - first:g}"/>'
         key = (line.net, line.train_scale, line.q)
         on = ' class="on"' if key == chosen else ""

@@ -112,8 +112,12 @@ def details(rows: pd.DataFrame, name: str) -> None:
     found = verdict_tables.details(rows, name)
     statement = claim_called(name).statement
     caption = f"Behind '{statement}'. {EFFECTS} The bootstrap draws seeds and images anew, and of a single seed images "
-    caption += "alone. McNemar's p values are those of two fixed nets, seed by seed; they are not corrected and decide "
-    caption += "nothing."
+    caption += "alone. The sign-flip p value asks the t test's question without taking differences to be normal. "
+    caption += "McNemar's p values are those of two fixed nets, seed by seed. None of these is corrected, and they "
+    caption += "decide nothing."
+    if found["Baseline"].str.startswith("the best of").any():
+        caption += " The best of several baselines is picked by these seeds and images, so that McNemar's p value is "
+        caption += "too small for a loss and the bootstrap leaves the pick out."
     show.table(found, caption)
 
 
@@ -144,13 +148,12 @@ def _with_list(text: str, items: Sequence[str]) -> str:
 def scoreboard(rows: pd.DataFrame, preset: str = "demo") -> None:
     """Every claim on the evidence of a preset's rows, of all its tables, in short."""
     found = judge(rows)
-    tested = sum(verdict.p_value is not None for verdict in found)
     caption = f"The paper's claims on the evidence of preset {preset}. Effects in points of top-1 error: below 0 what "
     caption += "the claim is about (depth, jitter, more crops) brings a gain, above 0 a loss; a claim of no gain "
     caption += "expects about 0. Of costs a ratio, of counts millions of weights"
-    if tested > 1:
-        caption += f". {tested} claims are tested together, so that an interval may leave out 0 and the claim be "
-        caption += "undecided"
+    if any(verdict.p_value is not None for verdict in found):
+        caption += ". A verdict allows for all claims that can be tested, so an interval may leave out 0 and the claim "
+        caption += "be undecided"
     show.table(verdict_tables.short(found), caption)
 
 
