@@ -191,6 +191,14 @@ class Evidence:
         return f"for {seeds} the two nets were trained on different kinds of device" if mixed else ""
 
 
+def between(rows: pd.DataFrame, treatment: Arm, *baselines: Arm) -> Evidence:
+    """What rows of one preset say of the errors of one arm less those of another, or of the best of several.
+
+    Raises ValueError as `checked` and `Evidence` do.
+    """
+    return Evidence.of(checked(rows), (Comparison(treatment, baselines),), ERROR)
+
+
 def _device(row: Row) -> str | None:
     """The kind of device that trained a row's net, None where no record says so."""
     return trained_on(row.environment)[1] if isinstance(row.environment, dict) and row.environment else None

@@ -13,7 +13,7 @@ import pandas as pd
 from vgglib.analysis import by_hand
 from vgglib.analysis.by_hand import AT_DEADLINES, BY_RULE
 from vgglib.analysis.predictions import held_back
-from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
+from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
@@ -64,8 +64,8 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
 
 def compared(found: pd.DataFrame, recipe: str, method: str, nets: str) -> Evidence:
     """First of `nets` against the second, of one recipe and way to test."""
-    first, second = (Arm(TESTS[method], net, method=method) for net in nets)
-    return Evidence.of(checked(found[found["recipe"] == recipe]), (Comparison(first, (second,)),), ERROR)
+    own = found[found["recipe"] == recipe]
+    return between(own, *(Arm(TESTS[method], net, method=method) for net in nets))
 
 
 def effects(found: pd.DataFrame) -> pd.DataFrame:

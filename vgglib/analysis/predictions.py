@@ -9,7 +9,7 @@ import pandas as pd
 
 from vgglib.analysis import by_hand
 from vgglib.claims import claim_called
-from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked
+from vgglib.comparisons import ERROR, Arm, Evidence, between
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
@@ -134,8 +134,9 @@ def _line(prediction: Prediction, found: pd.DataFrame, seeds: Sequence[int], met
 
 
 def _evidence(prediction: Prediction, found: pd.DataFrame, method: str) -> Evidence:
-    first, second = (Arm(TESTS[method], net, method=method) for net in (prediction.treatment, prediction.baseline))
-    return Evidence.of(checked(found), (Comparison(first, (second,)),), ERROR)
+    return between(
+        found, *(Arm(TESTS[method], net, method=method) for net in (prediction.treatment, prediction.baseline))
+    )
 
 
 def finding(store: Store, preset: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vgglib.analysis import by_hand
-from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
+from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.metrics import interval_text, mean_interval
 from vgglib.plans import CENTRE, plan
 from vgglib.results import Store
@@ -43,8 +43,7 @@ def compared(found: pd.DataFrame) -> dict[tuple[str, str], Evidence]:
     evidence = {}
     for recipe, own in found.groupby("recipe", sort=False):
         for method, table in TESTS.items():
-            first, second = (Arm(table, net, method=method) for net in ("B", "B-5x5"))
-            evidence[recipe, method] = Evidence.of(checked(own), (Comparison(first, (second,)),), ERROR)
+            evidence[recipe, method] = between(own, *(Arm(table, net, method=method) for net in ("B", "B-5x5")))
     return evidence
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib.comparisons import ERROR, Arm, Comparison, Evidence, checked, with_failed
+from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.experiments import Entry
 from vgglib.metrics import interval_text
 from vgglib.plans import OF_STARTS, plan
@@ -90,13 +90,12 @@ def compared(found: pd.DataFrame, net: str = "E") -> dict[str, Evidence]:
     """
     evidence = {}
     for length, trained in found.groupby("together"):
-        own, grown = checked(trained), trained["before"] > 0
+        grown = trained["before"] > 0
         others = trained[~grown & (trained["net"] == net)].groupby(["table", "start"], sort=False).groups
         for table in trained.loc[grown, "table"].unique():
             for other, start in others:
-                arms = Arm(table, "E", start="A"), Arm(other, net, start=start)
                 label = f"E from A - {net} from {start} for {length} epochs, as many as A and E together"
-                evidence[label] = Evidence.of(own, (Comparison(arms[0], arms[1:]),), ERROR)
+                evidence[label] = between(trained, Arm(table, "E", start="A"), Arm(other, net, start=start))
     return evidence
 
 
@@ -106,9 +105,8 @@ def _grown(found: pd.DataFrame) -> dict[str, Evidence]:
     for (table, before), own in found[found["before"] > 0].groupby(["table", "before"], sort=False):
         first = found[(found["net"] == "A") & (found["epochs"] == before)]
         if len(first):
-            comparison = Comparison(Arm(table, "E", start="A"), (Arm("3", "A"),))
             label = f"E from A - the A that it starts from, after its {before} epochs"
-            evidence[label] = Evidence.of(checked(pd.concat([own, first])), (comparison,), ERROR)
+            evidence[label] = between(pd.concat([own, first]), Arm(table, "E", start="A"), Arm("3", "A"))
     return evidence
 
 
