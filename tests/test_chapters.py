@@ -65,7 +65,8 @@ def test_tables_for_readers_keep_the_numbers():
     layers = chapters.layers_shown(cost.layers(config("A"))).set_index("Layer")
     assert layers.loc["conv1_1", "Output"] == "64 x 224 x 224" and layers.loc["fc8", "Parameters"] == "4,097,000"
     memory = chapters.memory_shown(["D"], 256).iloc[0]
-    assert float(memory["Weights, gradients, momentum"]) == pytest.approx(12 * 138.357544e6 / 1e9, abs=0.005)
+    assert float(memory["Weights, gradients, momentum"]) == pytest.approx(14 * 138.357544e6 / 1e9, abs=0.005)
+    assert float(memory["Weights"]) == pytest.approx(6 * 138.357544e6 / 1e9, abs=0.005)
     entries = plan("smoke", "starts", ["E"], [0])
     shown = chapters.estimate_shown(planner.estimate(entries, 216, 120, lambda run, kind: 1e6, 100))
     assert shown["For"].tolist() == ["starts of E", "together"] and shown["Energy, kWh"].ne("-").all()

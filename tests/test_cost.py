@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vgglib import cost, paper
+from vgglib import cost, devices, paper
 from vgglib.configs import TABLE_1, config
 from vgglib.models import VGG
 
@@ -36,6 +36,18 @@ def test_totals_are_sums_of_layers():
     assert cost.macs(net, 64, 10) == table["macs"].sum() and cost.parameters(net, 10, 64) == table["parameters"].sum()
 
 
+def test_a_dense_pass_is_convolutions_on_the_image_and_a_head_at_each_cell():
+    # Of 512 pixels the pools leave 16 cells a side, and a head of 7 x 7 has 10 x 10 places among them.
+    sides, head = [512] * 2 + [256] * 2 + [128] * 3 + [64] * 3 + [32] * 3, 49 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
+    channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    work = zip(sides, channels, channels[1:], strict=False)
+    convolutions = sum(side**2 * 9 * before * after for side, before, after in work)
+    assert cost.dense_macs("D", 512) == convolutions + 100 * head
+    assert cost.dense_macs("D", 224) == cost.macs("D", 224)
+    with pytest.raises(ValueError, match="an image of 200 pixels is smaller than the crop of 224: take 224 at least"):
+        cost.dense_macs("D", 200)
+
+
 def test_stacks_against_single_layers_as_in_section_2_3():
     three = cost.stacks(1).set_index("single").loc["7x7"]
     assert (three["stack_weights"], three["single_weights"], three["stack_rectifications"]) == (27, 49, 3)
@@ -54,7 +66,7 @@ def test_memory_by_hand():
     net = config("A").scaled(1 / 64)  # channels 1, 2, 4, 8, 8; head 64, 64
     table = cost.memory(net, batch_size=2, image_size=32, num_classes=10, precision="fp32").set_index("part")
     weights = 4 * cost.parameters(net, 10, 32)
-    assert table.loc["weights"].tolist() == [weights, weights]
+    assert table.loc["weights"].tolist() == [weights, weights] and table.loc["copies"].tolist() == [0, 0]
     assert table.loc["momentum"].tolist() == [weights, 0] and table.loc["gradients"].tolist() == [weights, 0]
     convs = 3 * 32**2 + 16**2 + (2 + 4) * 8**2 + (4 + 8) * 4**2 + (8 + 8) * 2**2
     pools = 32**2 + 2 * 16**2 + 4 * 8**2 + 8 * 4**2 + 8 * 2**2
@@ -64,9 +76,18 @@ def test_memory_by_hand():
     assert table.loc["activations", "testing"] == 2 * 4 * (3 + 1) * 32**2
 
 
+def test_in_bf16_each_weight_has_a_copy():
+    net = config("A").scaled(1 / 64)
+    table = cost.memory(net, batch_size=2, image_size=32, num_classes=10).set_index("part")
+    weights = cost.parameters(net, 10, 32)
+    assert table.loc["weights"].tolist() == [4 * weights] * 2 and table.loc["copies"].tolist() == [2 * weights] * 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("net", ["A", "A-LRN", "C", "B-5x5"])
-def test_training_keeps_what_is_counted(net):
+def test_training_keeps_what_is_counted(net, precision, monkeypatch):
     """PyTorch itself says what it keeps for the backward pass."""
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda where: True)
     model, batch = VGG(net, 10, 1 / 8, 64), 4
     kept = {}
 
@@ -77,11 +98,12 @@ def test_training_keeps_what_is_counted(net):
 
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        scores = model(torch.randn(batch, 3, 64, 64))
-        F.cross_entropy(scores, torch.zeros(batch, dtype=torch.long))
+        with devices.autocast(precision, torch.device("cpu")):
+            scores = model(torch.randn(batch, 3, 64, 64))
+        F.cross_entropy(scores.float(), torch.zeros(batch, dtype=torch.long))
     measured = sum(size for pointer, size in kept.items() if pointer not in weights)
-    counted = cost.memory(config(net).scaled(1 / 8), batch, 64, 10, "fp32").set_index("part")
-    assert counted.loc["activations", "training"] == pytest.approx(measured, rel=0.1)
+    counted = cost.memory(config(net).scaled(1 / 8), batch, 64, 10, precision).set_index("part")["training"]
+    assert counted["activations"] + counted["copies"] == pytest.approx(measured, rel=0.05)
 
 
 def test_what_cannot_be_counted_is_refused():

@@ -1,6 +1,7 @@
 import os
 
 import pytest
+import torch
 
 from vgglib import devices
 
@@ -25,3 +26,10 @@ def test_a_containers_quota_is_kept_to(files, expected, tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     assert devices.cores() == expected
+
+
+@pytest.mark.parametrize("name", ["auto", "fp16"])
+def test_nets_run_in_a_known_precision_alone(name):
+    with pytest.raises(ValueError, match=f"precision '{name}' .*: choose bf16 or fp32"):  # noqa: SIM117
+        with devices.autocast(name, torch.device("cpu")):
+            pass

@@ -24,5 +24,7 @@ def test_members_are_added_up_as_numpy_would():
 def test_what_cannot_be_averaged_is_refused():
     with pytest.raises(ValueError, match=r"shapes \(2, 3\) and \(1, 3\) cannot be averaged"):
         mean_posteriors([np.zeros((2, 3)), np.zeros((1, 3))])
+    with pytest.raises(ValueError, match=r"a member has shape \(3,\): give a list of arrays \(N, classes\)"):
+        mean_posteriors(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="no posteriors to average"):
         mean_posteriors([])

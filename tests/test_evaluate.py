@@ -85,6 +85,11 @@ def test_the_grid_is_regular_from_edge_to_edge(side, crop, expected):
     assert grid(torch.tensor([[side, crop]]), crop).tolist() == [[expected, [0] * 5]]
 
 
+def test_a_grid_larger_than_the_image_is_refused():
+    with pytest.raises(ValueError, match="an image has a side of 31 pixels, less than the crop of 32: rescale"):
+        grid(torch.tensor([[40, 32], [31, 50]]), 32)
+
+
 def test_the_centre_crop_is_one_pass_over_the_middle():
     assert grid(torch.tensor([[10, 5, 6, 7]]), 2, 1).tolist() == [[[4], [2], [2], [2]]]  # 1.5 and 2.5 become 2
     shades = np.arange(8, dtype=np.uint8)[None, :, None] * np.ones((2, 1, 3), np.uint8)
@@ -167,6 +172,35 @@ def test_dropout_is_off(model):
     assert np.array_equal(posteriors(model, split, ZERO), posteriors(model, split, ZERO))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_keeps_its_mode(model, training):
+    split = random_split([(64, 64)])
+    model.train(training)
+    posteriors(model, split, ZERO)
+    assert model.training == training
+
+    def stop(share):
+        assert not model.training
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        posteriors(model, split, ZERO, report=stop)
+    assert model.training == training
+
+
+def test_fp32_on_a_gpu_is_made_exact(model, monkeypatch):
+    heard = []
+    monkeypatch.setattr(devices, "exact", heard.append)
+    posteriors(model, random_split([(32, 32)]), ZERO)
+    assert heard == [torch.device("cpu")]
+
+
+def test_auto_is_the_precision_of_the_device(model):
+    split = random_split([(64, 64)])
+    auto, bf16, fp32 = (posteriors(model, split, ZERO, precision=name) for name in ("auto", "bf16", "fp32"))
+    assert np.array_equal(auto, bf16) and not np.array_equal(auto, fp32)
+
+
 @BOTH
 def test_an_image_smaller_than_the_crop_is_refused(model, method):
     with pytest.raises(ValueError, match="a side of 31 pixels, less than the crop of 32"):
@@ -180,8 +214,8 @@ def test_a_split_without_images_is_refused(model, method):
         posteriors(model, Split.from_numpy(*nothing), ZERO, method)
 
 
-@pytest.mark.parametrize("name, value", [("method", "center-crop"), ("average", "logits")])
-def test_an_unknown_method_or_average_is_refused(model, name, value):
+@pytest.mark.parametrize("name, value", [("method", "center-crop"), ("average", "logits"), ("precision", "fp16")])
+def test_an_unknown_setting_is_refused(model, name, value):
     with pytest.raises(ValueError, match=f"unknown {name} '{value}': choose "):
         posteriors(model, random_split([(32, 32)]), ZERO, **{name: value})
 

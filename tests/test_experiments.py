@@ -40,6 +40,18 @@ def test_what_is_run_shows_itself_by_its_id():
     )
 
 
+def test_lists_are_taken_as_tuples():
+    experiment = Experiment("A", 0, train_scale=[256, 512], drop_deadlines=[0.5, 0.7, 0.9])
+    assert experiment == Experiment("A", 0, train_scale=(256, 512), drop_deadlines=(0.5, 0.7, 0.9))
+    assert experiment.jittered and hash(experiment)
+
+
+@pytest.mark.parametrize("scale", ["256", 256.0, None, True])
+def test_a_test_scale_is_a_whole_number(scale):
+    with pytest.raises(ValueError, match=f"Q is {scale!r}: it must be a whole number"):
+        Protocol(scale)
+
+
 def test_scales_below_the_crop_are_refused():
     with pytest.raises(ValueError, match="S is 200, smaller than the crop of 224"):
         Experiment("A", 0, train_scale=200)
@@ -63,6 +75,15 @@ def test_scales_below_the_crop_are_refused():
         ({"learning_rate": float("inf")}, "learning_rate is inf"),
         ({"drop_deadlines": (float("nan"),) * 3}, "drop_deadlines is"),
         ({"drop_deadlines": (0.5, 0.9, 1.5)}, "drop_deadlines is"),
+        ({"drop_deadlines": ("0.6", "0.8", "0.9")}, "drop_deadlines is"),
+        ({"drop_deadlines": 0.6}, "drop_deadlines is 0.6: give 3 rising shares of the epochs, or none"),
+        ({"momentum": "0.9"}, "momentum is '0.9': it must be a number"),
+        ({"dropout": None}, "dropout is None: it must be a number"),
+        ({"weight_decay": True}, "weight_decay is True: it must be a number"),
+        ({"train_scale": 256.5}, "S is 256.5: it must be a whole number, or two for jitter"),
+        ({"train_scale": "256"}, "S is '256': it must be a whole number, or two for jitter"),
+        ({"train_scale": (256, 512.5)}, r"S is \(256, 512.5\): it must be a whole number, or two for jitter"),
+        ({"train_scale": (256,)}, r"S is \(256,\): it must be a whole number, or two for jitter"),
         ({"seed": 0.5}, "seed is 0.5: it must be an int from 0"),
         ({"seed": 2**64}, "seed is 18446744073709551616"),
     ],

@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ def test_the_answers_are_the_first_of_the_posterior(net, images):
     table = first_look.answers(net, one, 384, count=3)
     assert table["Probability, %"].tolist() == [f"{100 * value:.1f}" for value in sorted(found)[:-4:-1]]
     assert table["Class"][0] == images.class_names[found.argmax()]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_answers_are_computed_in_the_precision_of_the_record(net, monkeypatch, precision):
+    heard = []
+    monkeypatch.setattr(first_look.evaluate, "posteriors", lambda *_, **how: heard.append(how) or np.eye(2))
+    record = net.record | {"environment": net.record["environment"] | {"precision": precision}}
+    first_look.answers(replace(net, record=record), first_look.picture(net), 256)
+    assert heard == [{"precision": precision}]
 
 
 def test_a_photo_of_ones_own_is_labelled_by_the_net(net, tmp_path):

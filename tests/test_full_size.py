@@ -6,7 +6,7 @@ import pytest
 from vgglib import planner, plans
 from vgglib.analysis.speed import Speed
 from vgglib.configs import DEPTHS, config
-from vgglib.cost import macs
+from vgglib.cost import dense_macs, macs, memory, parameters
 from vgglib.display import full_size
 from vgglib.results import digest
 
@@ -30,7 +30,8 @@ def test_the_setting_is_the_papers():
 def test_work_by_hand():
     table = full_size.work().set_index("For")
     crop = macs(config("A"), 224)
-    whole = 3 * 74 * 1_281_167 * crop + 50_000 * 2 * crop * (256 / 224) ** 2
+    dense = dense_macs(config("A"), 256)
+    whole = 3 * 74 * 1_281_167 * crop + 50_000 * 2 * dense
     assert table.loc["net A, S = 256", "Multiply-adds, 10^18"] == f"{whole / 1e18:,.1f}"
     assert table.loc["net A, S = 256", "Hours at 10"] == f"{2 * whole / 1e13 / 3600:,.0f}"
     everything = float(table.loc["everything behind all tables, one seed", "Multiply-adds, 10^18"].replace(",", ""))
@@ -94,6 +95,9 @@ def test_memory_holds_more_of_a_shallow_net():
     table = full_size.largest_batches().set_index("Net")
     found = table.apply(lambda column: column.str.replace(",", "").astype(int))
     assert (found.loc["A"] > found.loc["E"]).all() and (found["80 GB"] > 4 * found["16 GB"]).all()
+    # Of each weight a number in single precision, its gradient, its momentum and a copy in bf16.
+    each = memory("D", 1).set_index("part").loc["activations", "training"]
+    assert found.loc["D", "16 GB"] == (16e9 - (4 + 4 + 4 + 2) * parameters("D")) // each
 
 
 def test_expected_errors_are_the_papers_with_an_interval():
@@ -120,9 +124,9 @@ def test_a_record_of_input_is_read_and_shown(tmp_path):
     assert full_size.flatness_percent(record) == pytest.approx(4)
 
 
-@pytest.mark.parametrize("change", [{"images": 9}, {"schema": 2}])
-def test_an_altered_record_of_input_is_refused(tmp_path, change):
+@pytest.mark.parametrize(("change", "wrong"), [({"images": 9}, "was changed"), ({"schema": 2}, "has schema 2")])
+def test_an_altered_record_of_input_is_refused(tmp_path, change, wrong):
     write(tmp_path, RECORD | {"digest": digest(RECORD)} | change)
-    with pytest.raises(ValueError, match=r"input.json is no record of input \(.*\): measure with benchmarks/input.py"):
+    with pytest.raises(ValueError, match=rf"input.json {wrong} .*: measure with benchmarks/input.py"):
         full_size.input_speed(tmp_path)
     assert full_size.input_speed(tmp_path / "empty") is None

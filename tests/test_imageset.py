@@ -26,6 +26,35 @@ def test_images_of_different_sizes_come_back_as_they_were():
     assert chosen.labels.tolist() == [0, 1]
 
 
+def test_a_subset_by_mask_is_where_it_is_true():
+    split = Split.of([gradient(4, 7), gradient(5, 3), gradient(6, 7)], [0, 1, 2])
+    for mask in ([True, False, True], np.array([True, False, True]), torch.tensor([True, False, True])):
+        assert split.subset(mask).labels.tolist() == [0, 2]
+    with pytest.raises(ValueError, match=r"a mask of shape \(2,\) was given for 3 images: give one value for each"):
+        split.subset([True, False])
+    for nothing in ([], [False] * 3):
+        with pytest.raises(ValueError, match="a subset of 0 images was asked for: name at least one"):
+            split.subset(nothing)
+
+
+@pytest.mark.parametrize(
+    "image, came",
+    [
+        (np.zeros((4, 7, 4), np.uint8), r"uint8 of shape \(4, 7, 4\)"),
+        (np.zeros((4, 7), np.uint8), r"uint8 of shape \(4, 7\)"),
+        (np.zeros((4, 7, 3)), r"float64 of shape \(4, 7, 3\)"),
+    ],
+)
+def test_images_that_are_not_rgb_of_uint8_are_refused(image, came):
+    with pytest.raises(ValueError, match=f"image 1 is {came}: convert it to RGB, uint8 of shape"):
+        Split.of([gradient(4, 7), image], [0, 1])
+
+
+def test_each_image_has_a_label():
+    with pytest.raises(ValueError, match="2 images were given with 3 labels: give each image one"):
+        Split.of([gradient(4, 7)] * 2, [0, 1, 1])
+
+
 def test_batches_hold_whole_images_of_one_shape_each_image_once():
     images = [gradient(4, 7), gradient(5, 3), gradient(4, 7) + 1, gradient(4, 7) + 2]
     split = Split.of(images, [0, 1, 0, 1])

@@ -96,7 +96,16 @@ def test_a_line_says_what_a_pack_is(folder):
     assert repr(images) == "ImageSet imagenet: 2 classes, 36 train, 4 minival, 12 val"
     assert repr(images.val) == "PackedSplit: 12 images, sides 64 to 200 px"
     assert repr(images.val.rescaled(32).subset([2])) == "PackedSplit: 1 images, sides 32 to 32 px"
-    assert repr(images.val.subset(np.array([], int))) == "PackedSplit: 0 images"
+
+
+def test_a_subset_by_mask_is_where_it_is_true(images):
+    mask = np.arange(len(images.val)) == 2
+    for given in (mask, torch.from_numpy(mask), mask.tolist()):
+        assert images.val.subset(given).offset.tolist() == [images.val.offset[2]]
+    with pytest.raises(ValueError, match=r"a mask of shape \(11,\) was given for 12 images"):
+        images.val.subset(mask[1:])
+    with pytest.raises(ValueError, match="a subset of 0 images was asked for: name at least one"):
+        images.val.subset([])
 
 
 def test_a_pack_that_was_made_anew_is_opened_anew(tmp_path):

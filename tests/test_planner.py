@@ -9,13 +9,17 @@ from vgglib.experiments import Experiment, Protocol, Run
 from vgglib.plans import plan
 from vgglib.presets import PRESETS
 
-CROP = macs(config("A").scaled(1 / 64), 56)
+NARROW = config("A").scaled(1 / 64)  # channels 1, 2, 4, 8, 8; head 64, 64
+CROP = macs(NARROW, 56)
+HEAD = 8 * 64 + 64 * 64 + 64 * 1000
+# A crop of 56 pixels has 1 cell, whose work with that of the convolutions is CROP; 64 pixels have 2 x 2.
+DENSE = macs(NARROW, 64) - (4 * 8 * 64 - 8 * 64) - HEAD + 4 * HEAD
 
 
 def test_the_work_of_one_run_by_hand():
     (run,) = plan("smoke", "3", ["A"], [0])[0].runs
     assert planner.training_macs(run, 10) == 3 * 2 * 10 * CROP  # forward and backward, two epochs
-    assert planner.testing_macs(run, 10) == 10 * 2 * CROP * (256 / 224) ** 2  # with the mirror image
+    assert planner.testing_macs(run, 10) == 10 * 2 * DENSE  # with the mirror image
     crops = plan("smoke", "5", ["D"], [0])[1].runs[0]
     assert crops.protocol.method == "multi-crop"
     assert planner.testing_macs(crops, 10) == 10 * 50 * macs(config("D").scaled(1 / 64), 56)

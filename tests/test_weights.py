@@ -5,8 +5,11 @@ from small_runs import run, small
 
 from vgglib import weights
 from vgglib.evaluate import posteriors
+from vgglib.experiments import Entry, Experiment, Protocol, Run
+from vgglib.models import VGG, initialise
 from vgglib.results import Store
 from vgglib.training import checkpoints
+from vgglib.weights import published
 
 
 @pytest.fixture
@@ -32,6 +35,26 @@ def test_kept_weights_outlive_the_checkpoint(trained):
     store.checkpoint_path(tested).unlink()
     after = weights.load(store, tested).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_published_net_is_loaded_as_it_was_tested(images, tmp_path):
+    """Caffe's pools keep the last cells of a side of 307 pixels, and its mean is not that of the images."""
+    store, tested = Store(tmp_path), Run("imagenet", Experiment("D", None, weights="caffe"), Protocol(256))
+    net = initialise(VGG("D", 2, 1 / 64, pools_round_up=True), "glorot", 0)
+    mean = torch.tensor([10.0, 20.0, 30.0])
+    published.write(store.weights_path(tested), published.Published(net, mean), "caffe:D")
+    run([Entry("3", "D", "256", "256", "dense", (tested,))], results=tmp_path)
+    model = weights.load(store, tested)
+    precision = store.read(tested)["environment"]["precision"]
+    split = images.val.rescaled(256)
+    found = posteriors(model.to(memory_format=torch.channels_last), split, mean, precision=precision)
+    assert np.array_equal(found.astype(np.float16), store.posteriors(tested)[0])
+    before = store.weights_path(tested).read_bytes()
+    assert weights.keep(store, tested) == str(store.weights_path(tested))  # where it is kept already
+    assert store.weights_path(tested).read_bytes() == before
+    published.write(store.weights_path(tested), published.Published(initialise(net, "glorot", 1), mean), "caffe:D")
+    with pytest.raises(ValueError, match=r"D_caffe.safetensors are not those of the record D_caffe_dense_Q256"):
+        weights.load(store, tested)
 
 
 def test_a_net_without_weights_or_record_is_named(trained):

@@ -15,7 +15,7 @@ from vgglib.configs import Config, Layer, as_config
 from vgglib.experiments import CROP, GRID
 
 TRAINING_PASSES = 3  # one forward and about two backward: a training step's multiply-adds over those of a test
-BYTES = {"fp32": 4, "bf16": 2}  # of one activation
+BYTES = {"fp32": 4, "bf16": 2}  # of one number
 INDEX_BYTES = 8  # PyTorch remembers where each maximum was as int64
 
 
@@ -91,28 +91,47 @@ def macs(net: str | Config, image_size: int = CROP, num_classes: int = 1000) -> 
     return sum(count.macs for count in counts(net, image_size, num_classes))
 
 
+def dense_macs(net: str | Config, image_size: int, crop: int = CROP, num_classes: int = 1000) -> int:
+    """Multiply-adds of one dense pass over a square image of `image_size` pixels (Sect. 3.2): the convolutions on all
+    of it, and the head, which reads crops of `crop` pixels, at every cell of the score map.
+
+    Raises ValueError as `counts`, and for an image smaller than the crop.
+    """
+    if image_size < crop:
+        raise ValueError(f"an image of {image_size} pixels is smaller than the crop of {crop}: take {crop} at least.")
+    stride = as_config(net).stride
+    cells = (image_size // stride - crop // stride + 1) ** 2
+    convolutions = sum(count.macs for count in counts(net, image_size, num_classes) if count.block != "head")
+    return convolutions + cells * sum(count.macs for count in counts(net, crop, num_classes) if count.block == "head")
+
+
 def memory(
     net: str | Config, batch_size: int, image_size: int = CROP, num_classes: int = 1000, precision: str = "bf16"
 ) -> pd.DataFrame:
     """Bytes that training and testing take layer by layer, by `part`; columns `training` and `testing`.
 
-    Weights, their gradients and the momentum are single precision. Training keeps the input of every layer for the
+    Weights, their gradients and the momentum are single precision; with `precision` "bf16" each weight also has a copy
+    in it (`copies`), which products and the backward pass take. Training keeps the input of every layer for the
     backward pass, where the maxima of every pool were, and of normalisation a number in single precision for each value
     (`lrn`); testing keeps the input and output of one layer. Working memory of the kernels and dropout masks come on
-    top. Code that is compiled as a whole can do without the places of the maxima, and takes less.
+    top. Code that is compiled as a whole can do without the places of the maxima, and takes less; hardware without
+    units for bf16 keeps rounded numbers in single precision, and takes more.
     """
     if precision not in BYTES:
         raise ValueError(f"unknown precision {precision!r}: choose {' or '.join(BYTES)}.")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: it must be at least 1.")
     found = list(counts(net, image_size, num_classes))
-    weights = 4 * sum(count.weights + count.biases for count in found)
+    numbers = sum(count.weights + count.biases for count in found)
+    weights = BYTES["fp32"] * numbers
+    copies = BYTES["bf16"] * numbers if precision == "bf16" else 0
     kept = sum(count.inputs for count in found) * BYTES[precision]
     kept += sum(count.inputs for count in found if count.layer.kind == "lrn") * BYTES["fp32"]
     places = sum(count.outputs for count in found if count.layer.kind == "pool") * INDEX_BYTES
     passing = max(count.inputs + count.outputs for count in found) * BYTES[precision]
     parts = {
         "weights": (weights, weights),
+        "copies": (copies, copies),
         "gradients": (weights, 0),
         "momentum": (weights, 0),
         "activations": (batch_size * (kept + places), batch_size * passing),

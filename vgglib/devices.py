@@ -137,10 +137,14 @@ def enough_memory(what: str, remedy: str, needed: float = 0, where: torch.device
 
 @contextlib.contextmanager
 def autocast(resolved: str, where: torch.device) -> Iterator[None]:
-    """The context in which the nets run: bf16 autocast, by whatever `units` there are, or nothing for fp32."""
-    if resolved != "bf16":
+    """The context in which the nets run: bf16 autocast, by whatever `units` there are, or nothing for fp32; ValueError
+    for another precision.
+    """
+    if resolved == "fp32":
         yield
         return
+    if resolved != "bf16":
+        raise ValueError(f"the precision {resolved!r} is not one that nets run in: choose bf16 or fp32.")
     products = contextlib.nullcontext() if multiplies_bf16(where) else Bf16InFp32()
     with torch.autocast(where.type, torch.bfloat16), products:
         yield

@@ -8,13 +8,16 @@ import numpy as np
 
 
 def mean_posteriors(members: Iterable[np.ndarray]) -> np.ndarray:
-    """The mean of arrays of posteriors (N, classes), float64; ValueError when there are none or their shapes differ.
+    """The mean of arrays of posteriors (N, classes), float64; ValueError when there are none, when one has another
+    number of dimensions, or when their shapes differ.
 
     They are taken one after the other: at ImageNet's scale each has 50 million numbers.
     """
     total, count = None, 0
     for member in members:
         count += 1
+        if member.ndim != 2:
+            raise ValueError(f"a member has shape {member.shape}: give a list of arrays (N, classes).")
         if total is None:
             total = member.astype(float)
         elif total.shape == member.shape:

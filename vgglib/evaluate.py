@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vgglib import devices
 from vgglib.data.imageset import Split
-from vgglib.experiments import AVERAGES, GRID, METHODS, PLACES
+from vgglib.experiments import AVERAGES, GRID, METHODS, PLACES, PRECISIONS
 from vgglib.models import VGG
 
 # Pixels in one forward pass: large enough to keep the cores busy, small enough for the memory of a laptop or of one
@@ -42,23 +43,22 @@ def posteriors(
 
     `average` says how the positions of one image (cells of the score map, or crops) become one posterior: "scores"
     averages their scores before the soft-max, "posteriors" their posteriors after it. With `flip` the posteriors of
-    image and mirror image are averaged. `report` is called after every pass with the share done, 0 to 1. With
-    `compiled` shapes of input that keep coming go through `torch.compile`: the same posteriors, to rounding.
-    Raises ValueError for an unknown method or average, a split without images, and an image smaller than the net's
-    crop.
+    image and mirror image are averaged. `precision` is "fp32", "bf16" or "auto", as `devices.precision` resolves it;
+    on a GPU fp32 is exact from then on, see `devices.exact`. `report` is called after every pass with the share done,
+    0 to 1. With `compiled` shapes of input that keep coming go through `torch.compile`: the same posteriors, to
+    rounding. The model keeps the mode, training or testing, that it came with.
+    Raises ValueError for an unknown method, average or precision, a split without images, and an image smaller than the
+    net's crop.
     """
-    for name, value, known in (("method", method, METHODS), ("average", average, AVERAGES)):
+    settings = (("method", method, METHODS), ("average", average, AVERAGES), ("precision", precision, PRECISIONS))
+    for name, value, known in settings:
         if value not in known:
             raise ValueError(f"unknown {name} {value!r}: choose {' or '.join(known)}.")
     if not len(split):
         raise ValueError("the split has 0 images: give at least one.")
-    if split.smallest_side < model.input_size:
-        raise ValueError(
-            f"an image has a side of {split.smallest_side} pixels, less than the crop of {model.input_size}: rescale "
-            "to a larger Q."
-        )
-    model.eval()
+    _check_side(split.smallest_side, model.input_size)
     where = split.device
+    devices.exact(where)
     mean = mean_rgb.to(where)[:, None, None]
     if method == "dense":
         net, batches, passes = model.dense, _whole_images(split), 1
@@ -69,7 +69,7 @@ def posteriors(
         net = _compiled(net)
     result = torch.empty(len(split), model.head["fc8"].out_features, device=where)
     done = 0
-    with devices.autocast(precision, where):
+    with _testing(model), devices.autocast(devices.precision(precision, where), where):
         for index, inputs in batches:
             scores = []
             for pixels in inputs:
@@ -80,6 +80,24 @@ def posteriors(
                 report(done / (passes * len(split)))
             result[index] = _average(torch.cat(scores, 2), average)
     return result.cpu().numpy()
+
+
+@contextmanager
+def _testing(model: nn.Module) -> Iterator[None]:
+    """The context in which dropout is off."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def _check_side(pixels: int, size: int) -> None:
+    if pixels < size:
+        raise ValueError(
+            f"an image has a side of {pixels} pixels, less than the crop of {size}: rescale to a larger Q."
+        )
 
 
 def _compiled(net: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -121,7 +139,8 @@ def _crops(split: Split, size: int, places: int) -> Iterator[tuple[Tensor, Itera
 
 def grid(sides: Tensor, size: int, places: int = GRID) -> Tensor:
     """Where crops of `size` pixels begin along sides (...): (..., places), equally spaced from edge to edge, rounded;
-    a single one lies in the middle.
+    a single one lies in the middle. ValueError for a side that is shorter than the crop.
     """
+    _check_side(int(sides.min()), size)
     steps = torch.arange(places, device=sides.device) if places > 1 else torch.tensor([0.5], device=sides.device)
     return ((sides - size)[..., None] * steps / max(1, places - 1)).round().long()

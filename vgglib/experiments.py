@@ -18,11 +18,16 @@ METHODS = ("dense", *PLACES)  # ways to look at an image, see `evaluate.posterio
 AVERAGES = ("scores", "posteriors")  # of what, over the places in an image
 # Nets of which others published weights that they trained on ImageNet: torchvision, and the authors for Caffe.
 PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
+PRECISIONS = ("auto", "bf16", "fp32")  # see `devices.precision`
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
 MOST_SEEDS = 2**63  # what random generators take
 GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 ROUNDED, COMPILED = ", gradients in bf16", ", compiled"  # how a checkpoint names updates that round otherwise
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @cache  # a plan makes thousands of experiments of a few nets
@@ -32,7 +37,8 @@ def _check_width(net: str, width: float) -> None:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One net trained once. Scales are the paper's (224, 256, 384 ...); `resolution` turns them into pixels.
+    """One net trained once. Scales are the paper's (224, 256, 384 ...); `resolution` turns them into pixels. An image
+    that is stored with fewer pixels than a scale is enlarged, and shows no more detail there.
 
     With `weights` it is a net that was trained elsewhere: it has no seed, and the settings of a training say nothing.
     """
@@ -63,12 +69,17 @@ class Experiment:
         return f"<Experiment {self.name}>"  # not every field, of which those of the start would be most
 
     def __post_init__(self):
-        object.__setattr__(self, "drop_deadlines", tuple(self.drop_deadlines))
-        for name in ("learning_rate", "resolution", "width"):
-            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int | float):
+        for name in ("train_scale", "drop_deadlines"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        for name in ("learning_rate", "resolution", "width", "momentum", "dropout", "weight_decay"):
+            if not _is_number(value := getattr(self, name)):
                 raise ValueError(f"{name} is {value!r}: it must be a number.")
         _check_width(self.net, self.width)
-        low, high = self.scale_range
+        scales = self.train_scale if self.jittered else (self.train_scale,) * 2
+        if len(scales) != 2 or any(type(scale) is not int for scale in scales):
+            raise ValueError(f"S is {self.train_scale!r}: it must be a whole number, or two for jitter.")
+        low, high = scales
         if low < CROP:
             raise ValueError(f"S is {low}, smaller than the crop of {CROP}: images must not be smaller than the crop.")
         if low > high:
@@ -99,14 +110,18 @@ class Experiment:
             raise ValueError(
                 f"unknown initialisation {self.initialisation!r}: choose one of {', '.join(INITIALISATIONS)}."
             )
-        if self.precision not in ("auto", "bf16", "fp32"):
+        if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}: choose auto, bf16 or fp32.")
-        shares = all(0 < share <= 1 for share in self.drop_deadlines)
-        rising = list(self.drop_deadlines) == sorted(self.drop_deadlines)
-        if len(self.drop_deadlines) not in (0, self.drops) or not shares or not rising:
+        if not self._deadlines_will_do():
             raise ValueError(
                 f"drop_deadlines is {self.drop_deadlines}: give {self.drops} rising shares of the epochs, or none."
             )
+
+    def _deadlines_will_do(self) -> bool:
+        given = self.drop_deadlines
+        if not isinstance(given, tuple) or len(given) not in (0, self.drops):
+            return False
+        return all(_is_number(share) and 0 < share <= 1 for share in given) and list(given) == sorted(given)
 
     def _check_weights(self) -> None:
         if (self.weights is None) == (self.seed is None):
@@ -185,6 +200,8 @@ class Protocol:
     average: str = "scores"
 
     def __post_init__(self):
+        if type(self.test_scale) is not int:
+            raise ValueError(f"Q is {self.test_scale!r}: it must be a whole number.")
         if self.test_scale < CROP:
             raise ValueError(
                 f"Q is {self.test_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."

@@ -29,7 +29,11 @@ TrainScales = Annotated[
 ]
 Width = Annotated[float | None, typer.Option(help="Multiply every channel count; the paper's nets have width 1.")]
 Resolution = Annotated[
-    float | None, typer.Option(help="Multiply all scales, 224, 256 and so on; the paper's pixels have resolution 1.")
+    float | None,
+    typer.Option(
+        help="Multiply all scales, 224, 256 and so on; the paper's pixels have resolution 1. Images that are stored "
+        "with fewer pixels than a scale are enlarged."
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="At most so many passes over the training images.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images per step.")]

@@ -100,9 +100,8 @@ def _machine(environment: dict) -> dict:
 
 
 def _experiment(values: dict) -> Experiment:
-    scale, start = values["train_scale"], values["start"]
-    changed = {"train_scale": tuple(scale) if isinstance(scale, list) else scale}
-    return Experiment(**values | changed | {"start": _experiment(start) if start else None})
+    start = values["start"]
+    return Experiment(**values | {"start": _experiment(start) if start else None})
 
 
 def amounts(found: dict[str, pd.DataFrame]) -> pd.DataFrame:

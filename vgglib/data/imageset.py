@@ -48,6 +48,22 @@ class Sized:
         """Pixels of the smallest side of the image where it is largest."""
         return int(self.sizes.amin(1).max())
 
+    def chosen(self, index: Tensor | np.ndarray | Sequence[int] | Sequence[bool]) -> np.ndarray:
+        """Which images `index` means, (B,): those it numbers, or of a mask (N,) those where it is true.
+
+        Raises ValueError for a mask of another length, and where no image is meant.
+        """
+        index = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
+        if index.dtype == bool:
+            if index.shape != (len(self),):
+                raise ValueError(
+                    f"a mask of shape {index.shape} was given for {len(self)} images: give one value for each."
+                )
+            index = np.flatnonzero(index)
+        if not len(index):
+            raise ValueError("a subset of 0 images was asked for: name at least one.")
+        return index
+
     def of_one_shape(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, int, int]]:
         """Every image once, in batches of one shape: (indices (B,), height, width)."""
         shapes, group = self.sizes.unique(dim=0, return_inverse=True)
@@ -70,7 +86,15 @@ class Split(Sized):
 
     @classmethod
     def of(cls, images: Sequence[np.ndarray], labels: Sequence[int]) -> Split:
-        """From uint8 arrays of shape (H, W, 3)."""
+        """From uint8 arrays of shape (H, W, 3), RGB; ValueError for others, and where not every one has a label."""
+        if len(images) != len(labels):
+            raise ValueError(f"{len(images)} images were given with {len(labels)} labels: give each image one.")
+        for number, image in enumerate(images):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(
+                    f"image {number} is {image.dtype} of shape {image.shape}: convert it to RGB, uint8 of shape "
+                    "(H, W, 3) with values from 0 to 255."
+                )
         pixels = np.concatenate([image.reshape(-1, 3) for image in images])
         return cls.from_numpy(pixels, np.array([image.shape[:2] for image in images]), np.array(labels))
 
@@ -115,9 +139,9 @@ class Split(Sized):
     def to(self, device: torch.device | str) -> Split:
         return Split(self.pixels.to(device), self.sizes.to(device), self.labels.to(device))
 
-    def subset(self, index: Tensor | np.ndarray) -> Split:
-        """The images at `index`, copied, in that order."""
-        index = [int(i) for i in index]
+    def subset(self, index: Tensor | np.ndarray | Sequence[int] | Sequence[bool]) -> Split:
+        """The images at `index`, copied, in that order; a mask and ValueError are as in `chosen`."""
+        index = [int(i) for i in self.chosen(index)]
         pixels = torch.cat([self.image(i).reshape(-1, 3) for i in index])
         return Split(pixels, self.sizes[index], self.labels[index])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -70,9 +70,9 @@ class PackedSplit(Sized):
         """Every image isotropically rescaled so that its smallest side is `side` pixels, once it is read."""
         return replace(self, side=side)
 
-    def subset(self, index: Tensor | np.ndarray) -> PackedSplit:
-        """The images at `index`, in that order."""
-        index = np.asarray(index)
+    def subset(self, index: Tensor | np.ndarray | Sequence[int] | Sequence[bool]) -> PackedSplit:
+        """The images at `index`, in that order; a mask and ValueError are as in `chosen`."""
+        index = self.chosen(index)
         arrays = ("shard", "offset", "length", "stored", "labels", "rgb_sum", "rgb_products")
         return replace(self, **{name: getattr(self, name)[index] for name in arrays})
 

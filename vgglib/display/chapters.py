@@ -115,13 +115,13 @@ def layers_shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def memory_shown(nets: Sequence[str], batch_size: int, image_size: int = 224) -> pd.DataFrame:
-    """`cost.memory` of several nets in bf16, a line each, in gigabytes (10^9 bytes)."""
+    """`cost.memory` of several nets in bf16, a line each, in gigabytes (10^9 bytes); weights with their copies."""
     lines = []
     for net in nets:
         table = cost.memory(config(net), batch_size, image_size).set_index("part") / 1e9
-        state = table.loc[["weights", "gradients", "momentum"], "training"].sum()
+        state = table.loc[["weights", "copies", "gradients", "momentum"], "training"].sum()
         kept, passing = table.loc["activations"]
-        lines.append((net, state, kept, state + kept, table.loc["weights", "testing"], passing))
+        lines.append((net, state, kept, state + kept, table.loc[["weights", "copies"], "testing"].sum(), passing))
     heads = ["Net", "Weights, gradients, momentum", "Kept activations", "Training", "Weights", "Passing activations"]
     frame = pd.DataFrame(lines, columns=heads)
     return frame.assign(**{head: [f"{value:.2f}" for value in frame[head]] for head in heads[1:]})

@@ -72,6 +72,9 @@ def picture(net: Trained, number: int = 0, photo: str | None = None) -> ImageSet
 def answers(net: Trained, one: ImageSet, scale: int, count: int = 5) -> pd.DataFrame:
     """The `count` classes that the net finds most probable for the picture at Q = `scale`, dense, with its mirror image
     (Sect. 3.2): "Class" and "Probability, %", as text.
+
+    They are computed in the precision of the record's test. Of a drawn set the mean colour is that of the images at
+    hand, not of the whole of train, so that probabilities differ a little from those on record.
     """
     found = _posterior(net, one, scale)
     order = found.argsort()[::-1][:count]
@@ -81,4 +84,5 @@ def answers(net: Trained, one: ImageSet, scale: int, count: int = 5) -> pd.DataF
 
 def _posterior(net: Trained, one: ImageSet, scale: int) -> np.ndarray:
     split = one.val.rescaled(net.run.experiment.pixels(scale))
-    return evaluate.posteriors(net.model, split, net.images.mean_rgb)[0]
+    precision = net.record["environment"]["precision"]
+    return evaluate.posteriors(net.model, split, net.images.mean_rgb, precision=precision)[0]

@@ -147,12 +147,7 @@ def expected() -> pd.DataFrame:
 def input_speed(root: Path | None = None) -> dict | None:
     """What `benchmarks/input.py` has measured, None where it has not; ValueError for a record that was altered."""
     path = (root or default_root()) / PRESET / "input.json"
-    if not path.exists():
-        return None
-    try:
-        return read_sealed(path, INPUT_SCHEMA)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no record of input ({error}): measure with benchmarks/input.py.") from error
+    return read_sealed(path, INPUT_SCHEMA, "measure with benchmarks/input.py")
 
 
 def input_shown(record: dict) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vgglib import plans
 from vgglib.experiments import Run
 from vgglib.models import VGG
@@ -21,8 +23,9 @@ def digest(model: VGG) -> str:
 def load(store: Store, run: Run) -> VGG:
     """The net that a run tested, on the CPU and ready to be tested again.
 
-    Kept weights come first, then the checkpoint. Raises NotTrained where there are neither, or no finished record that
-    vouches for them, and ValueError where they are not the record's.
+    Kept weights come first, then the checkpoint. Those that others published go with the mean that `published.trained`
+    gives, not with that of the images. Raises NotTrained where there are neither, or no finished record that vouches
+    for them, and ValueError where they are not the record's.
     """
     record = store.read(run)
     paths = [path for path in (store.weights_path(run), store.checkpoint_path(run)) if path.exists()]
@@ -32,17 +35,28 @@ def load(store: Store, run: Run) -> VGG:
             f"in a folder of its own, `{plans.command(run)} --results mine`, and name that folder (--results, or "
             "`%env VGG_RESULTS=../mine` in a notebook)."
         )
-    tensors, _ = checkpoints.read(paths[0])
+    model = _published(store, run, record) if run.experiment.weights else _trained(paths[0], run, record)
+    if model is None or digest(model) != record["weights_sha256"]:
+        raise ValueError(f"the weights {paths[0]} are not those of the record {run.run_id}: move them away.")
+    return model.eval()
+
+
+def _published(store: Store, run: Run, record: dict) -> VGG:
+    from vgglib.weights import published  # which needs `digest`
+
+    return published.trained(store, run, record["n_classes"]).model
+
+
+def _trained(path: Path, run: Run, record: dict) -> VGG | None:
+    """The net of a run with the weights of a checkpoint; None where these have other layers, or other shapes."""
+    tensors, _ = checkpoints.read(path)
     experiment = run.experiment
     model = VGG(experiment.net, record["n_classes"], experiment.width, experiment.crop, experiment.dropout)
     try:
         model.load_state_dict(_of_model(tensors))
-        same = digest(model) == record["weights_sha256"]
-    except RuntimeError:  # other layers, or other shapes
-        same = False
-    if not same:
-        raise ValueError(f"the weights {paths[0]} are not those of the record {run.run_id}: move them away.")
-    return model.eval()
+    except RuntimeError:
+        return None
+    return model
 
 
 def check(store: Store, run: Run, model: VGG) -> None:
@@ -58,12 +72,15 @@ def check(store: Store, run: Run, model: VGG) -> None:
 
 
 def keep(store: Store, run: Run) -> str:
-    """Copy a trained net's weights from its checkpoint to `<root>/<preset>/weights`; returns the file's path.
+    """Copy a trained net's weights from its checkpoint to `<root>/<preset>/weights`, where published ones are already;
+    returns the file's path.
 
     Raises ValueError as `load` does.
     """
     model = load(store, run)
     path = store.weights_path(run)
+    if run.experiment.weights:
+        return str(path)
     tensors = {f"model.{name}": weight for name, weight in model.state_dict().items()}
     checkpoints.write(path, tensors, {"weights_sha256": digest(model)})
     return str(path)
