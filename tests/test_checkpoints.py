@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from vgglib.experiments import Experiment
+from vgglib.files import latest, previous, write_atomically
 from vgglib.train import train
 from vgglib.training import checkpoints
 from vgglib.training.distributed import Division
@@ -31,13 +32,13 @@ def numbers(value, count=4):
 
 def test_the_checkpoint_before_is_kept(tmp_path):
     path = tmp_path / "c.safetensors"
-    assert checkpoints.latest(path) is None
+    assert latest(path) is None
     for value in range(3):
         checkpoints.write(path, numbers(value), {"value": value}, keep_previous=True)
-    assert [checkpoints.read(found)[1]["value"] for found in (path, checkpoints.previous(path))] == [2, 1]
+    assert [checkpoints.read(found)[1]["value"] for found in (path, previous(path))] == [2, 1]
     assert sorted(found.name for found in tmp_path.iterdir()) == ["c.previous.safetensors", "c.safetensors"]
     path.unlink()
-    assert checkpoints.latest(path) == checkpoints.previous(path)
+    assert latest(path) == previous(path)
 
 
 def test_a_checkpoint_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
@@ -60,7 +61,7 @@ def test_checkpoints_set_aside_are_kept_and_not_taken_up(tmp_path):
     for value in range(2):
         checkpoints.write(path, numbers(value), {"value": value}, keep_previous=True)
     checkpoints.set_aside(path)
-    assert checkpoints.latest(path) is None
+    assert latest(path) is None
     names = "c=0.5.diverged.safetensors", "c=0.5.previous.diverged.safetensors"
     assert [checkpoints.read(tmp_path / name)[1]["value"] for name in names] == [1, 0]
     checkpoints.write(path, numbers(2), {"value": 2}, keep_previous=True)
@@ -95,8 +96,22 @@ def test_a_disk_that_is_full_at_the_end_leaves_both_that_were_there(tmp_path, mo
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device, while writing .*c.safetensors: make room"):
         checkpoints.write(path, numbers(2), {"value": 2}, keep_previous=True)
-    assert [checkpoints.read(found)[1]["value"] for found in (path, checkpoints.previous(path))] == [1, 0]
+    assert [checkpoints.read(found)[1]["value"] for found in (path, previous(path))] == [1, 0]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_names_the_file(tmp_path, monkeypatch):
+    (tmp_path / "taken").touch()
+    with pytest.raises(OSError, match=rf"File exists, while writing {tmp_path}/taken/x\.json: make room or choose"):
+        write_atomically(tmp_path / "taken" / "x.json", b"")
+
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(OSError, match=rf"No space left on device, while writing {tmp_path}/new/x\.json: make room"):
+        write_atomically(tmp_path / "new" / "x.json", b"")
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_a_disk_that_fills_up_meanwhile_leaves_what_was_there(tmp_path):
@@ -181,6 +196,18 @@ def no_arithmetic(path):
     altered(path, lambda tensors, state: state.pop("arithmetic"))
 
 
+def no_chance(path):
+    altered(path, lambda tensors, state: state.pop("chance"))
+
+
+def no_peak(path):
+    altered(path, lambda tensors, state: state["history"][0].pop("peak_share"))
+
+
+def unknown_setting(path):
+    altered(path, lambda tensors, state: state["experiment"].update(warm_up=3))
+
+
 def other_history(path):
     altered(path, lambda tensors, state: state.update(history=[{"epoch": 1}]))
 
@@ -203,6 +230,9 @@ def other_history(path):
             r"was trained in bf16 on cuda, and would go on in fp32 on cpu: .* same kind of device, .*\(VGG_RESULTS in",
         ),
         (no_arithmetic, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (no_chance, r"c.safetensors is not a whole checkpoint of this project \('chance'\): delete it to train anew\."),
+        (no_peak, r"c.safetensors is not a whole checkpoint .* argument: 'peak_share'\): delete it to train anew\."),
+        (unknown_setting, r"c.safetensors belongs to another experiment \(warm_up was 3 and is None\): delete it"),
         (other_history, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_command_names_the_part_that_was_run(store):
         for run in planned("tiny-imagenet-50", nets=["D"], seeds=[seed], train_scales=["256", "384"]):
             record(store, run)
     assert commands(store, "tiny-imagenet-50") == [
-        "vgg run --preset tiny-imagenet-50 --results again --data-dir path/to/images --seeds 0,2 --nets D "
+        "vgg run --preset tiny-imagenet-50 --data-dir path/to/images --results again --seeds 0,2 --nets D "
         "--train-scales 256,384"
     ]
 

@@ -1,6 +1,7 @@
 import pytest
 
-from vgglib.experiments import Entry, Experiment, Protocol, Run
+from vgglib.experiments import Entry, Experiment, Name, Protocol, Run, runs
+from vgglib.plans import plan
 
 
 def test_the_papers_recipe_is_the_default():
@@ -91,3 +92,15 @@ def test_scales_below_the_crop_are_refused():
 def test_settings_that_no_training_can_have_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Experiment(**{"net": "A", "seed": 0} | settings)
+
+
+def test_a_name_says_what_its_run_is():
+    settings = {"epochs": 7, "drop_deadlines": (0.5, 0.75, 1.0), "initialisation": "he-fan-out", "learning_rate": 1 / 3}
+    tables = "all,crops,5x5-centre,starts"
+    for run in runs([*plan("demo", tables, seeds=[0, 12]), *plan("demo", tables, seeds=[3], **settings)]):
+        name = Name.of(run.run_id)
+        experiment = run.experiment
+        assert (name.net, name.train_scale, name.seed) == (experiment.net, experiment.scale_text, experiment.seed)
+        assert name.protocol == run.protocol.name and name.settings.keys() == dict(run.overrides).keys()
+    assert name.settings["drop_deadlines"] == "0.5,0.75,1" and name.settings["learning_rate"] == "0.333333"
+    assert Name.of("D_torchvision_dense_Q256") is None

@@ -80,6 +80,8 @@ def test_help_needs_no_torch():
         (["run", "--preset", "smoke", "--seeds", "x"], "'x' is no list of seeds"),
         (["run", "--preset", "smoke", "--drop-deadlines", "0.5,x"], "'0.5,x' is no list of shares"),
         (["run", "--preset", "smoke", "--dropout", "1"], "dropout is 1"),
+        (["run", "--preset", "smoke", "--threads", "0"], "--threads is 0: it must be at least 1"),
+        (["evaluate", "--weights", "torchvision:A", "--jobs", "0"], "--jobs is 0: it must be at least 1"),
         (["evaluate", "--weights", "torchvision:C"], "there are no weights of net C by torchvision"),
         (["evaluate", "--weights", "torchvision:A=/nowhere"], "/nowhere is not a file"),
     ],
@@ -156,10 +158,12 @@ def test_verdicts_are_never_of_a_part_of_the_claims():
 
 
 def test_a_training_that_was_begun_is_called_so(trained, tmp_path):
-    (tmp_path / "smoke" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "smoke" / "checkpoints" / "A_S256_seed0_epochs=1.safetensors").touch()
-    shown = vgg("plan", *SMALL, "--nets", "A,B", "--results", tmp_path).stdout.splitlines()
-    assert [line[:8] for line in shown] == ["begun   ", "not run "]
+    folder = tmp_path / "smoke" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "A_S256_seed0_epochs=1.safetensors").touch()
+    (folder / "B_S256_seed0_epochs=1.previous.safetensors").touch()  # its last one was deleted
+    shown = vgg("plan", *SMALL, "--nets", "A,B,C", "--results", tmp_path).stdout.splitlines()
+    assert [line[:8] for line in shown] == ["begun   ", "begun   ", "not run "]
 
 
 @pytest.mark.parametrize("command", ["plan", "table", "claims"])

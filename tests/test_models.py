@@ -83,10 +83,14 @@ def test_a_net_of_no_classes_is_refused():
 
 
 def test_pooling_before_relu_changes_no_value():
-    x = torch.randn(2, 4, 8, 8)
-    assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))
-    names = [name for name, _ in small("A-LRN").features.named_children()]
-    assert names[:6] == ["conv1_1", "relu1_1", "lrn1", "pool1", "conv2_1", "pool2"]
+    model, x = small("A-LRN"), torch.randn(2, 3, 32, 32) * 50
+    layers = dict(model.features.named_children())
+    assert list(layers)[:6] == ["conv1_1", "relu1_1", "lrn1", "pool1", "conv2_1", "pool2"]
+    expected = x
+    for layer in (layer for block in model.config.blocks for layer in block):  # in the paper's order
+        expected = layers[layer.name](expected)
+        expected = F.relu(expected) if layer.kind == "conv" else expected
+    assert torch.equal(model.features(x), expected) and expected.std() > 0
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_seeds_left_open_are_those_recorded(tmp_path, monkeypatch):
     assert check(preset="demo").seeds == PRESETS["demo"].seeds
 
 
-@pytest.mark.parametrize("recipe", [{"epochs": 9, "from_a": False}, "epochs=9, from_a=False"])
+@pytest.mark.parametrize("recipe", [{"epochs": 9, "from_a": False}, "epochs=9, from_a=False", "epochs=9, from_a=false"])
 def test_a_recipe_of_ones_own_is_planned_and_its_seeds_are_found(recipe, tmp_path, monkeypatch):
     runs = tmp_path / "demo" / "runs"
     runs.mkdir(parents=True)
@@ -126,6 +126,7 @@ def test_a_recipe_of_ones_own_is_planned_and_its_seeds_are_found(recipe, tmp_pat
         ({"recipe": {"epoch": 24}}, "unknown setting 'epoch'"),
         ({"recipe": "epochs=many"}, "epochs is 'many': it must be an int"),
         ({"recipe": {"width": "wide"}}, "width is 'wide': it must be a number"),
+        ({"recipe": "from_a=no"}, "from_a is 'no': it must be True or False"),
     ],
 )
 def test_a_wrong_parameter_is_named(arguments, message):

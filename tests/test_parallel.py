@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -37,6 +38,23 @@ def test_processes_of_this_host_take_calls_share_memory_and_tell_what_they_do():
             assert pool.map(call, [(path, number, send) for number in (3, 1, 2)]) == [(9, True), (1, True), (4, True)]
         assert sorted(number for number, _ in heard) == [1, 2, 3] and os.getpid() not in dict(heard).values()
     assert not pool.folder.exists()
+
+
+def test_a_display_that_fails_is_told_of_once_and_misses_nothing_else(capsys):
+    heard = []
+
+    def show(number):
+        if number < 3:
+            raise ZeroDivisionError("no bar of width 0")
+        heard.append(number)
+
+    with Workers(None, queue.SimpleQueue(), None).heard(show) as send:
+        for number in range(1, 6):
+            send(number)
+    assert heard == [3, 4, 5]
+    assert capsys.readouterr().err == (
+        "vgg: what is done cannot be shown (ZeroDivisionError: no bar of width 0); the work goes on.\n"
+    )
 
 
 def test_a_process_that_is_killed_is_one_sentence():

@@ -1,14 +1,15 @@
-import json
 import os
 
 import numpy as np
 import pytest
 
 from vgglib.experiments import as_dict, runs
+from vgglib.files import previous
 from vgglib.metrics import error_percent
 from vgglib.paper import FOLDER, numbers
 from vgglib.plans import plan
-from vgglib.results import FIELDS, Store, _check
+from vgglib.results import FIELDS, Store
+from vgglib.running import tasks
 
 (ENTRY,) = plan("smoke", "3", ["A"], [0])
 (RUN,) = ENTRY.runs
@@ -190,6 +191,26 @@ def test_a_row_needs_all_its_runs_and_shows_a_failure(store):
     )  # fmt: skip
 
 
+def test_a_net_that_has_begun_does_not_fail_with_the_one_it_starts_from(store):
+    (entry,) = plan("smoke", "3", ["E"], [0], ["384"], from_a=True)
+    (later,) = entry.runs
+    first = later.donor
+    failed = {"status": "failed", "error": "the loss is nan", "top1_error_percent": None}
+    store.write(first.donor, record(first.donor, **failed))
+    assert store.failed_start(later) == first.donor
+    assert store.rows([entry])[["status", "error"]].to_numpy().tolist() == [["failed", "the loss is nan"]]
+    assert not tasks.needed([later], store, retry_failed=False)
+    path = store.checkpoint_path(first)
+    path.parent.mkdir()
+    for begun in (path, previous(path)):
+        begun.touch()
+        assert store.failed_start(later) is None and store.rows([entry])["status"].tolist() == ["not run"]
+        assert {task.name for task in tasks.needed([later], store, retry_failed=False)} == {
+            later.experiment_id, first.experiment_id,
+        }  # fmt: skip
+        begun.unlink()
+
+
 def test_runs_on_different_images_are_not_averaged(store):
     (entry,) = plan("smoke", "4", ["B"], [0])
     for run, label in zip(entry.runs, (0, 0, 1), strict=True):
@@ -207,11 +228,13 @@ def test_a_difference_in_an_earlier_stage_is_named(store):
 
 
 def test_committed_records_are_whole():
-    for path in FOLDER.parent.glob("*/runs/*.json"):
-        found = json.loads(path.read_text())
-        _check(found, path)
-        assert found["status"] in ("done", "failed")
-        assert found["environment"]["data_sha256"] and found["environment"]["torch"]
+    presets = {path.parent.name for path in FOLDER.parent.glob("*/runs")}
+    assert presets >= {"demo", "tiny-imagenet", "tiny-imagenet-50"}
+    for preset in presets:
+        found = Store(FOLDER.parent).records(preset)
+        assert found and {record["status"] for record in found} <= {"done", "failed"}
+        for record in found:
+            assert record["environment"]["data_sha256"] and record["environment"]["torch"]
 
 
 @pytest.mark.parametrize("preset", ["demo", "tiny-imagenet-50"])

@@ -9,7 +9,7 @@ from small_runs import run, small
 
 from vgglib import devices, evaluate, runner
 from vgglib.experiments import Protocol, as_dict
-from vgglib.plans import plan
+from vgglib.plans import command, plan
 from vgglib.results import Store, write_sealed
 from vgglib.running import recorder, tasks, worker
 from vgglib.train import _Training
@@ -23,6 +23,12 @@ def test_updates_that_cannot_be_compiled_are_refused_before_any_training(images,
     with pytest.raises(ValueError, match="a batch in one pass"):
         run(small(), results=tmp_path, compiled=True, images_per_pass=8)
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_plan_of_two_presets_is_refused(images, tmp_path):
+    with pytest.raises(ValueError, match="the plan has runs of smoke and demo: run one preset at a time"):
+        run([*small(), *plan("demo", "3", ["A"], [0], ["256"])], results=tmp_path / "own")
+    assert not (tmp_path / "own").exists()
 
 
 def test_records_that_exist_are_reused(images, tmp_path, monkeypatch):
@@ -55,7 +61,9 @@ def test_a_training_that_failed_is_not_repeated_for_another_test(images, tmp_pat
         patched.setattr(worker, "train", None)  # would fail if called
         assert run(other, results=tmp_path)["status"].tolist() == ["not run"]
     name = entries[0].runs[0].experiment_id
-    said = f"{name} was not run because this training failed: repeat that by `vgg run --retry-failed`."
+    again = "vgg run --preset smoke --table 3 --nets A --train-scales 256 --seeds 0 --batch-size 16 --learning-rate "
+    again += f"1000000.0 --precision fp32 --resolution {1 / 7} --results {tmp_path} --retry-failed"
+    said = f"{name} was not run because this training failed: repeat that by `{again}`."
     assert said in capsys.readouterr().err
     assert run(other, results=tmp_path, retry_failed=True)["status"].tolist() == ["failed"]
 
@@ -98,12 +106,14 @@ def test_a_diverged_training_is_set_aside_and_a_retry_begins_anew(images, tmp_pa
 def test_a_time_budget_stops_cleanly_and_the_next_call_goes_on(images, tmp_path, monkeypatch):
     assert run(small(), results=tmp_path, max_minutes=0)["status"].tolist() == ["not run"]
     assert not list(tmp_path.rglob("*.safetensors"))
-    checkpoint = Store(tmp_path).checkpoint_path(small()[0].runs[0])
-    with monkeypatch.context() as patched:  # the budget runs out during the first epoch
-        patched.setattr("time.time", lambda: 61.0 if checkpoint.exists() else 0.0)
-        assert run(small(), results=tmp_path, max_minutes=1)["status"].tolist() == ["not run"]
-    assert checkpoint.exists()
-    assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
+    for seconds, status in ((61.0, "not run"), (59.0, "done")):  # so long does the first epoch take, of a minute
+        folder = tmp_path / status
+        checkpoint = Store(folder).checkpoint_path(small()[0].runs[0])
+        with monkeypatch.context() as patched:
+            patched.setattr("time.time", lambda late=seconds, at=checkpoint: late if at.exists() else 0.0)
+            assert run(small(), results=folder, max_minutes=1)["status"].tolist() == [status]
+        assert checkpoint.exists()
+    assert run(small(), results=tmp_path / "not run")["status"].tolist() == ["done"]
 
 
 def test_a_time_budget_stops_an_evaluation_too(images, tmp_path, monkeypatch):
@@ -154,8 +164,9 @@ def test_a_net_does_not_start_from_an_a_that_failed(images, tmp_path, monkeypatc
     entries = small(("A", "E"), train_scales=("256", "384"), from_a=True, learning_rate=1e6)
     names = {(entry.net, entry.train_scale): entry.runs[0].experiment_id for entry in entries}
     failed = names["A", "256"]
+    again = f"{command(entries[0].runs[0])} --results {tmp_path} --retry-failed"
     expected = [
-        f"{name} was not run because {failed}, whose weights it needs, failed: repeat that by `vgg run --retry-failed`."
+        f"{name} was not run because {failed}, whose weights it needs, failed: repeat that by `{again}`."
         for name in names.values()
         if name != failed
     ]
@@ -254,6 +265,14 @@ def test_gradients_that_nobody_is_sent_are_not_rounded(monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "_execute_all", None)
     with pytest.raises(ValueError, match="--bf16-gradients rounds what torchrun's processes send one another: use"):
         run(small(), results=tmp_path, bf16_gradients=True)
+
+
+@pytest.mark.parametrize("setting", ["jobs", "threads", "images_per_pass"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_none_of_a_thing_is_refused(setting, value, tmp_path):
+    with pytest.raises(ValueError, match=f"^--{setting.replace('_', '-')} is {value}: it must be at least 1.$"):
+        run(small(), results=tmp_path, **{setting: value})
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_folders_are_refused_before_any_training(tmp_path, monkeypatch):

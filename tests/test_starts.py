@@ -163,6 +163,8 @@ def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_
         "`vgg run --preset demo` with `--table starts` and with `--table longer-starts` or `--table shorter-starts`"
     )
     assert advice in said.pop() and not shown
+    follow_ups.equal_starts_of("tiny-imagenet")
+    assert "`vgg run --preset tiny-imagenet --data-dir path/to/images` with `--table starts`" in said.pop()
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)

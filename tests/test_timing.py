@@ -49,6 +49,19 @@ def test_speeds_of_every_net_at_the_presets_size():
     assert ratio.tolist() == pytest.approx([3] * len(table))
 
 
+def test_speeds_count_the_images_of_a_batch(monkeypatch):
+    monkeypatch.setattr(timing, "step_seconds", lambda *_: {"training": 0.5, "testing": 0.25})
+    monkeypatch.setattr(timing, "crop_macs", lambda experiment: 100)
+    for line in timing.speeds("smoke", 8, CPU, "fp32").to_dict("records"):
+        assert (line["training_images"], line["testing_images"]) == (16, 32)
+        assert (line["training_macs"], line["testing_macs"]) == (16 * 3 * 100, 32 * 100)
+
+
+def test_a_copy_reads_and_writes_every_byte(monkeypatch):
+    monkeypatch.setattr(timing, "seconds", lambda work, where, *_: 0.5)
+    assert timing.peaks(CPU, "fp32") == {"macs_per_second": 64**3 / 0.5, "bytes_per_second": 2 * 4096 / 0.5}
+
+
 def test_peaks_are_positive():
     assert min(timing.peaks(CPU, "fp32").values()) > 0 and min(timing.peaks(CPU, "bf16").values()) > 0
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from vgglib import devices
 from vgglib.augment import draw
 from vgglib.configs import config
 from vgglib.cost import macs
+from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment
 from vgglib.train import _Training, chance, train
 from vgglib.training import checkpoints
@@ -26,6 +28,14 @@ def experiment(**changes):
     return Experiment(**usual | changes)
 
 
+def begun(plan, images):
+    """A training with its first weights."""
+    quiet = {"report": lambda progress: None, "checkpoint": None, "stop_at": math.inf}
+    training = _Training(plan, images, CPU, **quiet, division=Division(), compiled=False)
+    training.begin(None)
+    return training
+
+
 def weights(trained):
     return [parameter.detach().clone() for parameter in trained.model.parameters()]
 
@@ -35,6 +45,24 @@ def test_an_epoch_tells_its_share_of_the_matrix_peak(two_colours, monkeypatch):
     (epoch,) = train(experiment(epochs=1), two_colours, CPU).history
     images_per_second = 2.5e9 * epoch.peak_share / (3 * macs(config("A").scaled(1 / 32), 32, 2))
     assert images_per_second == pytest.approx(epoch.images_per_second)
+
+
+def test_an_epoch_counts_every_image_of_its_batches(two_colours, monkeypatch):
+    monkeypatch.setattr(_Training, "_seconds", lambda self: 2.0)
+    (epoch,) = train(experiment(epochs=1), two_colours, CPU).history
+    assert (epoch.seconds, epoch.images_per_second) == (2.0, 32.0)  # four batches of 16
+
+
+def test_minival_is_looked_at_unmirrored_in_the_middle_of_the_training_scales(two_colours, monkeypatch):
+    looks = []
+
+    def looking(model, split, mean_rgb, **settings):
+        looks.append((split.sizes.unique(dim=0).tolist(), settings["flip"]))
+        return posteriors(model, split, mean_rgb, **settings)
+
+    monkeypatch.setattr("vgglib.train.posteriors", looking)
+    train(experiment(epochs=1, train_scale=(256, 512)), two_colours, CPU)
+    assert looks == [([[55, 66]], False)]  # 384 / 7 of images whose sides are as 5 to 6
 
 
 def test_training_learns_and_tells_its_history(two_colours):
@@ -47,10 +75,28 @@ def test_training_learns_and_tells_its_history(two_colours):
     assert heard[-1].images_done == heard[-1].images_total == 3 * 64  # 72 images make four whole batches of 16
 
 
+def test_a_trained_net_is_ready_to_be_tested(two_colours, tmp_path):
+    for _ in ("trained", "taken up"):
+        assert not train(experiment(epochs=1), two_colours, CPU, tmp_path / "net.safetensors").model.training
+
+
+def test_a_device_may_be_given_by_its_name(two_colours):
+    by_name = weights(train(experiment(epochs=1), two_colours, "cpu"))
+    assert all(map(torch.equal, by_name, weights(train(experiment(epochs=1), two_colours, CPU))))
+    with pytest.raises(ValueError, match="unknown device 'gpu': take cpu, cuda or cuda:N"):
+        train(experiment(), two_colours, "gpu")
+
+
+def test_fp32_on_a_gpu_is_made_exact(two_colours, monkeypatch):
+    heard = []
+    monkeypatch.setattr(devices, "exact", heard.append)
+    begun(experiment(), two_colours)
+    assert heard == [CPU]
+
+
 def test_momentum_weight_decay_and_dropout_are_those_of_the_experiment(two_colours):
     plan = experiment(momentum=0.8, weight_decay=0.25, dropout=0.3)
-    training = _Training(plan, two_colours, CPU, None, lambda progress: None, math.inf, Division(), False)
-    training.begin(None)
+    training = begun(plan, two_colours)
     (group,) = training.optimiser.param_groups
     assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.8, 0.25, False)
     assert group["params"] == list(training.model.parameters())
@@ -92,18 +138,6 @@ def test_a_resumed_training_ends_with_the_same_bits(two_colours, tmp_path, net):
     assert kept == {"checkpoint.safetensors", "checkpoint.previous.safetensors"}
 
 
-def test_an_earlier_checkpoint_that_knows_neither_threads_nor_chance_is_gone_on_with(two_colours, tmp_path):
-    whole = train(experiment(epochs=2), two_colours, CPU)
-    path = tmp_path / "c.safetensors"
-    interrupted(experiment(epochs=2), two_colours, path)
-    tensors, state = checkpoints.read(path)
-    del state["threads"], state["chance"]
-    checkpoints.write(path, tensors, state)
-    resumed = train(experiment(epochs=2), two_colours, CPU, path)
-    assert all(map(torch.equal, weights(whole), weights(resumed)))
-    assert {"threads", "chance"} <= set(checkpoints.read(path)[1])
-
-
 def test_a_finished_checkpoint_is_not_trained_again(two_colours, tmp_path):
     path = tmp_path / "c.safetensors"
     first = train(experiment(), two_colours, CPU, path)
@@ -130,9 +164,6 @@ def test_a_training_is_finished_when_its_checkpoint_says_so(two_colours, tmp_pat
             epoch["minival_top1_error_percent"] = error
         checkpoints.write(path, tensors, state)
         assert finished(experiment(**stale), path) is ended
-    del state["chance"]  # as earlier ones
-    checkpoints.write(path, tensors, state)
-    assert finished(experiment(epochs=2), path)
     path.write_bytes(path.read_bytes()[:-1])
     assert not finished(experiment(epochs=2), path)  # whoever goes on with it is told why not
 
@@ -197,7 +228,7 @@ def test_time_that_is_up_between_epochs_loses_none_of_a_large_checkpoint(two_col
     assert all(map(torch.equal, weights(whole), weights(train(experiment(), two_colours, CPU, path))))
 
 
-def test_a_checkpoint_from_before_a_setting_was_known_is_taken_up(two_colours, tmp_path):
+def test_a_setting_that_a_checkpoint_lacks_counts_as_none(two_colours, tmp_path):
     path = tmp_path / "c.safetensors"
     first = train(experiment(epochs=1), two_colours, CPU, path)
     tensors, state = checkpoints.read(path)

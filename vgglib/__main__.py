@@ -60,7 +60,7 @@ def plan(entries, results: Results = None) -> None:
     say_if_empty(store, entries[0].preset)
     for run in runs(entries):
         record = store.read(run)
-        without = "begun" if store.checkpoint_path(run).exists() else "not run"
+        without = "begun" if store.begun(run) else "not run"
         typer.echo(f"{record['status'] if record else without:8} {run.run_id}")
 
 
@@ -114,9 +114,6 @@ def run(
     ] = False,
 ) -> None:
     """Train and evaluate what a table needs and has not been run, then print the table."""
-    for name, value in (("threads", threads), ("jobs", jobs), ("images-per-pass", images_per_pass)):
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} is {value}: it must be at least 1.")
     from vgglib import runner
 
     try:
@@ -171,8 +168,6 @@ def evaluate(
     skip_bad_images: SkipBadImages = False,
 ) -> None:
     """Test nets that others trained as the paper tests its own, and print their errors beside those expected."""
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"--jobs is {jobs}: it must be at least 1.")
     from vgglib.analysis import expected
     from vgglib.training import distributed
     from vgglib.weights.published import Source
@@ -268,14 +263,13 @@ def bench(
     force: Annotated[bool, typer.Option("--force", help="Time on a busy machine, too; the record says so.")] = False,
 ) -> None:
     """Time this project beside what people would use instead, for the page on speed."""
-    for name, value in (("rounds", rounds), ("threads", threads)):
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} is {value}: it must be at least 1.")
     import sys
     from pathlib import Path
 
+    from vgglib.parallel import check_counts
     from vgglib.results import REPOSITORY
 
+    check_counts(rounds=rounds, threads=threads)
     if not (REPOSITORY / "benchmarks").is_dir():
         raise ValueError(f"{REPOSITORY} has no folder 'benchmarks': run `vgg bench` from a clone of the repository.")
     sys.path.append(str(REPOSITORY))

@@ -5,6 +5,7 @@ of a table, made of runs.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -253,6 +254,34 @@ class Run:
     @property
     def run_id(self) -> str:
         return f"{self.experiment_id}_{self.protocol.name}"
+
+
+_NAME = re.compile(
+    r"(?P<net>[^_]+)_S(?P<train_scale>[\d+-]+)_seed(?P<seed>\d+)(?P<settings>(?:_[a-z][a-z_]*=[^_]+)*)"
+    r"_(?P<protocol>[a-z-]+_Q\d+(?:_[a-z]+)*)"
+)
+_SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")
+
+
+@dataclass(frozen=True)
+class Name:
+    """What `Run.run_id` says of a net that was trained here: S as tables show it, the settings made by hand as text,
+    with six digits of a number, and `Protocol.name`.
+    """
+
+    net: str
+    train_scale: str
+    seed: int
+    settings: dict[str, str]
+    protocol: str
+
+    @classmethod
+    def of(cls, run_id: str) -> Name | None:
+        """None for other names, such as those of nets that others trained."""
+        if not (found := _NAME.fullmatch(run_id)):
+            return None
+        settings = dict(_SETTING.findall(found["settings"]))
+        return cls(found["net"], found["train_scale"], int(found["seed"]), settings, found["protocol"])
 
 
 def in_full(value: object) -> str:

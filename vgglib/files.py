@@ -39,11 +39,12 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
     OSError, naming `path`, when it cannot be written; then nothing is left, and `path` is what it was; what was
     at `kept` may be gone.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -60,12 +61,23 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
                 os.replace(kept, path)
             raise
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = f"{error.strerror}, while writing {path}: make room or choose another folder"
         raise OSError(error.errno, reason) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        if temporary:
+            temporary.unlink(missing_ok=True)  # unless it has been renamed
+
+
+def previous(path: Path) -> Path:
+    """Where the file that was at `path` before is kept, if it is."""
+    return path.with_suffix(f".previous{path.suffix}")
+
+
+def latest(path: Path) -> Path | None:
+    """`path` where it exists, else the one before it (the newest was deleted, or a process killed while it was being
+    replaced), else None.
+    """
+    return next((found for found in (path, previous(path)) if found.exists()), None)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

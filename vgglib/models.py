@@ -160,9 +160,10 @@ def _check_batch(x: Tensor) -> None:
 def initialise(model: VGG, how: str, seed: int) -> VGG:
     """Draw the weights of every layer anew from `seed`; biases are zero (Sect. 3.1).
 
-    - glorot: normal, variance 2 / (fan_in + fan_out), the initialisation the authors found to work afterwards.
-    - he-fan-out: normal, variance 2 / fan_out for convolutions; fully connected layers have sd 0.01 at the paper's
-      4096 inputs, scaled by sqrt(4096 / width of fc6) so that a narrow net starts with the same signal.
+    - glorot: normal with Glorot's variance, 2 / (fan_in + fan_out), whose own distribution is uniform; the authors
+      found his initialisation to work afterwards.
+    - he-fan-out: normal, variance 2 / fan_out for convolutions; fully connected layers have sd 0.01 where fc6 has the
+      paper's 4096 outputs, else 0.01 sqrt(4096 / outputs of fc6), so that a narrow net starts with the same signal.
     - gaussian: sd 0.01 for every layer, as many programs read the "variance 10^-2" of net A (literally sd 0.1, with
       which activations explode); deep nets do not start with it.
 
@@ -182,7 +183,8 @@ def initialise(model: VGG, how: str, seed: int) -> VGG:
             sd = math.sqrt(2 / fan_out)
         else:
             sd = 0.01 * math.sqrt(4096 / model.config.fully_connected[0])
-        # Drawn on the CPU, so that every device starts from the same weights.
+        # Drawn on the CPU, so that every device starts from the same weights. Those of nn.init differ in the last bit
+        # where a layer has fewer than 16, as in nets of width 1/64.
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * sd)
         layer.bias.zero_()
     return model

@@ -160,9 +160,9 @@ def _recipe(name: str, value) -> dict:
 
 
 def _literal(text: str):
-    """A number or True or False where the text is one, else the text."""
+    """A number where the text is one, True or False where it is one of these, in capitals or not, else the text."""
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(text.capitalize() if text.lower() in ("true", "false") else text)
     except (ValueError, SyntaxError):
         return text
 

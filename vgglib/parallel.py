@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -20,6 +21,15 @@ from typing import Any
 from vgglib.files import STALE_SECONDS
 
 LOCK, IMAGES = "lock", "shared.joblib"  # all that is ever in a folder of `locked_folder`
+
+
+def check_counts(**counts: int | None) -> None:
+    """ValueError for a number of processes, threads or the like, named as its option is, of less than 1; None stands
+    for what is usual.
+    """
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}: it must be at least 1.")
 
 
 @dataclass(frozen=True)
@@ -63,10 +73,22 @@ class Workers:
 
     @contextmanager
     def heard(self, handler: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
-        """A function for the workers: what one of them gives to it, `handler` gets in this process."""
-        listener = threading.Thread(
-            target=lambda: [handler(event) for event in iter(self.events.get, None)], daemon=True
-        )
+        """A function for the workers: what one of them gives to it, `handler` gets in this process. Where that fails,
+        stderr says so the first time, and the work goes on.
+        """
+
+        def listen() -> None:
+            told = False
+            for event in iter(self.events.get, None):
+                try:
+                    handler(event)
+                except Exception as error:  # a display is no reason to lose a training
+                    if not told:
+                        what = f"{type(error).__name__}: {error}"
+                        print(f"vgg: what is done cannot be shown ({what}); the work goes on.", file=sys.stderr)
+                    told = True
+
+        listener = threading.Thread(target=listen, daemon=True)
         listener.start()
         try:
             yield self.events.put

@@ -136,12 +136,18 @@ def first_stage(preset: str, net: str, seed: int = 0, **overrides) -> Run:
 
 def command(run: Run) -> str:
     """The command line that trains and tests one net of a preset, without the folder of its records."""
-    words = ["vgg run", f"--preset {run.preset}", "--data-dir path/to/images" * presets.named(run.preset).needs_folder]
     table = "jitter" if run.experiment.scale_text == "384+384" else "5x5" if run.experiment.net == "B-5x5" else "3"
-    words += [f"--table {table} --nets {run.experiment.net}"]
+    words = [f"--table {table}", f"--nets {run.experiment.net}"]
     words += [f"--train-scales {run.experiment.scale_text}", f"--seeds {run.experiment.seed}"]
-    words += [option(key, in_full(value)) for key, value in run.overrides]
-    return " ".join(filter(None, words))
+    return command_line(run.preset, *words, *(option(key, in_full(value)) for key, value in run.overrides))
+
+
+def command_line(preset: str, *options: str) -> str:
+    """The command line that runs a preset's plan, or what `options` make of it, with a folder of images where it needs
+    one.
+    """
+    images = ["--data-dir path/to/images"] * presets.named(preset).needs_folder
+    return " ".join([f"vgg run --preset {preset}", *images, *options])
 
 
 def option(key: str, value: str) -> str:
@@ -162,8 +168,8 @@ def plan(
     `train_scales` ("256", "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole
     seeds first. "all" takes every table in `TABLES`.
 
-    `overrides` are fields of Experiment, such as width or epochs, and from_a, which concerns the nets that can start
-    from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
+    `overrides` are fields of Experiment, such as width or epochs, and from_a, a bool that concerns the nets which can
+    start from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
     Raises ValueError for an unknown preset, table, net or field, for an empty plan, and as `paper.check` does.
     """
     paper.check()  # else records would go where nobody looks for them
@@ -199,6 +205,9 @@ def plan(
     # Notebooks have lists where an experiment has tuples.
     overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in overrides.items()}
     changed = {key: value for key, value in overrides.items() if value is not None}
+    for key in GROWN_ONLY:
+        if not isinstance(value := changed.get(key, False), bool):  # text such as "false" would count as true
+            raise ValueError(f"{key} is {value!r}: it must be True or False.")
     recipes = [_Recipe(chosen, seed, changed) for seed in seeds]
     rows = [entry for recipe in recipes for name in names for entry in recipe.entries(name)]
     own = [entry for entry in rows if {run.experiment.net for run in entry.runs} <= set(nets)]

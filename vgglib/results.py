@@ -6,9 +6,8 @@ import hashlib
 import io
 import json
 import os
-import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +15,12 @@ import numpy as np
 import pandas as pd
 
 from vgglib.answered import Reading
-from vgglib.experiments import Entry, Run, as_dict, differences, runs
-from vgglib.files import DAMAGED_NPZ, sweep, write_atomically
+from vgglib.experiments import Entry, Name, Run, as_dict, differences, runs
+from vgglib.files import DAMAGED_NPZ, latest, sweep, write_atomically
 
 ANSWERED = "answered"  # the folder of what can be computed anew from the others
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = 2
-# Settings made by hand stand in a run's name with an equals sign.
-_OWN_RECIPE, _ANY_RECIPE = (re.compile(rf"[^_]+_S[\d+-]+_seed(\d+)_{rest}") for rest in ("[^=]+", ".+"))
 FIELDS = (
     *(
         "schema",
@@ -66,14 +63,28 @@ def write_sealed(path: Path, record: dict) -> dict:
     return record
 
 
-def read_sealed(path: Path, schema: int) -> dict:
-    """What `write_sealed` has written; ValueError, KeyError or TypeError says why a file is no record of `schema`."""
-    record = json.loads(path.read_text())
-    if record["schema"] != schema:
-        raise ValueError(f"its schema is {record['schema']}")
-    if record["digest"] != digest(record):
-        raise ValueError("its digest differs")
-    return record
+def read_sealed(path: Path, schema: int, remedy: str, fields: Iterable[str] | None = None) -> dict | None:
+    """What `write_sealed` has written, None where there is no file.
+
+    Raises ValueError, naming the file and the `remedy`, for one that is damaged or altered, of another schema than
+    `schema`, or with other fields than `fields`, where these are given; OSError where the file cannot be read.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise ValueError(f"the record {path} is not JSON ({error}): {remedy}.") from error
+    found = record.get("schema") if isinstance(record, dict) else None
+    if found != schema:
+        wrong = f"has schema {found} where this version reads {schema}"
+    elif fields and (odd := sorted(set(record) ^ set(fields))):
+        wrong = f"has missing or foreign fields ({', '.join(odd)})"
+    elif record.get("digest") != digest(record):
+        wrong = "was changed after it was written (its digest differs)"
+    else:
+        return record
+    raise ValueError(f"the record {path} {wrong}: {remedy}.")
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,10 @@ class Store:
 
     def checkpoint_path(self, run: Run) -> Path:
         return self.root / run.preset / "checkpoints" / f"{run.experiment_id}.safetensors"
+
+    def begun(self, run: Run) -> Path | None:
+        """The newest checkpoint of a run's training, with which it goes on; None where there is none."""
+        return latest(self.checkpoint_path(run))
 
     def answered_path(self, preset: str, name: str) -> Path:
         """Of what posteriors come to, where that is kept (`answered`)."""
@@ -138,9 +153,8 @@ class Store:
         settings.
         """
         path = self.record_path(run)
-        try:
-            record = _read(path)
-        except (FileNotFoundError, NotADirectoryError):
+        record = self.at(path)
+        if record is None:
             return None
         for part, ours in (("experiment", as_dict(run.experiment)), ("protocol", as_dict(run.protocol))):
             if was := differences(record[part], ours):
@@ -180,32 +194,32 @@ class Store:
 
         Raises ValueError, naming the file, for one that is broken, altered or of another schema.
         """
-        return [_read(path) for path in sorted((self.root / preset / "runs").glob("*.json"))]
+        return self._matching(preset, "*.json")
 
-    def at(self, path: Path) -> dict:
-        """The record of a file; ValueError as `records` raises it."""
-        return _read(path)
+    def _matching(self, preset: str, names: str) -> list[dict]:
+        paths = sorted((self.root / preset / "runs").glob(names))
+        return [record for path in paths if (record := self.at(path)) is not None]
+
+    def at(self, path: Path) -> dict | None:
+        """The record of a file, None where there is none; ValueError as `records` raises it."""
+        return read_sealed(path, SCHEMA, "delete it and run again", FIELDS)
 
     def seeds(self, preset: str, any_recipe: bool = False) -> tuple[int, ...]:
         """The seeds of which a preset has records made with its own recipe, or with any."""
-        pattern = _ANY_RECIPE if any_recipe else _OWN_RECIPE
-        names = [path.stem for path in (self.root / preset / "runs").glob("*.json")]
-        return tuple(sorted({int(found[1]) for name in names if (found := pattern.fullmatch(name))}))
+        names = [Name.of(path.stem) for path in (self.root / preset / "runs").glob("*.json")]
+        return tuple(sorted({name.seed for name in names if name and (any_recipe or not name.settings)}))
 
     def of_seeds_on_record(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those of a plan's entries of whose seed at least one run has a record."""
         known = {entry.seed for entry in entries if any(self.record_path(run).exists() for run in entry.runs)}
         return [entry for entry in entries if entry.seed in known]
 
-    def tests(self, run: Run, status: str = "done") -> list[dict]:
-        """The records of all tests of a run's training that are done, or "failed"; ValueError as `records` raises
-        it.
-        """
-        return [one for one in self._all_tests(run) if one["status"] == status]
+    def tests(self, run: Run) -> list[dict]:
+        """The records of all tests of a run's training that are done; ValueError as `records` raises it."""
+        return [one for one in self._all_tests(run) if one["status"] == "done"]
 
     def _all_tests(self, run: Run) -> list[dict]:
-        names = (self.root / run.preset / "runs").glob(f"{run.experiment_id}_*.json")
-        found, ours = [_read(path) for path in sorted(names)], as_dict(run.experiment)
+        found, ours = self._matching(run.preset, f"{run.experiment_id}_*.json"), as_dict(run.experiment)
         return [one for one in found if not differences(one["experiment"], ours)]
 
     def failed_training(self, run: Run) -> dict | None:
@@ -215,15 +229,19 @@ class Store:
         found = self._all_tests(run)
         return found[0] if found and all(one["status"] == "failed" for one in found) else None
 
-    def failed_start(self, run: Run) -> dict | None:
-        """The same of the training whose weights a run's own was to begin with, directly or not."""
+    def failed_start(self, run: Run) -> Run | None:
+        """The run of a failed training whose weights a run's own lacks, directly or for another that it starts from;
+        None where it has begun already, or can.
+        """
         donor = run.donor
-        return donor and (self.failed_training(donor) or self.failed_start(donor))
+        if donor is None or self.begun(run):
+            return None
+        return donor if self.failed_training(donor) else self.failed_start(donor)
 
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
         are wrong, seconds of evaluation, history of the training, environment. What was to start from a training that
-        failed has failed with it.
+        failed, and has not begun, has failed with it.
 
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. Raises ValueError
         where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
@@ -243,7 +261,8 @@ def _row(entry: Entry, reading: Reading) -> dict:
     done = reading.done(entry.runs)
     if not (done or failed):
         lacking = (run for run in entry.runs if reading.records[run] is None)
-        failed = list(filter(None, map(reading.store.failed_start, lacking)))
+        starts = filter(None, map(reading.store.failed_start, lacking))
+        failed = list(map(reading.store.failed_training, starts))
     first = records[0] if records and (done or failed) else {}
     one_net = len({run.experiment for run in entry.runs}) == 1
     row = {
@@ -298,25 +317,3 @@ def digest_of(*arrays: np.ndarray) -> str:
         total.update(f"{array.dtype} {array.shape}".encode())
         total.update(np.ascontiguousarray(array))
     return total.hexdigest()
-
-
-def _read(path: Path) -> dict:
-    try:
-        record = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the record {path} is not JSON ({error}): delete it and run again.") from error
-    _check(record, path)
-    return record
-
-
-def _check(record: dict, path: Path) -> None:
-    found = record.get("schema") if isinstance(record, dict) else None
-    if found != SCHEMA:
-        wrong = f"has schema {found} where this version reads {SCHEMA}"
-    elif odd := sorted(set(record) ^ set(FIELDS)):
-        wrong = f"has missing or foreign fields ({', '.join(odd)})"
-    elif record["digest"] != digest(record):
-        wrong = "was changed after it was written (its digest differs)"
-    else:
-        return
-    raise ValueError(f"the record {path} {wrong}: delete it and run again.")

@@ -15,7 +15,7 @@ import torch
 
 from vgglib import data, devices, presets
 from vgglib.experiments import Entry, Experiment, runs
-from vgglib.parallel import Workers, shared
+from vgglib.parallel import Workers, check_counts, shared
 from vgglib.results import Store, root
 from vgglib.running import backends, tasks
 from vgglib.running.progress import Silent, fitting
@@ -58,11 +58,19 @@ def run(
     nor are other tests of its training, which stderr says. Trainings and tests stop after `max_minutes`; the next call
     goes on with a training, and makes a test that was stopped anew. Several callers may share a results folder: what
     one is at, the others leave to it.
-    Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, and
-    where updates cannot be compiled; ValueError, too, when a process was killed, for a net that there is no memory for,
-    and for one that was trained again and has other weights than its records.
+    Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, for
+    a plan of several presets, and where updates cannot be compiled; ValueError, too, when a process was killed, for a
+    net that there is no memory for, and for one that was trained again and has other weights than its records.
     """
-    check(device, jobs, backend, scheduler, bf16_gradients)
+    check(
+        device=device,
+        jobs=jobs,
+        backend=backend,
+        scheduler=scheduler,
+        bf16_gradients=bf16_gradients,
+        threads=threads,
+        images_per_pass=images_per_pass,
+    )
     store = Store(root(results).absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
@@ -70,8 +78,10 @@ def run(
         raise ValueError(f"max_minutes is {max_minutes}: it must be 0 or greater.")
     if not plan:
         raise ValueError("the plan is empty: plans.plan lists what a table needs.")
-    name = plan[0].preset
     planned = runs(plan)
+    name, *others = dict.fromkeys(run.preset for run in planned)
+    if others:
+        raise ValueError(f"the plan has runs of {' and '.join([name, *others])}: run one preset at a time.")
     records = {run: store.read(run) for run in planned}
     images = None
     if data_dir:
@@ -82,8 +92,9 @@ def run(
     ) as division:
         needed = division.agree(tasks.needed(planned, store, retry_failed))
         if needed:
-            if presets.named(name).needs_folder:
-                images = images or load_images(name)  # which says so before any folder of ours is made
+            if images is None:
+                images = load_images(name, data_dir, skip_bad_images, decoder)
+                _check_images(records.values(), images)
             store.check_writable(name)
             folder = store.checkpoint_path(planned[0]).parent
             jobs = jobs if division.count == 1 else 1
@@ -93,13 +104,17 @@ def run(
                 suits(where)
             there = (suits,) if scheduler else ()
             with backends.workers(backend, scheduler, jobs, threads, device, len(needed), folder, *there) as pool:
-                images = images or load_images(name, data_dir, skip_bad_images, decoder)
-                _check_images(records.values(), images)
                 if division.first:
                     _say(tasks.repeated(needed, store))
-                at, usual = device if scheduler else str(where), 1 if pool else devices.cores()
                 worker = Worker(
-                    *(images, at, threads or usual, store, stop_at, retry_failed, division, compiled),
+                    images=images,
+                    device=device if scheduler else str(where),
+                    threads=threads or (1 if pool else devices.cores()),
+                    store=store,
+                    stop_at=stop_at,
+                    retry_failed=retry_failed,
+                    division=division,
+                    compiled=compiled,
                     threads_asked=threads is not None,
                 )
                 with display or fitting() if division.first else Silent() as shown:
@@ -117,8 +132,11 @@ def check(
     backend: str = "loky",
     scheduler: str | None = None,
     bf16_gradients: bool = False,
+    threads: int | None = None,
+    images_per_pass: int | None = None,
 ) -> None:
-    """ValueError for settings of `run` that do not go together."""
+    """ValueError for settings of `run` that are out of range or do not go together."""
+    check_counts(jobs=jobs, threads=threads, images_per_pass=images_per_pass)
     backends.check(backend, scheduler, jobs, device)
     if distributed.started() and backend != "loky":
         raise ValueError(f"--backend {backend} gives every net to one process: start it without torchrun.")
@@ -155,10 +173,9 @@ def _precisions(records: Iterable[dict | None]) -> dict[str, str]:
     }
 
 
-def _updates(experiments: Iterable[Experiment], images: data.ImageSet | None) -> set[tuple[str, int]]:
-    """Precision and images of a batch of trainings; of a set that is not loaded yet, as if it filled one."""
-    most = len(images.train) if images else math.inf
-    return {(experiment.precision, min(experiment.batch_size, most)) for experiment in experiments}
+def _updates(experiments: Iterable[Experiment], images: data.ImageSet) -> set[tuple[str, int]]:
+    """Precision and images of a batch of trainings."""
+    return {(experiment.precision, min(experiment.batch_size, len(images.train))) for experiment in experiments}
 
 
 def _check_device(

@@ -18,10 +18,11 @@ from vgglib.cost import TRAINING_PASSES, macs
 from vgglib.data.imageset import ImageSet
 from vgglib.evaluate import posteriors
 from vgglib.experiments import COMPILED, ROUNDED, Experiment
+from vgglib.files import latest
 from vgglib.metrics import error_percent
 from vgglib.models import VGG, grow, initialise
 from vgglib.timing import peak_once
-from vgglib.training import checkpoints, resume
+from vgglib.training import resume
 from vgglib.training.distributed import ALONE, Division
 from vgglib.training.resume import Begun, Standing
 from vgglib.training.schedule import next_learning_rate
@@ -37,7 +38,7 @@ STEPS_BETWEEN_LOOKS = 16  # at the clock, where several processes have to agree 
 def train(
     experiment: Experiment,
     images: ImageSet,
-    device: torch.device,
+    device: torch.device | str,
     checkpoint: Path | None = None,
     donor: Callable[[], VGG] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -48,20 +49,33 @@ def train(
     """Train one net; the result depends on the experiment, the images, the kind of device, its units and the number of
     threads alone, and on `division` only by rounding. `compiled` is as in `updates.Updates`.
 
+    `device` is one, or its name as `devices.device` takes it; on a GPU fp32 is exact from then on, see `devices.exact`.
+    The net is ready to be tested, with dropout off.
     `donor` gives the trained net of `experiment.start`, if there is one: A, or the same net after its earlier stage. It
     is asked only when there is no checkpoint to take up.
     `checkpoint` is written after every epoch, a large one once a minute at most, and about every ten minutes of a long
     epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. A finished net is
     returned whatever arithmetic trained it. `report` is called about once a second. `stop_at` is a `time.time()` after
     which no step begins. Of several processes, which all call this, the first writes and reports.
-    Raises Diverged, OutOfTime, or ValueError for a checkpoint made with other settings or images, one to go on with in
-    another arithmetic, and where the updates cannot be compiled.
+    Raises Diverged, OutOfTime, or ValueError for an unknown device, a checkpoint made with other settings or images,
+    one to go on with in another arithmetic, and where the updates cannot be compiled.
     """
-    training = _Training(experiment, images, device, checkpoint, report, stop_at, division, compiled)
+    where = devices.device(device) if isinstance(device, str) else device
+    training = _Training(
+        experiment=experiment,
+        images=images,
+        device=where,
+        checkpoint=checkpoint,
+        report=report,
+        stop_at=stop_at,
+        division=division,
+        compiled=compiled,
+    )
     training.begin(donor)
     while rate := training.next_learning_rate():
         training.epoch(rate)
     training.optimiser.zero_grad(set_to_none=True)  # on a GPU they would keep a graph's memory
+    training.model.eval()
     return Trained(
         training.model, tuple(training.history), training.signal, images.mean_rgb, training.arithmetic, training.threads
     )
@@ -94,9 +108,10 @@ class _Training:
     def begin(self, donor: Callable[[], VGG] | None) -> None:
         """The net with its first weights, or with everything that the checkpoint has."""
         plan = self.experiment
+        devices.exact(self.device)
         with torch.random.fork_rng([]):  # PyTorch's layers draw weights of their own, replaced in the next lines
             self.model = VGG(plan.net, len(self.images.class_names), plan.width, plan.crop, plan.dropout)
-        taken_up = checkpoints.latest(self.checkpoint) if self.checkpoint else None
+        taken_up = latest(self.checkpoint) if self.checkpoint else None
         if not taken_up:
             self._first_weights(donor)
         self.model.to(self.device, memory_format=torch.channels_last)
@@ -345,4 +360,4 @@ class _Training:
                 "--bf16-gradients as they were, on the same kind of device, or pass another --results (VGG_RESULTS in "
                 "a notebook)."
             )
-        self.arithmetic, self.threads = was, stood.threads or self.threads
+        self.arithmetic, self.threads = was, stood.threads

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from vgglib.arithmetic import trained_on
-from vgglib.experiments import Experiment
+from vgglib.experiments import Experiment, Name
 from vgglib.results import Store
 
-SETTING = re.compile(r"([a-z][a-z_]*)=([^_]+)")  # as a run's name holds it
 # What makes the rate drop: the preset's patience, or not even that.
 BY_RULE, AT_DEADLINES, CONSTANT = "", "drops at the deadlines", "a rate that never drops"
 UNKNOWN = "none was trained"
 HOW = {"dense": "densely", "multi-crop": "on crops", "centre-crop": "on a centre crop"}  # a net was tested
 
 
-def recipes(store: Store, preset: str, name: re.Pattern) -> Iterator[tuple[dict, set[int]]]:
-    """The settings of records whose names match, as `plans.plan` takes them, and the seeds that have such records.
-
-    name: of a whole record at Q = 256, with its groups `seed` and `settings`.
+def recipes(
+    store: Store, preset: str, settings: Collection[str], protocols: Collection[str], net: str | None = None
+) -> Iterator[tuple[dict, set[int]]]:
+    """The settings of the records at S = 256 with one of these `protocols` (their names) that have no other settings
+    made by hand than `settings`, as `plans.plan` takes them, and the seeds that have such records. Of one net, or all.
     """
-    found: dict[str, dict[int, Path]] = {}
-    for path in sorted((store.root / preset / "runs").glob("*_Q256*.json")):
-        if match := name.fullmatch(path.stem):
-            found.setdefault(match["settings"], {}).setdefault(int(match["seed"]), path)
-    for text, by_seed in sorted(found.items()):
+    found: dict[tuple, dict[int, Path]] = {}
+    for path in sorted((store.root / preset / "runs").glob("*_S256_*.json")):
+        name = Name.of(path.stem)
+        if not name or name.train_scale != "256" or name.protocol not in protocols or net not in (None, name.net):
+            continue
+        if name.settings.keys() <= set(settings):
+            found.setdefault(tuple(name.settings.items()), {}).setdefault(name.seed, path)
+    for own, by_seed in sorted(found.items()):
         trained = store.at(next(iter(by_seed.values())))["experiment"]
         # Names hold six digits of a number, and records all of them.
-        yield {key: trained[key] for key, _ in SETTING.findall(text)}, set(by_seed)
+        yield {key: trained[key] for key, _ in own}, set(by_seed)
 
 
 def drops(trained: Experiment, settings: dict) -> str:

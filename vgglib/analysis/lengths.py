@@ -5,7 +5,6 @@ Asked of Table 3's nets at S = 256.
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 import pandas as pd
@@ -14,16 +13,13 @@ from vgglib.analysis import by_hand
 from vgglib.analysis.by_hand import AT_DEADLINES, BY_RULE
 from vgglib.analysis.predictions import held_back
 from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
+from vgglib.experiments import Protocol
 from vgglib.metrics import interval_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
 from vgglib.statistics import lower
 
-# A record's name, with nothing but these settings made by hand.
-_NAME = re.compile(
-    r"[^_]+_S256_seed(?P<seed>\d+)(?P<settings>(?:_(?:resolution|epochs|patience|precision)=[^_]+)*)"
-    r"_(?:dense|multi-crop)_Q256"
-)
+SETTINGS = ("resolution", "epochs", "patience", "precision")  # that may be made by hand, and no others
 PAIRS = ("EA", "DA", "BA", "DB", "ED", "EB")  # a deeper net and a shallower one
 KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store.rows`
 COLUMNS = ("epochs", "drops", "resolution", "precision", "by_hand", "recipe")  # of `rows`, beside those
@@ -42,7 +38,8 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     resolution, and none was tested on crops.
     """
     parts = []
-    for settings, seeds in by_hand.recipes(store, preset, _NAME):
+    protocols = [Protocol.usual(256, method).name for method in TESTS]
+    for settings, seeds in by_hand.recipes(store, preset, SETTINGS, protocols):
         trained = plan(preset, "3", ["A"], [0], ["256"], **settings)[0].runs[0].experiment
         finer = f"resolution {Fraction(trained.resolution).limit_denominator(64)}" if "resolution" in settings else OWN
         own = {"epochs": trained.epochs, "drops": by_hand.drops(trained, settings), "resolution": finer}

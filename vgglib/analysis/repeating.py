@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from vgglib import arithmetic, experiments, plans
-from vgglib.analysis.by_hand import SETTING
 from vgglib.configs import TABLE_1
-from vgglib.experiments import STAGES, in_full
+from vgglib.experiments import STAGES, Name, Protocol, in_full
 
 
 def commands(found: pd.DataFrame) -> list[str]:
@@ -17,16 +16,15 @@ def commands(found: pd.DataFrame) -> list[str]:
     fp32 and is bf16 now have a command that asks for fp32 by name.
     """
     preset = found["preset"].iloc[0]
-    tables = pd.Series([_table(*run) for run in zip(found["run_id"], found["by_hand"], strict=True)], found.index)
+    names = found["run_id"].map(Name.of)
+    tables = pd.Series([_table(*run) for run in zip(names, found["by_hand"], strict=True)], found.index)
     lines = []
     asked = found["experiment"].map(lambda experiment: experiment.precision)
     older = (asked == "auto") & (found["precision"] == "fp32") & (found["device"] == "cpu")
     own_settings = settings(found) + older.map({True: (("precision", "fp32"),), False: ()})
     compiled = found["arithmetic"].str.endswith(arithmetic.COMPILED)
     # "all" would add tests, and net E from other starts.
-    first = found["run_id"].str.fullmatch(r".*_S256_.*dense_Q256") & (
-        found["by_hand"] | ~found["run_id"].str.contains("=")
-    )
+    first = pd.Series([_first_stage(*run) for run in zip(names, found["by_hand"], strict=True)], found.index)
     for (own, table, fused), group in found.groupby([own_settings, tables, compiled]):
         table = "3" if table == "all" and first[group.index].all() else table
         made = set(group["experiment"])
@@ -44,19 +42,25 @@ def commands(found: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _table(run_id: str, by_hand: bool) -> str:
+def _first_stage(name: Name, by_hand: bool) -> bool:
+    """Whether a test is one of Table 3 at S = 256, by the preset's own start where nothing else was set by hand."""
+    own = (name.train_scale, name.protocol) == ("256", Protocol.usual(256, "dense").name)
+    return own and (by_hand or not name.settings)
+
+
+def _table(name: Name, by_hand: bool) -> str:
     """The table that a record's command asks for: "all" unless that leaves it out, or would add nets."""
-    if run_id.endswith("_centre-crop_Q256_noflip"):
+    if name.protocol == Protocol.usual(256, "centre-crop").name:
         return plans.CENTRE
-    if "_S256_" in run_id and run_id.endswith("_multi-crop_Q256"):
+    if (name.train_scale, name.protocol) == ("256", Protocol.usual(256, "multi-crop").name):
         return "crops"
-    return "5x5" if by_hand and run_id.startswith("B-5x5_") else "all"
+    return "5x5" if by_hand and name.net == "B-5x5" else "all"
 
 
 def settings(found: pd.DataFrame) -> pd.Series:
     """What was set by hand for each of `evidence.records`, as pairs of text."""
     changed = [
-        tuple((key, _text(getattr(trained, key, None), text)) for key, text in SETTING.findall(run_id))
+        tuple((key, _text(getattr(trained, key, None), text)) for key, text in Name.of(run_id).settings.items())
         for run_id, trained in zip(found["run_id"], found["experiment"], strict=True)
     ]
     return pd.Series(changed, found.index).where(found["by_hand"], ())

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
 from vgglib.analysis import by_hand
 from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
+from vgglib.experiments import Protocol
 from vgglib.metrics import interval_text, mean_interval
 from vgglib.plans import CENTRE, plan
 from vgglib.results import Store
 from vgglib.statistics import lower, p_equals
 
 TESTS = {"centre-crop": CENTRE, "dense": "5x5"}  # the tables that hold the pair, by way to test; the paper's first
-_NAME = re.compile(
-    r"B-5x5_S256_seed(?P<seed>\d+)(?P<settings>(?:_(?:epochs|patience|precision)=[^_]+)*)_centre-crop_Q256_noflip"
-)
+SETTINGS = ("epochs", "patience", "precision")  # that may be made by hand, and no others
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
@@ -26,7 +23,8 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     a column `recipe` on top, such as "48 epochs, bf16". Only what was run has a row.
     """
     parts = [pd.DataFrame(columns=["table", "net", "method", "seed", "recipe"])]
-    for settings, seeds in by_hand.recipes(store, preset, _NAME):
+    protocols = [Protocol.usual(256, "centre-crop").name]
+    for settings, seeds in by_hand.recipes(store, preset, SETTINGS, protocols, "B-5x5"):
         entries = plan(preset, ",".join(TESTS.values()), ["B", "B-5x5"], sorted(seeds), **settings, from_a=False)
         trained = entries[0].runs[0].experiment
         found = store.rows(entries)

@@ -39,8 +39,13 @@ def of(preset: str, batch_size: int, device: str | None = None, measured_now: bo
 
 def kept(preset: str) -> Speed | None:
     """The preset's record, None where there is none; ValueError as `of`."""
+    fields = ("schema", *Speed.__dataclass_fields__, "digest")
     path = _path(presets.named(preset).name)
-    return _read(path) if path.exists() else None
+    record = read_sealed(path, SCHEMA, "measure again with `vgg speed`", fields)
+    if record is None:
+        return None
+    speed = Speed(**{name: record[name] for name in Speed.__dataclass_fields__})
+    return replace(speed, layers=pd.DataFrame(speed.layers), nets=pd.DataFrame(speed.nets))
 
 
 def measure(preset: str, batch_size: int, device: str | None = None) -> Speed:
@@ -84,15 +89,3 @@ def keep(speed: Speed, root: Path | None = None) -> Path:
 
 def _path(preset: str, root: Path | None = None) -> Path:
     return (root or default_root()) / preset / "speed.json"
-
-
-def _read(path: Path) -> Speed:
-    try:
-        record = read_sealed(path, SCHEMA)
-        del record["schema"], record["digest"]
-        speed = Speed(**record)
-        return replace(speed, layers=pd.DataFrame(speed.layers), nets=pd.DataFrame(speed.nets))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is no record of speed of schema {SCHEMA} ({error!r}): measure again with `vgg speed`."
-        ) from error

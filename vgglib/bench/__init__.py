@@ -29,15 +29,7 @@ def path(suite: str, device: str = "cpu", root: Path | None = None) -> Path:
 
 def kept(suite: str, device: str = "cpu", root: Path | None = None) -> dict | None:
     """A suite's record, None where there is none; ValueError for one that was altered or is of another schema."""
-    file = path(suite, device, root)
-    if not file.exists():
-        return None
-    try:
-        return read_sealed(file, SCHEMA)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} is no record of timings ({error}): measure again with `vgg bench {suite}`."
-        ) from error
+    return read_sealed(path(suite, device, root), SCHEMA, f"measure again with `vgg bench {suite}`")
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:

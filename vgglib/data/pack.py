@@ -24,7 +24,7 @@ from vgglib.data.shards import IMAGES_PER_BATCH, PACK, SCHEMA, left_out, opened,
 from vgglib.data.sources import Images, Source, open_source
 from vgglib.data.stored import stored
 from vgglib.devices import cores
-from vgglib.parallel import loky
+from vgglib.parallel import check_counts, loky
 
 NAME = "imagenet"
 IMAGES_PER_SHARD = 4096
@@ -73,9 +73,7 @@ def pack(
     be foreseen. Finished shards stay in every case.
     """
     started = time.monotonic()
-    for name, value in (("smallest-side", smallest_side), ("jobs", jobs)):
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} is {value}: it must be at least 1.")
+    check_counts(smallest_side=smallest_side, jobs=jobs)
     source, target = open_source(source_folder), target.expanduser().absolute()
     shards = _shards(source, target)
     declared = _declared(source, smallest_side, shards)

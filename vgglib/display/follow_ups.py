@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import arithmetic, plans, presets, results, show
+from vgglib import arithmetic, plans, results, show
 from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
@@ -34,7 +34,7 @@ def equal_starts_of(preset: str = "demo") -> None:
     found = starts.rows(results.Store(results.default_root()), preset)
     if found.empty:
         first, *others = (f"`--table {table}`" for table in plans.OF_STARTS)
-        ways = f"`vgg run --preset {preset}` with {first} and with {' or '.join(others)}"
+        ways = f"`{plans.command_line(preset)}` with {first} and with {' or '.join(others)}"
         show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
         return
     from vgglib import plots
@@ -62,10 +62,9 @@ def small_filters_of(preset: str = "demo") -> None:
     found = small_filters.rows(results.Store(results.default_root()), preset)
     pairs = small_filters.table(found)
     if pairs.empty:
-        images = " --data-dir path/to/images" * presets.named(preset).needs_folder
+        words = f"--table 5x5,{plans.CENTRE}", "--no-from-a", "--results mine"
         show.sentence(
-            f"Preset {preset} has no such records of both nets; "
-            f"`vgg run --preset {preset}{images} --table 5x5,{plans.CENTRE} --no-from-a --results mine` makes them."
+            f"Preset {preset} has no such records of both nets; `{plans.command_line(preset, *words)}` makes them."
         )
         return
     caption = f"B against B-5x5 by two ways to test, preset {preset}, S = Q = 256: mean top-1 errors in percent, their "
@@ -87,8 +86,8 @@ def lengths_in_short(preset: str = "demo") -> None:
 def _no_lengths(preset: str) -> str:
     """What to say of a preset without longer trainings."""
     return (
-        f"Preset {preset} has no such records; `vgg run --preset {preset} --table crops` makes some, and so does "
-        "--table 3 with --epochs and a number."
+        f"Preset {preset} has no such records; `{plans.command_line(preset, '--table crops')}` makes some, and so "
+        "does --table 3 with --epochs and a number."
     )
 
 
@@ -149,7 +148,7 @@ def arithmetic_of(preset: str = "demo") -> None:
     if found.empty:
         show.sentence(
             f"No net of preset {preset} has records of two seeds in both arithmetics here: "
-            "`vgg run` with `--precision fp32`, or `bf16`, makes what is missing."
+            f"`{plans.command_line(preset)}` with `--precision fp32`, or `bf16`, makes what is missing."
         )
         return
     nets = ", ".join(found["net"].unique())

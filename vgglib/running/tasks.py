@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
-from vgglib import data
+from vgglib import data, plans
 from vgglib.experiments import Run
 from vgglib.planner import testing_macs, training_macs
 from vgglib.results import Store
-from vgglib.training import checkpoints
 from vgglib.training.resume import finished
 
 
@@ -49,8 +49,7 @@ def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Tas
         wanted = missing.setdefault(run.experiment_id, [])
         if record_needed and run not in wanted:
             wanted.append(run)
-        begun = checkpoints.latest(store.checkpoint_path(run))  # what has begun needs no weights to begin with
-        donor = None if begun else run.donor
+        donor = None if store.begun(run) else run.donor  # what has begun needs no weights to begin with
         if donor and donor.experiment_id not in anyone:
             lacking = lacks_record(donor, store, retry_failed)
             given_up = not retry_failed and store.failed_training(donor)
@@ -74,21 +73,11 @@ def failed(run: Run, store: Store) -> bool:
     return record is not None and record["status"] == "failed"
 
 
-def failed_start(run: Run, store: Store) -> Run | None:
-    """The failed run whose weights a training lacks, directly or for another that it starts from; None where it has
-    begun already, or can.
-    """
-    donor = run.donor
-    if donor is None or checkpoints.latest(store.checkpoint_path(run)):
-        return None
-    return donor if store.failed_training(donor) else failed_start(donor, store)
-
-
 def _failed_before(run: Run, store: Store) -> Run | None:
     """What keeps a run without a record from being made: a run whose training failed and from which its own starts, or
     itself where its own training failed.
     """
-    return failed_start(run, store) or (run if store.failed_training(run) else None)
+    return store.failed_start(run) or (run if store.failed_training(run) else None)
 
 
 def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
@@ -109,4 +98,5 @@ def prevented(planned: Iterable[Run], store: Store) -> Iterator[str]:
     for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():
         if donor := _failed_before(run, store):
             whose = "this training" if donor is run else f"{donor.experiment_id}, whose weights it needs,"
-            yield f"{run.experiment_id} was not run because {whose} failed: repeat that by `vgg run --retry-failed`."
+            again = f"{plans.command(donor)} --results {quote(str(store.root))} --retry-failed"
+            yield f"{run.experiment_id} was not run because {whose} failed: repeat that by `{again}`."

@@ -138,7 +138,7 @@ class Worker:
         """How many threads: those that a training began with, on which its last bits depend, unless others were asked
         for or this host has fewer cores.
         """
-        begun = checkpoints.latest(self.store.checkpoint_path(run))
+        begun = self.store.begun(run)
         known = [stood(begun).threads] if begun else []
         environments = [record["environment"] for record in self.store.tests(run)]
         # Earlier records know only with how many they were tested.
@@ -156,12 +156,12 @@ class Worker:
             run.experiment,
             self.images,
             where,
-            self.store.checkpoint_path(run),
-            lambda: self._donor(run, where),
-            report,
-            self.stop_at,
-            self.division,
-            self.compiled,
+            checkpoint=self.store.checkpoint_path(run),
+            donor=lambda: self._donor(run, where),
+            report=report,
+            stop_at=self.stop_at,
+            division=self.division,
+            compiled=self.compiled,
         )
 
     def _looked(self, name: str, run: Run, send: Callable[[Event], None], done: float, own: float):
@@ -189,7 +189,7 @@ class Worker:
         path = self.store.checkpoint_path(donor)
         if not self.division.agree(finished(donor.experiment, path) and not failed(donor, self.store)):
             raise _NoDonor
-        model = train(donor.experiment, self.images, where, path, division=self.division).model
+        model = train(donor.experiment, self.images, where, checkpoint=path, division=self.division).model
         weights.check(self.store, donor, model)
         return model
 

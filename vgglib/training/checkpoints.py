@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vgglib.files import replacing
+from vgglib.files import previous, replacing
 
 
 def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bool = False) -> None:
@@ -36,18 +36,6 @@ def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bo
             save_file(plain, temporary, {"state": json.dumps(state)})
         except SafetensorError as error:  # what the system said reaches us as text alone
             raise OSError(errno.EIO, str(error)) from error
-
-
-def previous(path: Path) -> Path:
-    """Where the checkpoint before the one at `path` is kept."""
-    return path.with_suffix(f".previous{path.suffix}")
-
-
-def latest(path: Path) -> Path | None:
-    """`path` where it exists, else the one before it (the newest was deleted, or a process killed while it was being
-    replaced), else None.
-    """
-    return next((found for found in (path, previous(path)) if found.exists()), None)
 
 
 def set_aside(path: Path) -> None:

@@ -28,15 +28,15 @@ class Begun:
 class Standing:
     """Where a training stood: the arithmetic of its updates, the threads with which they began, the error by chance on
     its minival images in percent, the epochs that were done, the signal of its first batch, and the epoch that was
-    begun. Earlier checkpoints know neither threads nor chance.
+    begun.
     """
 
     arithmetic: str
     history: list[Epoch]
     signal: dict[str, float]
     begun: Begun
-    threads: int | None = None
-    chance: float = 100.0
+    threads: int
+    chance: float
 
 
 def identity(experiment: Experiment, data: str) -> dict:
@@ -72,7 +72,7 @@ def take_up(path: Path, whose: dict, ours: dict[str, Tensor]) -> Standing:
         both = isinstance(was, dict) and isinstance(value, dict)
         length = 12 if key == "data" else None  # of a digest the beginning will do
         how = differences(was, value) if both else f"{str(was)[:length]} and now {str(value)[:length]}"
-        if was != value and how:  # an older checkpoint lacks settings that are None now
+        if was != value and how:  # as in records, a setting that is not there is None
             raise ValueError(
                 f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results "
                 "(VGG_RESULTS in a notebook)."
@@ -86,9 +86,14 @@ def take_up(path: Path, whose: dict, ours: dict[str, Tensor]) -> Standing:
 
 def _standing(path: Path, state: dict) -> Standing:
     try:
-        history, begun = [Epoch(**epoch) for epoch in state["history"]], Begun(**state["begun"])
-        known = {key: state[key] for key in ("threads", "chance") if key in state}
-        return Standing(state["arithmetic"], history, state["signal"], begun, **known)
+        return Standing(
+            arithmetic=state["arithmetic"],
+            history=[Epoch(**epoch) for epoch in state["history"]],
+            signal=state["signal"],
+            begun=Begun(**state["begun"]),
+            threads=state["threads"],
+            chance=state["chance"],
+        )
     except (KeyError, TypeError) as error:
         raise checkpoints.damaged(path, error) from error
 

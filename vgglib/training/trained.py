@@ -22,7 +22,7 @@ class Epoch:
     minival_top1_error_percent: float
     seconds: float
     images_per_second: float
-    peak_share: float | None = None  # where an earlier checkpoint lacks it
+    peak_share: float
 
 
 @dataclass(frozen=True)
