@@ -215,10 +215,10 @@ def other_history(path):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (cut, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
-        (emptied, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
-        (pickled, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
-        (without_state, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (cut, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
+        (emptied, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
+        (pickled, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
+        (without_state, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (extra_key, r"c.safetensors has tensors that are not the net's \(surprise\): it belongs to another net"),
         (missing_key, r"c.safetensors has no model.head.fc8.bias: it belongs to another net"),
         (other_shape, r"has model.head.fc8.bias as torch.float32 of shape \(3,\) where the net has .* of \(2,\)"),
@@ -229,11 +229,14 @@ def other_history(path):
             other_arithmetic,
             r"was trained in bf16 on cuda, and would go on in fp32 on cpu: .* same kind of device, .*\(VGG_RESULTS in",
         ),
-        (no_arithmetic, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
-        (no_chance, r"c.safetensors is not a whole checkpoint of this project \('chance'\): delete it to train anew\."),
-        (no_peak, r"c.safetensors is not a whole checkpoint .* argument: 'peak_share'\): delete it to train anew\."),
+        (no_arithmetic, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
+        (no_chance, r"c.safetensors is damaged or of an earlier version \('chance'\): move it away to train anew\."),
+        (
+            no_peak,
+            r"c.safetensors is damaged or of an earlier version .* argument: 'peak_share'\): move it away to train anew\.",
+        ),
         (unknown_setting, r"c.safetensors belongs to another experiment \(warm_up was 3 and is None\): delete it"),
-        (other_history, r"c.safetensors is not a whole checkpoint of this project \(.*\): delete it to train anew\."),
+        (other_history, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
     ],
 )
 def test_what_is_not_this_trainings_checkpoint_is_refused(trained, two_colours, spoil, sentence):
@@ -253,7 +256,7 @@ def test_a_damaged_checkpoint_names_the_one_before_and_training_goes_on_from_it(
     path = tmp_path / "c.safetensors"
     whole = train(experiment(epochs=2), two_colours, CPU, path)
     cut(path)
-    with pytest.raises(ValueError, match=r"delete it to go on from c.previous.safetensors"):
+    with pytest.raises(ValueError, match=r"move it away to go on from c.previous.safetensors"):
         train(experiment(epochs=2), two_colours, CPU, path)
     path.unlink()
     again = train(experiment(epochs=2), two_colours, CPU, path)

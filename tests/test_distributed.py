@@ -96,6 +96,17 @@ def test_a_batch_in_several_passes_trains_the_same_net(two_colours):
     assert not close(parameters(train(small(dropout=0.4), two_colours, CPU)), parameters(whole))
 
 
+def test_in_bf16_the_gradients_of_each_pass_are_rounded(two_colours):
+    def apart(precision):
+        whole, passes = (
+            train(small(precision=precision), two_colours, CPU, division=Division(images_per_pass=count))
+            for count in (None, 5)
+        )
+        return max(float((a - b).abs().max()) for a, b in zip(parameters(whole), parameters(passes), strict=True))
+
+    assert apart("fp32") < 1e-5 < 1e-4 < apart("bf16") < 0.1
+
+
 def run(*options, processes=1):
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
     command = [sys.executable, *start, *COMMAND, *map(str, options)]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from vgglib.experiments import Entry, Experiment, Name, Protocol, Run, runs
@@ -49,7 +50,7 @@ def test_lists_are_taken_as_tuples():
 
 @pytest.mark.parametrize("scale", ["256", 256.0, None, True])
 def test_a_test_scale_is_a_whole_number(scale):
-    with pytest.raises(ValueError, match=f"Q is {scale!r}: it must be a whole number"):
+    with pytest.raises(ValueError, match=f"Q is {scale!r}: it must be an int"):
         Protocol(scale)
 
 
@@ -78,13 +79,14 @@ def test_scales_below_the_crop_are_refused():
         ({"drop_deadlines": (0.5, 0.9, 1.5)}, "drop_deadlines is"),
         ({"drop_deadlines": ("0.6", "0.8", "0.9")}, "drop_deadlines is"),
         ({"drop_deadlines": 0.6}, "drop_deadlines is 0.6: give 3 rising shares of the epochs, or none"),
-        ({"momentum": "0.9"}, "momentum is '0.9': it must be a number"),
-        ({"dropout": None}, "dropout is None: it must be a number"),
-        ({"weight_decay": True}, "weight_decay is True: it must be a number"),
-        ({"train_scale": 256.5}, "S is 256.5: it must be a whole number, or two for jitter"),
-        ({"train_scale": "256"}, "S is '256': it must be a whole number, or two for jitter"),
-        ({"train_scale": (256, 512.5)}, r"S is \(256, 512.5\): it must be a whole number, or two for jitter"),
-        ({"train_scale": (256,)}, r"S is \(256,\): it must be a whole number, or two for jitter"),
+        ({"momentum": "0.9"}, "momentum is '0.9': it must be an int or a float"),
+        ({"dropout": None}, "dropout is None: it must be an int or a float"),
+        ({"weight_decay": True}, "weight_decay is True: it must be an int or a float"),
+        ({"train_scale": np.int64(256)}, r"S is np.int64\(256\): it must be an int, or two for jitter"),
+        ({"train_scale": 256.5}, "S is 256.5: it must be an int, or two for jitter"),
+        ({"train_scale": "256"}, "S is '256': it must be an int, or two for jitter"),
+        ({"train_scale": (256, 512.5)}, r"S is \(256, 512.5\): it must be an int, or two for jitter"),
+        ({"train_scale": (256,)}, r"S is \(256,\): it must be an int, or two for jitter"),
         ({"seed": 0.5}, "seed is 0.5: it must be an int from 0"),
         ({"seed": 2**64}, "seed is 18446744073709551616"),
     ],

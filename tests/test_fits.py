@@ -17,7 +17,7 @@ def rows():
     return pd.DataFrame(
         [
             *(row("A", seed, loss, error) for seed, loss, error in ((0, 1.0, 54.0), (1, 3.0, 56.0))),
-            *(row("D", seed, 2.0, 70.0) for seed in (0, 1)),
+            *(row("D", seed, 2.04, 70.0) for seed in (0, 1)),
             row("E", 0, 2.5, 80.0),
             row("B", 0, 1.0, 40.0),
             # What says nothing here.
@@ -68,8 +68,8 @@ def test_scales_are_shown_net_by_net_and_jitter_last():
 
 def test_what_is_found_tells_fit_from_error(rows):
     assert fits.finding(fits.of(rows)) == (
-        "Beside A, by the means over seeds alone: E errs more, with a higher training loss; D errs more, with no "
-        "higher training loss; B errs no more."
+        "Beside A, by the means over seeds alone: E errs more, with a higher training loss; D errs more, with a "
+        "training loss no more than 0.05 higher; B errs no more."
     )
     assert fits.finding(fits.of(rows[rows["net"] != "A"])) == "There is no net to compare with A."
     assert fits.of(rows.iloc[:0]).empty
@@ -77,9 +77,9 @@ def test_what_is_found_tells_fit_from_error(rows):
 
 def test_the_loss_alone_does_not_explain_what_nets_of_one_loss_err_apart(rows):
     found = fits.of(rows)
-    # A and D have a mean loss of 2, and errors of 55 and 70; B and E have losses of their own.
+    # A and D have mean losses of 2 and 2.04, and errors of 55 and 70; B and E have losses of their own.
     assert fits.at_one_loss(found).startswith(
-        "Of nets whose training losses differ by 0.05 at most, D (2.00) errs 15.0 points more than A (2.00), "
+        "Of nets whose training losses differ by 0.05 at most, D (2.04) errs 15.0 points more than A (2.00), "
     )
     assert fits.at_one_loss(found[found["net"] != "D"]) == ""
 

@@ -125,7 +125,7 @@ def test_a_recipe_of_ones_own_is_planned_and_its_seeds_are_found(recipe, tmp_pat
         ({"recipe": [24]}, "recipe is .24.: give a dictionary"),
         ({"recipe": {"epoch": 24}}, "unknown setting 'epoch'"),
         ({"recipe": "epochs=many"}, "epochs is 'many': it must be an int"),
-        ({"recipe": {"width": "wide"}}, "width is 'wide': it must be a number"),
+        ({"recipe": {"width": "wide"}}, "width is 'wide': it must be an int or a float"),
         ({"recipe": "from_a=no"}, "from_a is 'no': it must be True or False"),
     ],
 )

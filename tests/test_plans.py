@@ -19,7 +19,7 @@ def test_tables_may_be_listed_and_count_once():
         ({"seeds": 0}, r"seeds is 0: give a list, such as \[0\]"),
         ({"train_scales": "256"}, r"train_scales is '256': give a list, such as \['256'\]"),
         ({"train_scales": []}, "the plan has no train scale: name at least one"),
-        ({"width": "wide"}, "width is 'wide': it must be a number"),
+        ({"width": "wide"}, "width is 'wide': it must be an int or a float"),
     ],
 )
 def test_arguments_of_the_wrong_kind_are_named(arguments, message):

@@ -90,6 +90,7 @@ def test_what_was_not_run_makes_no_other_p_value_smaller():
     corrected = holm([0.01, None, 0.04, 0.03, 0.005])
     assert corrected.pop(1) is None and corrected == pytest.approx([0.04, 0.09, 0.09, 0.025])
     assert [holm([0.01, other])[0] for other in (None, 0.5, 1.0)] == pytest.approx([0.02] * 3)
+    assert holm([0.01, 0.001])[0] == pytest.approx(0.01)  # a smaller one that was run does
 
 
 def test_flipped_signs_by_hand():

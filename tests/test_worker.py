@@ -203,8 +203,8 @@ def test_two_runners_share_a_folder(tmp_path):
     assert said[0][0] == said[1][0] and "2 not run" not in said[0][0]  # the same table
 
 
-def test_a_run_killed_at_any_moment_loses_no_record_and_ends_with_the_same_bits(tmp_path):
-    """Kills the real command at each stage, then lets it end: records equal those of an uninterrupted run."""
+def test_a_run_killed_in_each_stage_loses_no_record_and_ends_with_the_same_bits(tmp_path):
+    """Kills the real command when each stage has a checkpoint, then lets it end: records equal those of a whole run."""
     command = [sys.executable, "-m", "vgglib", "run", "--preset", "smoke", "--table", "jitter", "--nets", "C"]
     command += ["--jobs", "1", "--threads", "1", "--device", "cpu", "--epochs", "3", "--results"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)

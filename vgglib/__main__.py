@@ -181,7 +181,9 @@ def evaluate(
 
 
 @app.command(name="claims")
-@partial(of_a_plan, recorded=True, without=("table", "nets", "train_scales"))  # a part would be corrected for a part
+@partial(
+    of_a_plan, recorded=True, without=("table", "nets", "train_scales")
+)  # of a part most claims would be "not run"
 def verdicts(entries, results: Results = None) -> None:
     """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
     from vgglib import verdicts

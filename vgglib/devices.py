@@ -103,7 +103,7 @@ def units(resolved: str, where: torch.device) -> str:
 def exact(where: torch.device) -> None:
     """On a GPU, make fp32 mean fp32, and let cuDNN repeat a run bit for bit."""
     if where.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
 
 

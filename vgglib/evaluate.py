@@ -132,7 +132,7 @@ def _crops(split: Split, size: int, places: int) -> Iterator[tuple[Tensor, Itera
     """The same with a pass for each place of the grid; crops of images of any shapes have one size, so they stack."""
     steps = torch.arange(size, device=split.device)
     for index, part in split.parts(max(1, PIXELS_PER_BATCH[split.device.type] // size**2)):
-        corners, own = grid(part.sizes, size, places), torch.arange(len(part), device=part.device)
+        corners, own = _grid(part.sizes, size, places), torch.arange(len(part), device=part.device)
         rows, columns = (corners[:, side, :, None] + steps for side in (0, 1))
         yield index, (part.pixels_at(own, rows[:, i], columns[:, j]) for i in range(places) for j in range(places))
 
@@ -142,5 +142,9 @@ def grid(sides: Tensor, size: int, places: int = GRID) -> Tensor:
     a single one lies in the middle. ValueError for a side that is shorter than the crop.
     """
     _check_side(int(sides.min()), size)
+    return _grid(sides, size, places)
+
+
+def _grid(sides: Tensor, size: int, places: int) -> Tensor:
     steps = torch.arange(places, device=sides.device) if places > 1 else torch.tensor([0.5], device=sides.device)
     return ((sides - size)[..., None] * steps / max(1, places - 1)).round().long()

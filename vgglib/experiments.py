@@ -75,11 +75,11 @@ class Experiment:
                 object.__setattr__(self, name, tuple(value))
         for name in ("learning_rate", "resolution", "width", "momentum", "dropout", "weight_decay"):
             if not _is_number(value := getattr(self, name)):
-                raise ValueError(f"{name} is {value!r}: it must be a number.")
+                raise ValueError(f"{name} is {value!r}: it must be an int or a float.")
         _check_width(self.net, self.width)
         scales = self.train_scale if self.jittered else (self.train_scale,) * 2
         if len(scales) != 2 or any(type(scale) is not int for scale in scales):
-            raise ValueError(f"S is {self.train_scale!r}: it must be a whole number, or two for jitter.")
+            raise ValueError(f"S is {self.train_scale!r}: it must be an int, or two for jitter.")
         low, high = scales
         if low < CROP:
             raise ValueError(f"S is {low}, smaller than the crop of {CROP}: images must not be smaller than the crop.")
@@ -202,7 +202,7 @@ class Protocol:
 
     def __post_init__(self):
         if type(self.test_scale) is not int:
-            raise ValueError(f"Q is {self.test_scale!r}: it must be a whole number.")
+            raise ValueError(f"Q is {self.test_scale!r}: it must be an int.")
         if self.test_scale < CROP:
             raise ValueError(
                 f"Q is {self.test_scale}, smaller than the crop of {CROP}: images must not be smaller than the crop."

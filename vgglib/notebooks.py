@@ -61,7 +61,7 @@ class Parameters:
         return rows
 
     def evidence(self) -> pd.DataFrame:
-        """Rows of all tables from the records that exist, for verdicts that hold for all claims together."""
+        """Rows of all tables from the records that exist, as verdicts on all claims take them."""
         plan = plans.plan(self.preset, "all", seeds=self.seeds, **self.recipe)
         return results.Store(results.default_root()).rows(plan)
 

@@ -73,20 +73,12 @@ class Workers:
 
     @contextmanager
     def heard(self, handler: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
-        """A function for the workers: what one of them gives to it, `handler` gets in this process. Where that fails,
-        stderr says so the first time, and the work goes on.
-        """
+        """A function for the workers: what one of them gives to it, `handler` gets in this process, as `unfailing`."""
+        handler = unfailing(handler)
 
         def listen() -> None:
-            told = False
             for event in iter(self.events.get, None):
-                try:
-                    handler(event)
-                except Exception as error:  # a display is no reason to lose a training
-                    if not told:
-                        what = f"{type(error).__name__}: {error}"
-                        print(f"vgg: what is done cannot be shown ({what}); the work goes on.", file=sys.stderr)
-                    told = True
+                handler(event)
 
         listener = threading.Thread(target=listen, daemon=True)
         listener.start()
@@ -95,6 +87,25 @@ class Workers:
         finally:
             self.events.put(None)
             listener.join(timeout=5)
+
+
+def unfailing(handler: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A handler of events that never fails: a display is no reason to lose a training. Where `handler` does, stderr
+    says so the first time.
+    """
+    told = False
+
+    def handled(event: Any) -> None:
+        nonlocal told
+        try:
+            handler(event)
+        except Exception as error:
+            if not told:
+                what = f"{type(error).__name__}: {error}"
+                print(f"vgg: what is done cannot be shown ({what}); the work goes on.", file=sys.stderr)
+            told = True
+
+    return handled
 
 
 @lru_cache(maxsize=1)

@@ -246,8 +246,8 @@ def forest(effects: pd.DataFrame) -> Axes:
         )
         axes.margins(x=0.1)
         axes.set_title(title)
-        if effects[column].isna().all():
-            not_run(axes)
+    if effects["ours"].isna().all():
+        not_run(panels[0])
     panels[0].set_yticks(range(len(effects)), [textwrap.fill(label, 28) for label in effects["label"]])
     panels[0].set_ylim(max(len(effects), 1) - 0.5, -0.5)
     figure.supxlabel("points of top-1 error, minus is better", fontsize="medium")

@@ -15,7 +15,7 @@ import torch
 
 from vgglib import data, devices, presets
 from vgglib.experiments import Entry, Experiment, runs
-from vgglib.parallel import Workers, check_counts, shared
+from vgglib.parallel import Workers, check_counts, shared, unfailing
 from vgglib.results import Store, root
 from vgglib.running import backends, tasks
 from vgglib.running.progress import Silent, fitting
@@ -83,18 +83,22 @@ def run(
     if others:
         raise ValueError(f"the plan has runs of {' and '.join([name, *others])}: run one preset at a time.")
     records = {run: store.read(run) for run in planned}
-    images = None
-    if data_dir:
-        images = load_images(name, data_dir, skip_bad_images, decoder)
-        _check_images(records.values(), images)
+
+    def load() -> data.ImageSet:
+        found = load_images(name, data_dir, skip_bad_images, decoder)
+        _check_images(records.values(), found)
+        return found
+
+    images = load() if data_dir else None
     with distributed.joined(
         where, Division(images_per_pass=images_per_pass, bf16_gradients=bf16_gradients)
     ) as division:
         needed = division.agree(tasks.needed(planned, store, retry_failed))
         if needed:
-            if images is None:
-                images = load_images(name, data_dir, skip_bad_images, decoder)
-                _check_images(records.values(), images)
+            # A missing folder of images is named before any folder of ours is made; what is drawn takes its time, and
+            # comes after all that may be refused.
+            if presets.named(name).needs_folder:
+                images = images or load()
             store.check_writable(name)
             folder = store.checkpoint_path(planned[0]).parent
             jobs = jobs if division.count == 1 else 1
@@ -104,6 +108,7 @@ def run(
                 suits(where)
             there = (suits,) if scheduler else ()
             with backends.workers(backend, scheduler, jobs, threads, device, len(needed), folder, *there) as pool:
+                images = images or load()
                 if division.first:
                     _say(tasks.repeated(needed, store))
                 worker = Worker(
@@ -173,9 +178,10 @@ def _precisions(records: Iterable[dict | None]) -> dict[str, str]:
     }
 
 
-def _updates(experiments: Iterable[Experiment], images: data.ImageSet) -> set[tuple[str, int]]:
-    """Precision and images of a batch of trainings."""
-    return {(experiment.precision, min(experiment.batch_size, len(images.train))) for experiment in experiments}
+def _updates(experiments: Iterable[Experiment], images: data.ImageSet | None) -> set[tuple[str, int]]:
+    """Precision and images of a batch of trainings; of a set that is not drawn yet, as if it filled one."""
+    most = len(images.train) if images else math.inf
+    return {(experiment.precision, min(experiment.batch_size, most)) for experiment in experiments}
 
 
 def _check_device(
@@ -218,8 +224,9 @@ def _execute_all(needed: list[Task], worker: Worker, pool: Workers | None, shown
 
     if pool is None:
         ordered = sorted(needed, key=lambda task: (task.run.experiment.seed, task.depth, longest_first(task)))
+        report = unfailing(shown.event)
         for wait in (False, True):
-            ordered = [task for task in ordered if worker(task, shown.event, wait)]
+            ordered = [task for task in ordered if worker(task, report, wait)]
         return
     # Computed once here: they travel with the images.
     _ = worker.images.digest, worker.images.mean_rgb, worker.images.rgb_components

@@ -53,8 +53,8 @@ def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
 
 
 def corrected(found: list[Verdict]) -> list[Verdict]:
-    """Verdicts after Holm's correction over those of `found` that can be put to a test, all of them, for then no
-    verdict depends on which others were run: those whose p value is no longer below 0.05 become undecided.
+    """Verdicts after Holm's correction over those of `found` that can be put to a test, all of them, so that no
+    verdict is the easier for what was not run: those whose p value is no longer below 0.05 become undecided.
     """
     p_values = iter(holm([verdict.p_value for verdict in found if KINDS[verdict.kind] is not None]))
     return [verdict if KINDS[verdict.kind] is None else _corrected(verdict, next(p_values)) for verdict in found]

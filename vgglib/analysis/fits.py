@@ -111,7 +111,7 @@ def finding(found: pd.DataFrame) -> str:
     fits = others["loss"] <= by_net.loc[BASE, "loss"] + ALIKE
     parts = (
         ("more, with a higher training loss", worse & ~fits),
-        ("more, with no higher training loss", worse & fits),
+        (f"more, with a training loss no more than {ALIKE} higher", worse & fits),
         ("no more", ~worse),
     )
     said = [

@@ -93,8 +93,8 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
         usual = {(row.epochs, row.drops): row.recipe for row in own.itertuples()}
         late = [((row.epochs, BY_RULE), row.recipe) for row in own[own["drops"] != BY_RULE].itertuples()]
         finer = [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
-        late, finer = ([(usual[key], recipe) for key, recipe in own if key in usual] for own in (late, finer))
-        pairs += [*late, *finer]
+        finer = [(usual[key], recipe) for key, recipe in finer if key in usual]
+        pairs += [*((usual[key], recipe) for key, recipe in late if key in usual), *finer]
         for before, after in pairs:
             for method in TESTS:
                 both = [compared(found, recipe, method, ENDS) for recipe in (before, after)]

@@ -13,6 +13,7 @@ from vgglib.statistics import (
     LEVEL,
     LOSS,
     bootstrap_interval,
+    lower,
     mcnemar_p,
     probability_text,
     sign_flip_p,
@@ -44,7 +45,7 @@ GROUPS = (
     "not run",
     "not tested",
 )
-DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "Bootstrap", "Sign-flip p", "McNemar p"]
+DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "p of t; of sign flips", "Bootstrap", "McNemar p"]
 DETAILS += ["Seeds", "Status"]
 
 
@@ -101,10 +102,10 @@ def markdown(found: list[Verdict]) -> str:
 def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """What lies behind one claim, as a table for display: its comparisons pooled, then each, then those beside it.
 
-    Beside the t interval over seeds: a bootstrap interval, the p value among all flips of the seeds' signs, and
-    McNemar's exact p values of each seed's two fixed nets, the least and the most of them and how many are below 0.05.
-    These are not corrected and decide nothing. A column of
-    what is missing is there where something is. Raises ValueError for an unknown name.
+    Beside the t interval over seeds: the p values of a difference, by the t test and among all flips of the seeds'
+    signs; a bootstrap interval; and McNemar's exact p values of each seed's two fixed nets, the least and the most of
+    them and how many are below 0.05. These are not corrected and decide nothing. A column of what is missing is there
+    where something is. Raises ValueError for an unknown name.
     """
     claim, compared = claim_called(name), checked(rows)
     own = claim.comparisons
@@ -128,11 +129,12 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
         "Seeds": str(effect["seeds"]),
         "Status": evidence.status,
     }
+    if len(evidence.seeds) > 1:
+        p_values = lower(evidence.differences).p_value, sign_flip_p(evidence.differences)
+        line["p of t; of sign flips"] = "; ".join(map(probability_text, p_values))
     if claim.kind == "cheaper":
         return line
     line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
-    if len(evidence.seeds) > 1:
-        line["Sign-flip p"] = probability_text(sign_flip_p(evidence.differences))
     if evidence.seeds:
         line["Bootstrap"] = _interval(*bootstrap_interval(evidence.image_differences), claim.kind)
     if evidence.seeds and alone:

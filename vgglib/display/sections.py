@@ -111,10 +111,10 @@ def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found = verdict_tables.details(rows, name)
     statement = claim_called(name).statement
-    caption = f"Behind '{statement}'. {EFFECTS} The bootstrap draws seeds and images anew, and of a single seed images "
-    caption += "alone. The sign-flip p value asks the t test's question without taking differences to be normal. "
-    caption += "McNemar's p values are those of two fixed nets, seed by seed. None of these is corrected, and they "
-    caption += "decide nothing."
+    caption = f"Behind '{statement}'. {EFFECTS} The p values are those of a difference from 0 over seeds: of the t "
+    caption += "test, and of sign flips, which do not take differences to be normal. The bootstrap draws seeds and "
+    caption += "images anew, and of a single seed images alone. McNemar's p values are those of two fixed nets, seed "
+    caption += "by seed. None of these is corrected, and they decide nothing."
     if found["Baseline"].str.startswith("the best of").any():
         caption += " The best of several baselines is picked by these seeds and images, so that McNemar's p value is "
         caption += "too small for a loss and the bootstrap leaves the pick out."

@@ -71,10 +71,10 @@ def _opened(path: Path) -> Iterator[tuple[safe_open, dict]]:
 
 
 def damaged(path: Path, reason: object) -> ValueError:
-    """The error that names a file that is no checkpoint, and what to do."""
+    """The error that names a file that is no checkpoint, or one of an earlier version, and what to do."""
     before = previous(path)
     otherwise = f"go on from {before.name}" if before.exists() else "train anew"
-    return ValueError(f"{path} is not a whole checkpoint of this project ({reason}): delete it to {otherwise}.")
+    return ValueError(f"{path} is damaged or of an earlier version ({reason}): move it away to {otherwise}.")
 
 
 def check(path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
