@@ -6,6 +6,8 @@ import torch
 
 from vgglib import runner
 from vgglib.data.imageset import ImageSet, Split
+from vgglib.experiments import Experiment
+from vgglib.models import VGG
 
 # The files that take minutes begin first, so that no process is still at one when the others have finished.
 # Backends first: ray gives its node fifteen seconds to start, too few on a busy machine.
@@ -79,3 +81,16 @@ def images(monkeypatch, two_colours):
     """The images of every preset."""
     monkeypatch.setattr(runner, "load_images", lambda *_: two_colours)
     return two_colours
+
+
+@pytest.fixture
+def net_and_noise():
+    """A tiny net whose cells differ, two images of noise, and the experiment that they could come from."""
+    torch.manual_seed(0)
+    model = VGG("A", num_classes=4, width=1 / 64, input_size=56).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.17)
+    rng = np.random.default_rng(0)
+    split = Split.of([rng.integers(0, 256, (*sides, 3), dtype=np.uint8) for sides in ((64, 64), (64, 96))], [2, 3])
+    images = ImageSet("noise", tuple("abcd"), split, split, split)
+    return model, images, Experiment("A", 0, resolution=1 / 4, width=1 / 64)

@@ -233,7 +233,7 @@ def other_history(path):
         (no_chance, r"c.safetensors is damaged or of an earlier version \('chance'\): move it away to train anew\."),
         (
             no_peak,
-            r"c.safetensors is damaged or of an earlier version .* argument: 'peak_share'\): move it away to train anew\.",
+            r"c.safetensors is damaged or of an earlier version .* argument: 'peak_share'\): move it away to train",
         ),
         (unknown_setting, r"c.safetensors belongs to another experiment \(warm_up was 3 and is None\): delete it"),
         (other_history, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),

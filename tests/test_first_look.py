@@ -7,7 +7,7 @@ from pages import NOTEBOOKS, code_cells
 from PIL import Image
 from small_runs import run, small
 
-from vgglib.display import first_look, protocol_plots
+from vgglib.display import first_look, pictures
 from vgglib.evaluate import posteriors
 
 
@@ -16,7 +16,7 @@ def net(images, tmp_path, monkeypatch):
     """Net A of preset smoke, trained a little."""
     run(small(), results=tmp_path)
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
-    monkeypatch.setattr(protocol_plots, "few_images", lambda name, folder: images)
+    monkeypatch.setattr(pictures, "few_images", lambda name, folder: images)
     monkeypatch.setattr(first_look.plans, "plan", lambda *_, **__: small())
     return first_look.trained("smoke", "A")
 
@@ -61,7 +61,7 @@ def test_what_is_not_there_is_named(net, tmp_path):
 
 
 def test_the_comment_on_the_number_counts_the_images_at_hand():
-    count = inspect.signature(protocol_plots.few_images).parameters["val"].default
+    count = inspect.signature(pictures.few_images).parameters["val"].default
     assert f"from 0 to {count - 1}\n" in code_cells(NOTEBOOKS[0])[0].source
 
 

@@ -2,60 +2,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from test_pictures import picture
 
-from vgglib import evaluate, experiments
-from vgglib.data.imageset import ImageSet, Split
-from vgglib.display import protocol_plots
+from vgglib.display import pictures, protocol_plots
 from vgglib.models import VGG
 
 pytestmark = pytest.mark.usefixtures("house_style")
-
-
-def picture(height, width):
-    """Red tells the row and green the column, so that a part of it shows where it was cut."""
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([rows, columns, torch.full_like(rows, 100)], 2).to(torch.uint8)
-
-
-def test_the_photograph_is_scikit_images_cat():
-    found = protocol_plots.photograph()
-    assert (found.shape, found.dtype) == ((300, 451, 3), torch.uint8)
-
-
-def test_a_photograph_of_ones_own_is_read_and_bounded(tmp_path):
-    Image.fromarray(picture(20, 30).numpy()).save(tmp_path / "own.png")
-    assert torch.equal(protocol_plots.photograph(str(tmp_path / "own.png")), picture(20, 30))
-    Image.new("RGB", (4096, 2048)).save(tmp_path / "large.png")
-    assert protocol_plots.photograph(str(tmp_path / "large.png")).shape == (1024, 2048, 3)
-    (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"missing\.png cannot be used \(No such file .*\): name an image file\."):
-        protocol_plots.photograph(str(tmp_path / "missing.png"))
-    with pytest.raises(ValueError, match=r"text\.png cannot be used, repair or convert it: it is no image that"):
-        protocol_plots.photograph(str(tmp_path / "text.png"))
-
-
-def test_a_photograph_that_a_decoder_refuses_ends_with_its_remedy(tmp_path):
-    Image.new("F", (4, 4)).save(tmp_path / "float.tif")
-    with pytest.raises(ValueError, match=r"float\.tif cannot be used, .* save it with 8 bits a channel\.$"):
-        protocol_plots.photograph(str(tmp_path / "float.tif"))
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_long_thin_photograph_is_to_be_cropped(tmp_path, turned):
-    for length in (40, 41):
-        pixels = picture(2, length).numpy()
-        Image.fromarray(pixels.swapaxes(0, 1) if turned else pixels).save(tmp_path / f"{length}.png")
-    assert sorted(protocol_plots.photograph(str(tmp_path / "40.png")).shape) == [2, 3, 40]
-    with pytest.raises(ValueError, match=r"41\.png are as 20\.5 to 1: crop it to 20 to 1 at most"):
-        protocol_plots.photograph(str(tmp_path / "41.png"))
-
-
-def test_one_image_as_a_set_has_its_own_mean():
-    image = picture(3, 5)
-    one = protocol_plots.alone(image)
-    assert torch.equal(one.train.image(0), image)
-    assert one.mean_rgb.tolist() == [1, 2, 100]
 
 
 def test_training_scales_by_hand():
@@ -82,7 +34,7 @@ def test_a_wide_picture_is_as_high_as_s():
 def test_training_crops_are_parts_of_the_picture_and_depend_on_the_seed():
     image = picture(256, 250)
     image[..., 2] = 0
-    one = protocol_plots.alone(image)
+    one = pictures.alone(image)
     one.__dict__["rgb_components"] = torch.zeros(3, 3)  # no shift of colour
 
     def crops(seed):
@@ -105,7 +57,7 @@ def test_training_crops_are_parts_of_the_picture_and_depend_on_the_seed():
 
 
 def test_colour_shifts_by_hand():
-    one = protocol_plots.alone(picture(4, 4))
+    one = pictures.alone(picture(4, 4))
     one.__dict__["rgb_components"] = torch.tensor([[3.0, 0, 4], [0, 0, 0], [0, 20, 0]])
     assert protocol_plots.colour_shifts(one) == pytest.approx([0.5, 0, 2])
 
@@ -180,84 +132,16 @@ def test_coverage_table_by_hand():
     assert found.iloc[:, -1].to_dict() == {"dense": "1.0", "multi-crop": f"{25 * 224**2 / 512**2:.1f}"}
 
 
-def test_few_images_are_the_presets_own():
-    few = protocol_plots.few_images("smoke", train=48, val=24)
-    assert len(few.val) == 24
-    from vgglib.runner import load_images
-
-    whole = load_images("smoke").val
-    assert all(torch.equal(few.val.image(i), whole.image(i)) for i in range(24))
-
-
-def test_images_from_a_folder_are_spaced_evenly(tmp_path):
-    for part, count in (("train", 2), ("val", 5)):
-        for name in ("dark", "light"):
-            (tmp_path / part / name).mkdir(parents=True)
-            for i in range(count):
-                grey = 20 * i + 5 * (name == "light")
-                Image.new("RGB", (64, 64), (grey,) * 3).save(tmp_path / part / name / f"{i}.png")
-    few = protocol_plots.few_images("folder", str(tmp_path), val=4)
-    assert [int(few.val.image(i)[0, 0, 0]) for i in range(4)] == [0, 60, 25, 85]  # numbers 0, 3, 6 and 9
-    assert few.val.labels.tolist() == [0, 0, 1, 1]
-    with pytest.raises(ValueError, match="is read from a folder"):
-        protocol_plots.few_images("folder")
-
-
-def answers(*rights):
-    """Two classes; all images are of class 1, and right where told so."""
-    split = Split.of([np.zeros((2, 2, 3), np.uint8)] * len(rights[0]), [1] * len(rights[0]))
-    return {
-        q: (split, np.array([(0.1, 0.9) if right else (0.8, 0.2) for right in line])) for q, line in enumerate(rights)
-    }
-
-
-def test_instructive_images_and_errors():
-    found = answers([False, True, True, True], [True, True, False, True], [False, False, True, True])
-    assert protocol_plots.instructive(found) == [3, 1]
-    assert protocol_plots.errors(found) == {0: 25, 1: 25, 2: 50}
-    assert protocol_plots.instructive(answers([True, True], [True, True])) == [0]
-    assert protocol_plots.instructive(answers([False, True], [False, False])) == [1]
-    assert protocol_plots.instructive(answers([False, False], [True, True])) == [0]
-
-
-@pytest.fixture
-def trained():
-    """A tiny net whose cells differ, two images of noise, and the experiment that they could come from."""
-    torch.manual_seed(0)
-    model = VGG("A", num_classes=4, width=1 / 64, input_size=56).eval()
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.17)
-    rng = np.random.default_rng(0)
-    split = Split.of([rng.integers(0, 256, (*sides, 3), dtype=np.uint8) for sides in ((64, 64), (64, 96))], [2, 3])
-    images = ImageSet("noise", tuple("abcd"), split, split, split)
-    return model, images, experiments.Experiment("A", 0, resolution=1 / 4, width=1 / 64)
-
-
-def test_score_map_is_what_the_posteriors_are_averaged_from(trained):
-    model, images, experiment = trained
-    found = protocol_plots.at_scales(model, images, experiment, (256, 512))
-    assert [split.sizes.tolist() for split, _ in found.values()] == [[[64, 64], [64, 96]], [[128, 128], [128, 192]]]
-    split, posteriors = found[512]
-    maps = [protocol_plots.score_map(model, split.image(1), images.mean_rgb, label) for label in range(4)]
-    assert maps[0].shape == (4, 6)
-    np.testing.assert_allclose(sum(maps), 1, rtol=1e-5)
-    # Scores are averaged before the soft-max: up to a constant of each cell they are the logarithms.
-    scores = np.log(maps).mean((1, 2))
-    np.testing.assert_allclose(posteriors[1], np.exp(scores) / np.exp(scores).sum(), rtol=1e-3)
-    assert abs(posteriors[1] - np.mean(maps, (1, 2))).max() > 0.01  # the other order
-    np.testing.assert_allclose(posteriors, evaluate.posteriors(model, split, images.mean_rgb, flip=False))
-
-
-def test_score_maps_by_hand(trained):
-    model, images, experiment = trained
-    found = protocol_plots.at_scales(model, images, experiment, (256, 512))
+def test_score_maps_by_hand(net_and_noise):
+    model, images, experiment = net_and_noise
+    found = pictures.at_scales(model, images, experiment, (256, 512))
     figure = protocol_plots.score_maps(model, images, found, [1])
     image, small, large = figure.axes[:3]
     assert [axes.get_title() for axes in (image, small, large)] == ["d", "Q = 256", "Q = 512"]
     grey, cells = large.images
     assert grey.get_array().shape == (128, 192)
     split, posteriors = found[512]
-    expected = protocol_plots.score_map(model, split.image(1), images.mean_rgb, 3)
+    expected = pictures.score_map(model, split.image(1), images.mean_rgb, 3)
     np.testing.assert_allclose(cells.get_array(), expected)
     # Each cell is drawn over the 32 pixels in the middle of what it sees: here they tile the image.
     assert cells.get_extent() == [-0.5, 191.5, 127.5, -0.5]
@@ -269,21 +153,21 @@ def test_score_maps_by_hand(trained):
 
 
 @pytest.mark.parametrize("columns, texts", [(100, 200), (101, 0)])
-def test_a_map_of_many_cells_has_no_numbers(trained, columns, texts):
+def test_a_map_of_many_cells_has_no_numbers(net_and_noise, columns, texts):
     """Two lines of cells; numbers in more than 200 could not be read and would take minutes to lay out."""
-    model, _, _ = trained
+    model, _, _ = net_and_noise
     _, axes = plt.subplots()
     shown = protocol_plots._heat(axes, model, picture(64, 32 * columns), np.zeros((2, columns)))
     assert (len(axes.texts), shown.get_array().shape) == (texts, (2, columns))
 
 
-def test_every_figure_is_drawn(trained):
-    model, images, experiment = trained
-    found = protocol_plots.at_scales(model, images, experiment, (256,))
+def test_every_figure_is_drawn(net_and_noise):
+    model, images, experiment = net_and_noise
+    found = pictures.at_scales(model, images, experiment, (256,))
     image = picture(40, 60)
     for figure in (
         protocol_plots.training_scales(image, (40, 50), 30),
-        protocol_plots.training_crops(protocol_plots.alone(image), columns=1),
+        protocol_plots.training_crops(pictures.alone(image), columns=1),
         protocol_plots.places_of_crops(image, (40, 50), 30),
         protocol_plots.coverage([(40, 60)], 32),
         protocol_plots.score_maps(model, images, found, [0, 1]),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vgglib import evaluate, plans, results, weights
 from vgglib.data.imageset import ImageSet, Split
-from vgglib.display import protocol_plots
+from vgglib.display import pictures
 from vgglib.experiments import Run
 from vgglib.models import VGG
 
@@ -49,7 +49,7 @@ def of(run: Run, store: results.Store, data_dir: str | None = None) -> Trained:
     Raises ValueError where this net has no weights here, and for images that need a folder without one.
     """
     model = weights.load(store, run)
-    return Trained(run, model, store.read(run), protocol_plots.few_images(run.preset, data_dir))
+    return Trained(run, model, store.read(run), pictures.few_images(run.preset, data_dir))
 
 
 def picture(net: Trained, number: int = 0, photo: str | None = None) -> ImageSet:
@@ -63,7 +63,7 @@ def picture(net: Trained, number: int = 0, photo: str | None = None) -> ImageSet
         if not 0 <= number < len(val):
             raise ValueError(f"number is {number}: there are {len(val)} images at hand, from 0 on.")
         return replace(net.images, val=val.subset(np.array([number])))
-    image = protocol_plots.photograph(photo)
+    image = pictures.photograph(photo)
     unnamed = replace(net.images, val=Split.of([image.numpy()], [0]))
     first = int(_posterior(net, unnamed, 256).argmax())
     return replace(net.images, val=Split.of([image.numpy()], [first]))
