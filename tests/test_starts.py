@@ -89,8 +89,8 @@ def test_summary_by_pencil():
     rows = of(FROM_A, 10.0, 12.0, 14.0, history=(80.0,)) + of(LONG, 20.0, history=(90.0, 84.0)) + of(SHORT, 89.0, 91.0)
     from_a, longer, short = starts.summary(pd.DataFrame(rows)).to_dict("records")
     # 10, 12, 14: standard error 2/sqrt(3), t = 4.303.
-    assert list(from_a.values()) == ["E", "A", 12, 12, "12.0", "7.0 to 17.0", "3", "3 of 3", 1]
-    assert list(longer.values()) == ["E", "glorot", "-", 24, "20.0", "-", "1", "1 of 1", 2]
+    assert list(from_a.values()) == ["E", "A", 12, 12, "12.0", "7.0 to 17.0", "3", "3 of 3", "1"]
+    assert list(longer.values()) == ["E", "glorot", "-", 24, "20.0", "-", "1", "1 of 1", "2"]
     assert list(short.values())[-2:] == ["0 of 2", "-"]
 
 

@@ -15,7 +15,7 @@ def row(table="3", net="A", train_scale="256", test_scales="256", method="dense"
         **{"table": table, "preset": "demo", "net": net, "train_scale": train_scale, "test_scales": test_scales},
         **{"method": method, "start": "he-fan-out", "seed": 0, "status": "done", "error": None},
         **{"n_images": 200, "n_classes": 24, "top1_error_percent": 40.0, "top5_error_percent": 20.0},
-        **{"wrong": np.arange(200) < 80, "evaluation_seconds": 2.0, "history": []},
+        **{"wrong": np.arange(200) < 80, "evaluation_seconds": 2.0, "history": [], "initial_signal": {}},
         **{"environment": {"device_name": "a CPU", "device": "cpu", "precision": "fp32"}},
         **{"timed_on": frozenset({("cpu", "a CPU", 1, 1)})},
     }

@@ -240,8 +240,8 @@ class Store:
 
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
-        are wrong, seconds of evaluation, history of the training, environment. What was to start from a training that
-        failed, and has not begun, has failed with it.
+        are wrong, seconds of evaluation, history and first batch's signal of the training, environment. What was to
+        start from a training that failed, and has not begun, has failed with it.
 
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. Raises ValueError
         where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
@@ -283,6 +283,7 @@ def _row(entry: Entry, reading: Reading) -> dict:
         "wrong": None,
         "evaluation_seconds": None,
         "history": first.get("history", []) if one_net else [],
+        "initial_signal": first.get("initial_signal", {}) if one_net else {},
         "environment": first.get("environment", {}),
         "timed_on": frozenset(timed_on(record["environment"]) for record in records if done),
     }

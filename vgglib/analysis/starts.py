@@ -52,7 +52,6 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (net, start, before, epochs), own in found.groupby(["net", "start", "before", "epochs"], sort=False):
         done = own[own["status"] == "done"]
-        left = [epoch for row in own.itertuples() if row.history and (epoch := left_chance(row.history, row.n_classes))]
         lines.append(
             {
                 "Net": net,
@@ -62,11 +61,19 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
                 "Top-1": f"{done[ERROR].mean():.1f}" if len(done) else "-",
                 "95 % interval": interval_text(done[ERROR]),
                 "Seeds": with_failed(str(len(done)), len(own) - len(done)),
-                "Left chance": f"{len(left)} of {len(own)}",
-                "After epochs": "-" if not left else f"{min(left)} to {max(left)}" if len(set(left)) > 1 else left[0],
             }
+            | left_chance_text(own)
         )
     return pd.DataFrame(lines)
+
+
+def left_chance_text(own: pd.DataFrame) -> dict[str, str]:
+    """In how many trainings, of `Store.rows`, the error on minival had left chance, and after how many epochs: two
+    columns for display.
+    """
+    left = [epoch for row in own.itertuples() if row.history and (epoch := left_chance(row.history, row.n_classes))]
+    after = "-" if not left else " to ".join(map(str, sorted({min(left), max(left)})))
+    return {"Left chance": f"{len(left)} of {len(own)}", "After epochs": after}
 
 
 def raced(found: pd.DataFrame) -> dict[int, pd.DataFrame]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from vgglib import arithmetic, plans, results, show
-from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, small_filters, starts
+from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, signals, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
 
@@ -55,6 +55,21 @@ def equal_starts_of(preset: str = "demo") -> None:
         show.table(gained, caption + "as a second look")
         if mixed := starts.mixed_devices(found):
             show.sentence(mixed)
+
+
+def signals_of(rows: pd.DataFrame) -> None:
+    """What reaches both ends of the nets of these rows, as `Store.rows` gives them, before their first update."""
+    found = signals.of(rows)
+    if found.empty:
+        show.sentence("No record of these nets holds a first batch.")
+        return
+    caption = "The first batch, before any update, S = 256: the standard deviation of its scores, over images and "
+    caption += "classes, and the norm of the gradient that reaches conv1_1's weights; geometric means over seeds, with "
+    caption += "the least and the most. Left chance: trainings in which the error on minival fell below that of "
+    caption += "guessing by as much as the rule of the plateaus asks, and when"
+    show.table(signals.table(found), caption)
+    if said := signals.finding(found):
+        show.sentence(said)
 
 
 def small_filters_of(preset: str = "demo") -> None:
