@@ -31,11 +31,13 @@ def setting(preset: str, rows: pd.DataFrame) -> str:
     chosen, recipe = presets.named(preset), plans.first_stage(preset, "A").experiment
     width = Fraction(recipe.width).limit_denominator(64)
     share = "" if width == 1 else f"{width} of "
-    seeds = rows.loc[rows["status"] == "done", "seed"].nunique()
+    seeds = rows[rows["status"] == "done"].groupby("net")["seed"].nunique()
+    least, most = (int(seeds.min()), int(seeds.max())) if len(seeds) else (0, 0)
+    of_most = "" if least == most else "up to "
     train = f", {chosen.images[0]:,} of them to learn from" if chosen.images else ""
     return (
         f"{chosen.pictures}{train}, in crops of {recipe.crop} pixels, nets of {share}the paper's width, at most "
-        f"{recipe.epochs} epochs, {seeds} seed{'s' * (seeds != 1)} (preset `{preset}`)"
+        f"{recipe.epochs} epochs, {of_most}{most} seed{'s' * (most != 1)} (preset `{preset}`)"
     )
 
 
