@@ -181,9 +181,8 @@ def evaluate(
 
 
 @app.command(name="claims")
-@partial(
-    of_a_plan, recorded=True, without=("table", "nets", "train_scales")
-)  # of a part most claims would be "not run"
+# Of a part of the plan most claims would be "not run".
+@partial(of_a_plan, recorded=True, without=("table", "nets", "train_scales"))
 def verdicts(entries, results: Results = None) -> None:
     """Print every claim of the paper with its verdict on a preset's records, as a table in Markdown."""
     from vgglib import verdicts

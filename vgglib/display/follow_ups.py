@@ -10,6 +10,11 @@ from vgglib import arithmetic, plans, results, show
 from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, signals, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
+LEFT_CHANCE = (
+    "Left chance: trainings in which the error on minival fell below that of guessing by as much as the rule of the "
+    "plateaus asks, and when"
+)
+
 
 def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> None:
     """Claims that were asked a second time in another way, from a preset's records; nothing where none was.
@@ -41,8 +46,7 @@ def equal_starts_of(preset: str = "demo") -> None:
 
     caption = "Net E from several starts and for several lengths, the A before it, and A where it was trained for as "
     caption += f"long as A and E from it together, preset {preset}, S = Q = 256, dense evaluation: "
-    caption += "errors in percent, with intervals over seeds. Left chance: trainings in which the error on minival "
-    caption += "fell below that of guessing by as much as the rule of the plateaus asks, and when"
+    caption += f"errors in percent, with intervals over seeds. {LEFT_CHANCE}"
     show.table(starts.summary(found), caption)
     for length, own in starts.raced(found).items():
         alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
@@ -65,9 +69,7 @@ def signals_of(rows: pd.DataFrame) -> None:
         return
     caption = "The first batch, before any update, S = 256: the standard deviation of its scores, over images and "
     caption += "classes, and the norm of the gradient that reaches conv1_1's weights; geometric means over seeds, with "
-    caption += "the least and the most. Left chance: trainings in which the error on minival fell below that of "
-    caption += "guessing by as much as the rule of the plateaus asks, and when"
-    show.table(signals.table(found), caption)
+    show.table(signals.table(found), f"{caption}the least and the most. {LEFT_CHANCE}")
     if said := signals.finding(found):
         show.sentence(said)
 
