@@ -110,8 +110,8 @@ def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found, claim = verdict_tables.details(rows, name), claim_called(name)
-    caption = f"Behind '{claim.statement}'. {EFFECTS} The p values are those of a difference from 0 over seeds: of the t "
-    caption += "test, and of sign flips, which do not take differences to be normal. The bootstrap draws seeds and "
+    caption = f"Behind '{claim.statement}'. {EFFECTS} The p values are those of a difference from 0 over seeds: of the "
+    caption += "t test, and of sign flips, which do not take differences to be normal. The bootstrap draws seeds and "
     caption += "images anew, and of a single seed images alone. McNemar's p values are those of two fixed nets, seed "
     caption += "by seed. None of these is corrected, and they decide nothing."
     if any(len(comparison.baselines) > 1 for comparison in claim.comparisons):
