@@ -95,7 +95,7 @@ def test_an_experiment_shows_the_changed_errors(notebook, page, changed):
         {
             error
             for name, own in rows.groupby("table")
-            for error in tables.shown(tables.BY_NAME[name](own))["Top-1, ours"]
+            for error in tables.shown(tables.beside_paper(name, own))["Top-1, ours"]
         }
         for rows in (asked(notebook, store, "demo", COMMITTED.seeds("demo")) for store in (COMMITTED, changed))
     )

@@ -174,7 +174,7 @@ def averaged(arrays, labels, nets):
 
 def test_the_papers_ensembles_have_the_numbers_of_table_6(store):
     entries, _ = filled(store, [0, 1])
-    data, table = picker(store, entries), tables.table6(store.rows(entries))
+    data, table = picker(store, entries), tables.beside_paper("6", store.rows(entries))
     assert len(table) == 4
     for line in table.itertuples():
         own, mask = data["methods"][line.method], data["named"][line.ensemble]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from test_tables import best, fused, row, seeds
 
-from vgglib import results, show, tables
+from vgglib import catalogue, results, show, tables
 from vgglib.analysis import evidence
 from vgglib.display import sections
 from vgglib.plans import plan
@@ -80,7 +80,7 @@ def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
     sections.the_table(pd.DataFrame(seeds(40.0, 42.0, table="4", net="B", test_scales="224 256 288")))
     sections.the_table(pd.DataFrame(), "7")
     (fourth, table), (seventh, lines), sentence = shown
-    assert fourth.startswith(tables.TITLES["4"]) and "the interval is" in fourth
+    assert fourth.startswith(catalogue.TABLES["4"].title) and "the interval is" in fourth
     assert table["Top-1, ours"].tolist() == ["41.0"] and len(lines) == 15
     assert seventh.startswith("Table 7 of the paper")
     assert sentence == tables.NOT_COMPARABLE
@@ -147,7 +147,7 @@ def test_pages_read_the_records_that_exist(shown, tmp_path, monkeypatch):
     sections.starts_of("smoke")
     sections.scoreboard(pd.DataFrame(), "smoke")
     (starts, lines), (scores, claims) = shown
-    assert starts.startswith(tables.TITLES["starts"]) and lines["Status"].tolist() == ["not run"] * 3
+    assert starts.startswith(catalogue.TABLES["starts"].title) and lines["Status"].tolist() == ["not run"] * 3
     assert "preset smoke" in scores and "reproduced" in set(claims["Verdict"])  # the count of weights needs no run
     assert not list(tmp_path.iterdir())
 

@@ -53,7 +53,7 @@ def test_a_page_shows_all_errors_of_its_tables(notebook, site):
     shown = {cell for line in lines_of_tables(page) for cell in line}
     for name, own in rows.groupby("table"):
         # "-" is that of nets which the page does not ask for, and whose lines it leaves out.
-        assert (ours := set(tables.shown(tables.BY_NAME[name](own))["Top-1, ours"]) - {"-"}) and ours <= shown
+        assert (ours := set(tables.shown(tables.beside_paper(name, own))["Top-1, ours"]) - {"-"}) and ours <= shown
 
 
 def test_pages_show_the_verdicts_the_trainings_and_the_speed(site, monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vgglib import paper, plans, tables
+from vgglib import catalogue, options, paper, plans, tables
 from vgglib.metrics import interval_percent, mean_interval
 from vgglib.tables import shown, summary
 
@@ -90,23 +90,23 @@ def test_tables_3_to_5_have_the_papers_rows_and_numbers_in_its_order(name):
     theirs = paper.numbers()
     theirs = theirs[theirs["table"] == int(name)].reset_index(drop=True)
     columns = ["net", "train_scale", "test_scales", "method", "top1_val", "top5_val"]
-    pd.testing.assert_frame_equal(tables.BY_NAME[name](NOTHING)[columns], theirs[columns], check_dtype=False)
+    pd.testing.assert_frame_equal(tables.beside_paper(name, NOTHING)[columns], theirs[columns], check_dtype=False)
 
 
-@pytest.mark.parametrize("name", tables.BY_NAME)
+@pytest.mark.parametrize("name", catalogue.TABLES)
 def test_without_rows_every_line_says_not_run(name):
     elsewhere = pd.DataFrame([row("another")])
     for rows in (NOTHING, elsewhere, elsewhere.iloc[:0]):
-        table = tables.BY_NAME[name](rows)
+        table = tables.beside_paper(name, rows)
         assert set(table["status"]) - {"the paper's number"} == {"not run"}
         assert table["top1"].isna().all() and table["seeds"].fillna(0).eq(0).all()
 
 
-@pytest.mark.parametrize("name", [*plans.TABLES, *plans.BESIDE])
+@pytest.mark.parametrize("name", [name for name in catalogue.TABLES if name != "7"])
 def test_every_entry_of_a_plan_has_its_line(name):
     entries = plans.plan("demo", name, seeds=[0, 1])
     lines = [row(name, e.net, e.train_scale, e.test_scales, e.method, start=e.start, seed=e.seed) for e in entries]
-    table = tables.BY_NAME[name](pd.DataFrame(lines))
+    table = tables.beside_paper(name, pd.DataFrame(lines))
     assert len(table) * 2 == len(entries)
     assert set(table["status"]) == {"done"} and set(table["seeds"]) == {2} and set(table["top1"]) == {40}
 
@@ -114,17 +114,17 @@ def test_every_entry_of_a_plan_has_its_line(name):
 def test_a_row_stands_in_its_own_line_and_its_own_table():
     rows = [row(top1_error_percent=40.0), row(net="C", train_scale="256-512", test_scales="384", start="A")]
     rows = pd.DataFrame([*rows, row(net="C", status="failed"), row("4", "C", "384", "352 384 416")])
-    table = tables.table3(rows).set_index(["net", "train_scale"])
+    table = tables.beside_paper("3", rows).set_index(["net", "train_scale"])
     assert len(table) == 12
     assert table.loc[("A", "256"), ["top1", "top1_val"]].tolist() == [40.0, 29.6]
     assert table.loc[("C", "256-512"), ["top1", "top1_val"]].tolist() == [40.0, 27.3]
     assert table.loc["C"]["status"].tolist() == ["1 failed", "not run", "done"]
-    assert (tables.table4(rows)["status"] == "done").tolist() == [False, False, True, *[False] * 7]
+    assert (tables.beside_paper("4", rows)["status"] == "done").tolist() == [False, False, True, *[False] * 7]
 
 
 def test_table_6_is_keyed_by_ensemble_and_method():
     rows = [fused("post-submission (2 nets)", "multi-crop", top1_error_percent=20.0)]
-    table = tables.table6(pd.DataFrame(rows))
+    table = tables.beside_paper("6", pd.DataFrame(rows))
     assert table["ensemble"].tolist() == ["ILSVRC submission (7 nets)", *["post-submission (2 nets)"] * 3]
     assert table["method"].tolist() == ["dense", "dense", "multi-crop", "multi-crop & dense"]
     assert table["top1_val"].tolist() == [24.7, 24.0, 23.9, 23.7]
@@ -136,7 +136,7 @@ def test_table_7_places_ours_among_the_papers():
     rows = [fused("post-submission (2 nets)", both, top1_error_percent=10.0), fused("post-submission (2 nets)")]
     rows += [best("E", both, top1_error_percent=12.0), best("D", both), best("E", "dense"), row("4", "E", method=both)]
     rows += [fused("ILSVRC submission (7 nets)", status="failed")]
-    table = tables.table7(pd.DataFrame(rows))
+    table = tables.beside_paper("7", pd.DataFrame(rows))
     assert len(table) == 15 and table["system"].tolist() == list(paper.numbers("state_of_the_art")["method"])
     assert table["top1"][:2].tolist() == [10, 12] and table["top1"][2:].isna().all()
     assert table["status"].tolist() == ["done", "done", "1 failed", *["the paper's number"] * 12]
@@ -144,7 +144,7 @@ def test_table_7_places_ours_among_the_papers():
 
 
 def test_jitter_has_the_papers_number_where_it_has_one():
-    table = tables.jitter(pd.DataFrame([row("jitter", "D", "384+384", "384", top1_error_percent=30.0)]))
+    table = tables.beside_paper("jitter", pd.DataFrame([row("jitter", "D", "384+384", "384", top1_error_percent=30.0)]))
     assert [*zip(table["net"], table["train_scale"], strict=True)] == [
         (net, scale) for net in "CDE" for scale in ("384", "384+384", "256-512")
     ]
@@ -154,36 +154,43 @@ def test_jitter_has_the_papers_number_where_it_has_one():
 
 def test_starts_are_lines_and_have_no_number_of_the_paper():
     rows = [row("starts", "E", start=start, top1_error_percent=error) for start, error in (("glorot", 50), ("A", 30))]
-    table = tables.starts(pd.DataFrame(rows))
+    table = tables.beside_paper("starts", pd.DataFrame(rows))
     assert [*zip(table["start"], table["top1"].fillna(0), strict=True)] == [
         ("A", 30),
         ("he-fan-out", 0),
         ("glorot", 50),
     ]
-    assert "top1_val" not in table and "top1_val" not in tables.small_filters(NOTHING)
+    assert "top1_val" not in table and "top1_val" not in tables.beside_paper("5x5", NOTHING)
 
 
-def test_every_table_has_a_title():
-    assert list(tables.TITLES) == list(tables.BY_NAME)
-    assert {*plans.TABLES, *plans.BESIDE} == set(tables.BY_NAME) - {"7"}
+def test_every_table_beside_the_papers_is_in_the_list_of_options():
+    help_text = str(options.Table.__metadata__[0].help)
+    for name, table in catalogue.TABLES.items():
+        assert table.title and (name in "34567" or f"{name} ({table.brief})" in help_text)
+    beside = help_text.partition("what all leaves out")[2]
+    assert [name for name in catalogue.TABLES if f" {name} (" in beside] == [
+        name for name, table in catalogue.TABLES.items() if not table.in_all and name != "7"
+    ]
 
 
 def test_shown_tables_have_readable_heads_and_no_gaps():
-    text = shown(tables.table3(pd.DataFrame([row(net="A-LRN", top1_error_percent=28.7)])))
+    text = shown(tables.beside_paper("3", pd.DataFrame([row(net="A-LRN", top1_error_percent=28.7)])))
     assert list(text)[:5] == ["Net", "S", "Q", "Top-1, paper", "Top-1, ours"]  # the method is dense on every line
     first, second = text.iloc[0], text.iloc[1]
     assert (first["Top-1, ours"], first["Seeds"], first["Status"]) == ("-", "0", "not run")
     assert (second["Top-1, paper"], second["Top-1, ours"]) == ("29.7", "28.7")
     low, high = map(float, second["95 % interval"].removesuffix(" (images)").split(" to "))
-    two = shown(tables.table3(pd.DataFrame([row(seed=seed, top1_error_percent=20.0 + seed) for seed in (0, 1)])))
+    two = shown(
+        tables.beside_paper("3", pd.DataFrame([row(seed=seed, top1_error_percent=20.0 + seed) for seed in (0, 1)]))
+    )
     assert two.iloc[0]["95 % interval"] == "14.1 to 26.9"  # 20.5 -+ 12.7 x 0.5, over seeds
     assert low < 28.7 < high and first["95 % interval"] == "-"
-    assert list(shown(tables.table5(NOTHING)))[:2] == ["Net", "Evaluation"]
-    assert list(shown(tables.starts(NOTHING)))[:2] == ["Start", "Top-1, ours"]
-    seventh = shown(tables.table7(NOTHING)).iloc[3]
+    assert list(shown(tables.beside_paper("5", NOTHING)))[:2] == ["Net", "Evaluation"]
+    assert list(shown(tables.beside_paper("starts", NOTHING)))[:2] == ["Start", "Top-1, ours"]
+    seventh = shown(tables.beside_paper("7", NOTHING)).iloc[3]
     assert (seventh["Net or ensemble"], seventh["Seeds"]) == ("GoogLeNet (1 net)", "-")
-    for table in tables.BY_NAME.values():
-        assert not shown(table(NOTHING)).isin(["nan", "None", "<NA>"]).any().any()
+    for name in catalogue.TABLES:
+        assert not shown(tables.beside_paper(name, NOTHING)).isin(["nan", "None", "<NA>"]).any().any()
 
 
 def test_cost_is_of_the_seeds_with_both_methods():

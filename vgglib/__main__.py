@@ -283,12 +283,12 @@ def bench(
 
 
 def _print_tables(rows) -> None:
-    from vgglib import tables
+    from vgglib import catalogue, tables
 
     names = dict.fromkeys(rows["table"])
     for name in (*names, *(("7",) if "6" in names else ())):
-        typer.echo(f"\n{tables.TITLES[name]}")
-        typer.echo(tables.shown(tables.BY_NAME[name](rows)).to_string(index=False))
+        typer.echo(f"\n{catalogue.TABLES[name].title}")
+        typer.echo(tables.shown(tables.beside_paper(name, rows)).to_string(index=False))
 
 
 def main() -> None:

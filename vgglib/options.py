@@ -9,17 +9,16 @@ from typing import Annotated
 
 import typer
 
+from vgglib import catalogue
+
 Preset = Annotated[
     str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50, imagenet or folder.")
 ]
 Table = Annotated[
     str,
     typer.Option(
-        help="Which numbers: 3 to 7 (the paper's tables), 5x5 (B against B-5x5), jitter (with a control of equal "
-        "length), starts (E from A and from random weights), scales (each of Table 4's by itself) or all; and what all "
-        "leaves out: crops (Table 3's nets on crops), 5x5-centre (B against B-5x5 on a centre crop), longer-starts (E "
-        "from random weights, with A's epochs added), "
-        "shorter-starts (E from A, each with half of the epochs)."
+        help=f"Which numbers: 3 to 7 (the paper's tables), {catalogue.listed(in_all=True)}, or all; and what all "
+        f"leaves out: {catalogue.listed(in_all=False)}. Several with commas."
     ),
 ]
 Nets = Annotated[str | None, typer.Option(help="Only these nets, such as A,B.")]

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 
-from vgglib import paper, presets
+from vgglib import catalogue, paper, presets
+from vgglib.catalogue import LONGER, OF_STARTS, SHORTER, STARTS
 from vgglib.configs import GROWN_NETS, TABLE_1, config
 from vgglib.experiments import GROWN_ONLY, JITTER, Entry, Experiment, Protocol, Run, in_full
 from vgglib.presets import Preset
 
-# Beside the paper's tables: the shallow net of Sect. 4.1; jitter and its control of equal length; net E from A and
-# from random weights; every test scale of Table 4 by itself, which takes no further test.
-STARTS = "starts"
-TABLES = ("3", "4", "5", "6", "5x5", "jitter", STARTS, "scales")
-# Not part of "all": the nets of Table 3 at S = 256 on crops, where zeros surround the picture as in training; B and the
-# shallow net on a centre crop, as Sect. 4.1 tests them; and two ways to give net E from A and from random weights as
-# many epochs in all, A's among them: more for the random weights, or half for each of A and of E from it.
-LONGER, SHORTER = "longer-starts", "shorter-starts"
-CENTRE = "5x5-centre"
-BESIDE = ("crops", CENTRE, LONGER, SHORTER)
-OF_STARTS = (STARTS, LONGER, SHORTER)
 TESTS = {"dense": "3", "multi-crop": "crops"}  # the tables that hold the nets of Table 3 at S = 256, by way to test
 LATER_STAGES_SLOWER = 10  # learning rate of the first stage over that of the later ones: 1e-2 and 1e-3 in Sect. 3.1
 _DEFAULTS = {field.name: field.default for field in fields(Experiment)}
@@ -90,9 +79,9 @@ class _Recipe:
                 runs = tuple(run for member in members for run in self.runs(*member, row.method))
                 yield Entry(table, row.ensemble, "", "", row.method, runs)
             return
-        for key in _rows(table):
+        for line in catalogue.TABLES[table].lines():
             for start in self._starts(table):
-                yield Entry(table, *key, self.runs(*key, **start))
+                yield Entry(table, *line, self.runs(*line, **start))
 
     def _starts(self, table: str) -> Sequence[dict]:
         """The settings in which rows of one net, S and Q differ."""
@@ -106,27 +95,6 @@ class _Recipe:
             LONGER: [{**start, "epochs": together} for start in others],
             SHORTER: [{**from_a, "epochs": max(1, grown.epochs // 2)}],
         }[table]
-
-
-@cache
-def _rows(table: str) -> tuple[tuple[str, str, str, str], ...]:
-    """(net, S, Q, method) of every row."""
-    if table == "5x5":
-        return ("B", "256", "256", "dense"), ("B-5x5", "256", "256", "dense")
-    if table == CENTRE:
-        return ("B", "256", "256", "centre-crop"), ("B-5x5", "256", "256", "centre-crop")
-    if table in OF_STARTS:
-        return (("E", "256", "256", "dense"),)
-    if table == "scales":
-        each = [(net, s, q, method) for net, s, scales, method in _rows("4") for q in scales.split()]
-        return tuple(dict.fromkeys(each))
-    if table == "crops":
-        return tuple((net, s, q, "multi-crop") for net, s, q, _ in _rows("3") if s == "256")
-    if table == "jitter":
-        return tuple((net, s, "384", "dense") for net in ("C", "D", "E") for s in ("384", "384+384", "256-512"))
-    numbers = paper.numbers()
-    numbers = numbers[numbers["table"].astype(str) == table]
-    return tuple(numbers[["net", "train_scale", "test_scales", "method"]].itertuples(index=False, name=None))
 
 
 def first_stage(preset: str, net: str, seed: int = 0, **overrides) -> Run:
@@ -166,7 +134,7 @@ def plan(
 ) -> list[Entry]:
     """The numbers of a table, or of several ("3,4"): every row whose nets are all among `nets` and trained at one of
     `train_scales` ("256", "384", "256-512", "384+384"; default: all), for every seed (default: the preset's), whole
-    seeds first. "all" takes every table in `TABLES`.
+    seeds first. "all" takes every table that `catalogue.TABLES` has as part of it.
 
     `overrides` are fields of Experiment, such as width or epochs, and from_a, a bool that concerns the nets which can
     start from A; None leaves the preset's. The later stages keep their share of learning rate and epochs.
@@ -176,9 +144,9 @@ def plan(
     chosen = presets.named(preset_name)
     names = []
     for one in map(str.strip, str(table).split(",")):
-        names += {"all": TABLES, "7": ("5", "6")}.get(one, (one,))  # Table 7 repeats rows of 5 and 6
-        if not set(names) <= {*TABLES, *BESIDE}:
-            raise ValueError(f"unknown table {one!r}: choose one of {', '.join(sorted((*TABLES, *BESIDE, '7')))}, all.")
+        if one not in catalogue.known():
+            raise ValueError(f"unknown table {one!r}: choose one of {', '.join(catalogue.known())}.")
+        names += catalogue.SAME_AS.get(one, (one,))
     names = dict.fromkeys(names)
     for name, values, example in (
         ("nets", nets, "['A']"),

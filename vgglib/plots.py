@@ -48,13 +48,13 @@ def style() -> None:
 
 def error_by_depth(rows: pd.DataFrame, nets: Sequence[str] = DEPTHS) -> Axes:
     """Top-1 error at S = Q = 256 (Table 3) against the number of weight layers, for those of `nets` in A to E."""
-    return _curves(_by_depth(tables.table3(rows), set(nets) & set(DEPTHS)).assign(series="all"), DEPTH)
+    return _curves(_by_depth(tables.beside_paper("3", rows), set(nets) & set(DEPTHS)).assign(series="all"), DEPTH)
 
 
 def error_by_length(rows: pd.DataFrame) -> Axes:
     """The same of A to E, ours alone: a line for each recipe and way to test of `lengths.rows`."""
     own = {
-        f"{recipe}, {group['method'].iloc[0]}": _by_depth(tables.BY_NAME[table](group), set(DEPTHS))
+        f"{recipe}, {group['method'].iloc[0]}": _by_depth(tables.beside_paper(table, group), set(DEPTHS))
         for (recipe, table), group in rows.groupby(["recipe", "table"], sort=False)
     }
     points = pd.concat([table.assign(series=name) for name, table in own.items()])
@@ -68,20 +68,20 @@ def error_by_length(rows: pd.DataFrame) -> Axes:
 
 
 def _by_depth(table: pd.DataFrame, nets: set[str]) -> pd.DataFrame:
-    """The lines of `nets` at S = 256 of one of `tables`, with a column `place`."""
+    """The lines of `nets` at S = 256 of a table of `tables.beside_paper`, with a column `place`."""
     table = table[(table["train_scale"] == "256") & table["net"].isin(nets)]
     return table.assign(place=[f"{net}\n{config(net).weight_layers}" for net in table["net"]])
 
 
 def error_by_train_scale(rows: pd.DataFrame) -> Axes:
     """Top-1 error of C, D and E at Q = 384: before the jitter stage, after one as long without jitter, and after it."""
-    table = tables.jitter(rows)
+    table = tables.beside_paper("jitter", rows)
     return _curves(table.assign(place=table["train_scale"], series=table["net"]), "training scale S", "net")
 
 
 def methods(rows: pd.DataFrame) -> Axes:
     """Top-1 error of D and E with dense evaluation, multi-crop, and both (Table 5)."""
-    table = tables.table5(rows)
+    table = tables.beside_paper("5", rows)
     return _curves(table.assign(place=table["method"], series=table["net"]), "evaluation", "net")
 
 
@@ -90,7 +90,7 @@ def one_and_several_scales(rows: pd.DataFrame) -> Axes:
 
     Without intervals: those of the errors say nothing of the gain, which is taken within one net.
     """
-    places = {"one Q": tables.table3(rows), "three Q": tables.table4(rows)}
+    places = {"one Q": tables.beside_paper("3", rows), "three Q": tables.beside_paper("4", rows)}
     both = pd.concat([table.assign(place=place) for place, table in places.items()], ignore_index=True)
     both["series"] = both["net"] + ", S = " + both["train_scale"]
     both = both[both.duplicated("series", keep=False)].assign(top1_low=both["top1"], top1_high=both["top1"])
@@ -111,7 +111,7 @@ def members_and_ensembles(rows: pd.DataFrame) -> Axes:
     """Top-1 error, dense at three scales, of the nets (Table 4) that are members of an ensemble, and of the ensembles
     (Table 6).
     """
-    single, fused = tables.table4(rows), tables.table6(rows)
+    single, fused = tables.beside_paper("4", rows), tables.beside_paper("6", rows)
     members = set("; ".join(paper.numbers("fusion")["members"]).split("; "))
     single = single[(single["net"] + "/" + single["train_scale"] + "/" + single["test_scales"]).isin(members)]
     fused = fused[fused["method"] == "dense"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
-from vgglib import paper, plans
+from vgglib import catalogue, paper, plans
 from vgglib.metrics import interval_percent, mean_interval
 
 KEY = ["table", "net", "train_scale", "test_scales", "method", "start"]
@@ -33,21 +31,6 @@ NUMBERS = {
     "top5": "Top-5, ours",
     "seeds": "Seeds",
     "status": "Status",
-}
-TITLES = {
-    "3": "Table 3 of the paper: a single test scale, dense evaluation",
-    "4": "Table 4 of the paper: three test scales, dense evaluation",
-    "5": "Table 5 of the paper: dense evaluation, multi-crop and both, at S = [256; 512] and Q = 256, 384, 512",
-    "6": "Table 6 of the paper: ensembles",
-    "7": "Table 7 of the paper: the state of the art of its time, top-1 and top-5 on validation images unless said",
-    "5x5": "Sect. 4.1 of the paper: B against the shallow B-5x5, S = Q = 256, dense evaluation",
-    "jitter": "Scale jitter and a control of equal length (384+384), Q = 384, dense evaluation",
-    plans.STARTS: "Net E from seven layers of a trained A and from random weights, S = Q = 256, dense evaluation",
-    plans.LONGER: "Net E from random weights, with the epochs of A added to its own, S = Q = 256, dense evaluation",
-    plans.SHORTER: "Net E from a trained A, each with half of the epochs, S = Q = 256, dense evaluation",
-    "scales": "Every test scale of Table 4 by itself, dense evaluation",
-    plans.CENTRE: "B against the shallow B-5x5 as the paper tests them, on one crop in the centre, S = Q = 256",
-    "crops": "The nets of Table 3 at S = 256 on 25 crops and their mirror images, Q = 256",
 }
 # The lines of Table 7 that are the authors' own: table, net and method of the rows that repeat them.
 OURS_IN_TABLE_7 = {
@@ -110,32 +93,25 @@ def _status(statuses: pd.Series) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in ("failed", "not run") if name in counts) or "done"
 
 
-def table3(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 3, a single test scale: every line of the paper in its order, with ours beside it.
+def beside_paper(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """A table of `catalogue.TABLES`: every line in its order, ours beside the paper's where it gives a number.
 
-    As in all tables here, lines that were not planned or not run say "not run". rows: as `results.Store.rows` gives
-    them, of any tables, or none.
+    Lines that were not planned or not run say "not run". Those of Table 6 are named by `ensemble`, those of Table 7 by
+    `system`, with our errors in those of `OURS_IN_TABLE_7` (see `NOT_COMPARABLE`). rows: as `results.Store.rows` gives
+    them, of any tables, or none. Raises KeyError for an unknown name.
     """
-    return _beside_paper("3", rows)
+    if name == "7":
+        return _state_of_the_art(rows)
+    lines = _lines(name)
+    theirs = _paper_errors(name)
+    if theirs is not None:
+        lines = lines.merge(theirs, how="left")
+    joined = _complete(lines.merge(summary(rows), how="left"))
+    labels = [column for column in KEY if column in lines and column != "table"]
+    return joined[[*labels, *_numbers(joined)]].rename(columns={"net": "ensemble"} if name == "6" else {})
 
 
-def table4(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 4, three test scales."""
-    return _beside_paper("4", rows)
-
-
-def table5(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 5: dense evaluation, multi-crop, and the mean of both."""
-    return _beside_paper("5", rows)
-
-
-def table6(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 6: ensembles of nets."""
-    return _beside_paper("6", rows).rename(columns={"net": "ensemble"})
-
-
-def table7(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 7: the paper's lines in its order, with our errors in those of `OURS_IN_TABLE_7` (see `NOT_COMPARABLE`)."""
+def _state_of_the_art(rows: pd.DataFrame) -> pd.DataFrame:
     theirs = paper.numbers("state_of_the_art").rename(columns={"method": "system"}).drop(columns=["table", "note"])
     repeated = [(system, *key) for system, key in OURS_IN_TABLE_7.items()]
     own = pd.DataFrame(repeated, columns=["system", "table", "net", "method"])
@@ -146,73 +122,6 @@ def table7(rows: pd.DataFrame) -> pd.DataFrame:
     return joined[["system", *_numbers(joined)]]
 
 
-def small_filters(rows: pd.DataFrame) -> pd.DataFrame:
-    """B against B-5x5 (Sect. 4.1); the paper gives no errors for this pair, which it tested on centre crops."""
-    return _beside_paper("5x5", rows)
-
-
-def centre_crop(rows: pd.DataFrame) -> pd.DataFrame:
-    """B against B-5x5 on a centre crop, as in Sect. 4.1; the paper gives no errors."""
-    return _beside_paper(plans.CENTRE, rows)
-
-
-def jitter(rows: pd.DataFrame) -> pd.DataFrame:
-    """C, D and E at Q = 384: before the jitter stage, after it, and after a stage as long without jitter."""
-    return _beside_paper("jitter", rows)
-
-
-def starts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Net E from three starts (Sect. 3.1); the paper gives no errors."""
-    return _beside_paper(plans.STARTS, rows)
-
-
-def longer_starts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Net E from two kinds of random weights, trained for as long as A and E from A together."""
-    return _beside_paper(plans.LONGER, rows)
-
-
-def shorter_starts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Net E from A, trained together for as long as E from random weights alone."""
-    return _beside_paper(plans.SHORTER, rows)
-
-
-def scales(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 4's nets at each of their test scales; the paper has some of them in Table 3."""
-    return _beside_paper("scales", rows)
-
-
-def crops(rows: pd.DataFrame) -> pd.DataFrame:
-    """Table 3's nets at S = 256 by multi-crop at one scale (Sect. 3.2); the paper has crops for D and E alone."""
-    return _beside_paper("crops", rows)
-
-
-BY_NAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "3": table3,
-    "4": table4,
-    "5": table5,
-    "6": table6,
-    "7": table7,
-    "5x5": small_filters,
-    "jitter": jitter,
-    plans.STARTS: starts,
-    plans.LONGER: longer_starts,
-    plans.SHORTER: shorter_starts,
-    "scales": scales,
-    plans.CENTRE: centre_crop,
-    "crops": crops,
-}
-
-
-def _beside_paper(name: str, rows: pd.DataFrame) -> pd.DataFrame:
-    lines = _lines(name)
-    theirs = _paper_errors(name)
-    if theirs is not None:
-        lines = lines.merge(theirs, how="left")
-    joined = _complete(lines.merge(summary(rows), how="left"))
-    labels = [column for column in KEY if column in lines and column != "table"]
-    return joined[[*labels, *_numbers(joined)]]
-
-
 def _numbers(table: pd.DataFrame) -> list[str]:
     return [column for column in [*THEIRS, *OURS, "seeds", "status"] if column in table]
 
@@ -220,7 +129,7 @@ def _numbers(table: pd.DataFrame) -> list[str]:
 def _lines(name: str) -> pd.DataFrame:
     """What identifies the lines of a table, in its order; they are the same in every preset."""
     entries = plans.plan("smoke", name, seeds=[0])
-    key = KEY if name in plans.OF_STARTS else [column for column in KEY if column != "start"]
+    key = KEY if name in catalogue.OF_STARTS else [column for column in KEY if column != "start"]
     return pd.DataFrame([{column: getattr(entry, column) for column in key} for entry in entries])
 
 
@@ -229,10 +138,10 @@ def _paper_errors(name: str) -> pd.DataFrame | None:
     if name == "6":
         fusions = paper.numbers("fusion").rename(columns={"ensemble": "net"})
         return fusions[["net", "method", "top1_val", "top5_val"]]
-    source = {"3": 3, "4": 4, "5": 5, "jitter": 3, "scales": 3}.get(name)
+    source = catalogue.TABLES[name].source
     numbers = paper.numbers()
     columns = ["net", "train_scale", "test_scales", "method", "top1_val", "top5_val"]
-    return None if source is None else numbers.loc[numbers["table"] == source, columns]
+    return None if source is None else numbers.loc[numbers["table"].astype(str) == source, columns]
 
 
 def _complete(joined: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from vgglib import arithmetic, experiments, plans
+from vgglib import arithmetic, catalogue, experiments, plans
 from vgglib.configs import TABLE_1
 from vgglib.experiments import STAGES, Name, Protocol, in_full
 
@@ -51,7 +51,7 @@ def _first_stage(name: Name, by_hand: bool) -> bool:
 def _table(name: Name, by_hand: bool) -> str:
     """The table that a record's command asks for: "all" unless that leaves it out, or would add nets."""
     if name.protocol == Protocol.usual(256, "centre-crop").name:
-        return plans.CENTRE
+        return catalogue.CENTRE
     if (name.train_scale, name.protocol) == ("256", Protocol.usual(256, "multi-crop").name):
         return "crops"
     return "5x5" if by_hand and name.net == "B-5x5" else "all"

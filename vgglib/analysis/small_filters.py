@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from vgglib.analysis import by_hand
+from vgglib.catalogue import CENTRE
 from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.experiments import Protocol
 from vgglib.metrics import interval_text, mean_interval
-from vgglib.plans import CENTRE, plan
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import lower, p_equals
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from vgglib.catalogue import OF_STARTS
 from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.experiments import Entry
 from vgglib.metrics import interval_text
-from vgglib.plans import OF_STARTS, plan
+from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import lower
 from vgglib.training import schedule

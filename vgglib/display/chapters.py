@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 import pandas as pd
 
-from vgglib import cost, paper, plans
+from vgglib import catalogue, cost, paper
 from vgglib.analysis.speed import Speed
 from vgglib.claims import OVERFEAT_MILLIONS
 from vgglib.configs import TABLE_1, Config, Layer, config
@@ -168,13 +168,8 @@ def speeds_shown(speeds: pd.DataFrame, peaks: dict[str, float]) -> pd.DataFrame:
 
 def estimate_shown(estimate: pd.DataFrame) -> pd.DataFrame:
     """`planner.estimate` for readers."""
-    titles = {
-        **{"5x5": "B against B-5x5", "jitter": "jitter and its control", "starts": "starts of E"},
-        **{"scales": "each scale of Table 4", "crops": "Table 3 on crops"},
-        plans.CENTRE: "B against B-5x5 on a centre crop",
-        **{plans.LONGER: "starts of E, longer", plans.SHORTER: "starts of E, shorter"},
-    }
-    names = [titles.get(name, name if name == "together" else f"Table {name}") for name in estimate["table"]]
+    briefs = {name: table.brief or f"Table {name}" for name, table in catalogue.TABLES.items()}
+    names = [briefs.get(name, name) for name in estimate["table"]]
     energy = ["-" if pd.isna(kwh) else _decimals(kwh) for kwh in estimate["kwh"]]
     hours = {kind: [_decimals(value) for value in estimate[f"{kind}_hours"]] for kind in ("training", "testing")}
     return pd.DataFrame(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import arithmetic, plans, results, show
+from vgglib import arithmetic, catalogue, plans, results, show
 from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, signals, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
@@ -38,7 +38,7 @@ def equal_starts_of(preset: str = "demo") -> None:
     """
     found = starts.rows(results.Store(results.default_root()), preset)
     if found.empty:
-        first, *others = (f"`--table {table}`" for table in plans.OF_STARTS)
+        first, *others = (f"`--table {table}`" for table in catalogue.OF_STARTS)
         ways = f"`{plans.command_line(preset)}` with {first} and with {' or '.join(others)}"
         show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
         return
@@ -79,7 +79,7 @@ def small_filters_of(preset: str = "demo") -> None:
     found = small_filters.rows(results.Store(results.default_root()), preset)
     pairs = small_filters.table(found)
     if pairs.empty:
-        words = f"--table 5x5,{plans.CENTRE}", "--no-from-a", "--results mine"
+        words = f"--table 5x5,{catalogue.CENTRE}", "--no-from-a", "--results mine"
         show.sentence(
             f"Preset {preset} has no such records of both nets; `{plans.command_line(preset, *words)}` makes them."
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from vgglib import experiments, presets, results, show, tables
+from vgglib import catalogue, experiments, presets, results, show, tables
 from vgglib.analysis import evidence, headline, verdict_tables
 from vgglib.claims import KINDS, claim_called
 from vgglib.cost import crops_over_dense
@@ -57,19 +57,19 @@ def _listed(values: pd.Series) -> str:
 
 
 def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> None:
-    """A table of `tables.BY_NAME`, ours beside the paper's; without a name the one that all rows belong to. A page on
+    """A table of `catalogue.TABLES`, ours beside the paper's; without a name the one that all rows belong to. A page on
     several presets says in the caption `whose` table it is, such as "preset demo".
 
     Lines of nets that no row is about are left out, since they may well have been run: they were not asked for.
     Raises ValueError for an unknown name, and where the rows do not tell which table is meant.
     """
     own = list(rows["table"].unique()) if name is None and len(rows) else [name]
-    if len(own) != 1 or own[0] not in tables.BY_NAME:
+    if len(own) != 1 or own[0] not in catalogue.TABLES:
         raise ValueError(
-            f"the table is {' or '.join(map(str, own))}: name one of {', '.join(tables.BY_NAME)} after the rows."
+            f"the table is {' or '.join(map(str, own))}: name one of {', '.join(catalogue.TABLES)} after the rows."
         )
-    found = tables.BY_NAME[own[0]](rows)
-    title = ", ".join(filter(None, (tables.TITLES[own[0]], whose)))
+    found = tables.beside_paper(own[0], rows)
+    title = ", ".join(filter(None, (catalogue.TABLES[own[0]].title, whose)))
     caption = f"{title}. Errors in percent; the interval is that of our top-1 error, over seeds, or where there is one "
     caption += '("images") over the test images alone.'
     text = tables.shown(found)
