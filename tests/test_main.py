@@ -14,7 +14,7 @@ import vgglib
 from vgglib import __version__, plans, runner
 from vgglib.__main__ import app, main
 from vgglib.experiments import Experiment
-from vgglib.results import REPOSITORY, default_root, root
+from vgglib.results import REPOSITORY, Store, default_root
 
 RECIPE = ("--preset", "smoke", "--epochs", "1")
 SMALL = (*RECIPE, "--table", "3", "--train-scales", "256")
@@ -209,7 +209,7 @@ def test_speed_is_not_measured_where_it_cannot_be_kept(tmp_path):
 
 
 def test_results_may_be_in_ones_home(tmp_path, monkeypatch):
-    assert root("~/mine") == Path.home() / "mine" and root(None) == default_root()
+    assert Store("~/mine").root == Path.home() / "mine" and Store().root == default_root()
     monkeypatch.setenv("VGG_RESULTS", "~/mine")
     assert default_root() == Path.home() / "mine"
 

@@ -59,7 +59,7 @@ def trained(preset: str, nets: Iterable[str], seed: int = 0) -> dict[str, VGG]:
 
     Raises ValueError for an unknown preset or net.
     """
-    store, found = results.Store(results.default_root()), {}
+    store, found = results.Store(), {}
     for net in nets:
         run = plans.first_stage(preset, net, seed)
         with suppress(weights.NotTrained):

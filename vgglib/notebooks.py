@@ -13,6 +13,7 @@ import pandas as pd
 from vgglib import experiments, plans, presets, results, show
 from vgglib.configs import TABLE_1, config
 from vgglib.experiments import Entry, Run
+from vgglib.options import listed
 
 # papermill writes its parameters into a cell that begins with this line.
 _INJECTED = "# Parameters"
@@ -38,7 +39,7 @@ class Parameters:
         """A row per number: from the records that exist, and with `train_missing` from new runs. A sentence says how
         many of these there were, or that there is no record at all.
         """
-        store, tests = results.Store(results.default_root()), experiments.runs(plan)
+        store, tests = results.Store(), experiments.runs(plan)
         before = _recorded(store, tests)
         if not self.train_missing:
             if not before:
@@ -63,7 +64,7 @@ class Parameters:
     def evidence(self) -> pd.DataFrame:
         """Rows of all tables from the records that exist, as verdicts on all claims take them."""
         plan = plans.plan(self.preset, "all", seeds=self.seeds, **self.recipe)
-        return results.Store(results.default_root()).rows(plan)
+        return results.Store().rows(plan)
 
 
 def _recorded(store: results.Store, tests: Sequence[Run]) -> int:
@@ -87,7 +88,7 @@ def parameters(namespace: dict) -> Parameters:
 
 
 def _seeds_on_record(preset: str, recipe: dict) -> tuple[int, ...]:
-    store = results.Store(results.default_root())
+    store = results.Store()
     if not recipe or not (any_recipe := store.seeds(preset, any_recipe=True)):
         return store.seeds(preset)
     entries = plans.plan(preset, "all", seeds=any_recipe, **recipe)
@@ -225,11 +226,11 @@ def _listed(name: str, value, kind: type, default: Sequence) -> tuple:
     refusal = f'{name} is {value!r}: give a list, or text such as "{example}".'
     if isinstance(value, str):
         try:
-            value = [kind(part) for part in value.split(",")]
+            value = listed(value, kind)
         except ValueError:
             raise ValueError(refusal) from None
     elif not isinstance(value, list | tuple):
         value = [value]
     if not value or not all(isinstance(item, kind) and not isinstance(item, bool) for item in value):
         raise ValueError(refusal)
-    return tuple(item.strip() if isinstance(item, str) else item for item in value)
+    return tuple(value)

@@ -86,11 +86,12 @@ def planned(
     from vgglib import plans
 
     scales = listed(train_scales, what="scale")
+    deadlines = [] if (drop_deadlines or "").strip() == "none" else listed(drop_deadlines, float, "share")
     return plans.plan(
         preset, table, listed(nets), listed(seeds, int, "seed"), scales, width=width, resolution=resolution,
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,
         weight_decay=weight_decay, dropout=dropout, patience=patience, drops=drops,
-        drop_deadlines=_shares(drop_deadlines), initialisation=initialisation, from_a=from_a, precision=precision,
+        drop_deadlines=deadlines, initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
 
 
@@ -136,22 +137,12 @@ def listed(text: str | None, kind: type = str, what: str = "net"):
     try:
         return [kind(part) for part in parts]
     except ValueError as error:
-        raise ValueError(f"{text!r} is no list of {what}s: write whole numbers with commas, such as 0,1,2.") from error
-
-
-def _shares(text: str | None) -> tuple[float, ...] | None:
-    if text is None or text.strip() == "none":
-        return None if text is None else ()
-    try:
-        return tuple(map(float, text.split(",")))
-    except ValueError as error:
-        raise ValueError(
-            f"{text!r} is no list of shares: write numbers with commas, such as 0.6,0.8,0.93, or none."
-        ) from error
+        right = "whole numbers with commas, such as 0,1,2" if kind is int else "numbers with commas, such as 0.6,0.8"
+        raise ValueError(f"{text!r} is no list of {what}s: write {right}.") from error
 
 
 def store_in(folder: str | None):
     """The records in a folder given by hand, or in the repository's."""
-    from vgglib.results import Store, root
+    from vgglib.results import Store
 
-    return Store(root(folder))
+    return Store(folder)

@@ -45,11 +45,6 @@ def default_root() -> Path:
     return Path(os.environ.get("VGG_RESULTS") or REPOSITORY / "results").expanduser()
 
 
-def root(named: str | Path | None) -> Path:
-    """The folder of results that was `named`, else `default_root`."""
-    return Path(named).expanduser() if named else default_root()
-
-
 def digest(record: dict) -> str:
     """SHA-256 over a record's canonical JSON, its own digest left out."""
     content = {key: value for key, value in record.items() if key != "digest"}
@@ -89,12 +84,14 @@ def read_sealed(path: Path, schema: int, remedy: str, fields: Iterable[str] | No
 
 @dataclass(frozen=True)
 class Store:
-    """The records under one folder: `<root>/<preset>/runs/*.json` and `<root>/<preset>/posteriors/*.npz`."""
+    """The records under one folder, by default `default_root()`: `<root>/<preset>/runs/*.json` and
+    `<root>/<preset>/posteriors/*.npz`. Raises ValueError where that is a file.
+    """
 
-    root: Path
+    root: Path | str | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "root", Path(self.root).expanduser() if self.root else default_root())
         if self.root.is_file():
             raise ValueError(f"{self.root} is a file: name the folder of the records.")
 

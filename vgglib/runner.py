@@ -16,7 +16,7 @@ import torch
 from vgglib import data, devices, presets
 from vgglib.experiments import Entry, Experiment, runs
 from vgglib.parallel import Workers, check_counts, shared, unfailing
-from vgglib.results import Store, root
+from vgglib.results import Store
 from vgglib.running import backends, tasks
 from vgglib.running.progress import Silent, fitting
 from vgglib.running.tasks import Task
@@ -71,7 +71,7 @@ def run(
         threads=threads,
         images_per_pass=images_per_pass,
     )
-    store = Store(root(results).absolute())  # workers may be in other folders
+    store = Store(Store(results).root.absolute())  # workers may be in other folders
     where = devices.device("cpu" if scheduler else device)  # workers elsewhere have devices of their own
     stop_at = time.time() + max_minutes * 60
     if not max_minutes >= 0:

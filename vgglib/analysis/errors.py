@@ -71,7 +71,7 @@ class Answers:
 
 def answers(entries: Sequence[Entry]) -> list[Answers]:
     """One for every number of a plan, in its order, from the records that exist."""
-    reading = Reading(results.Store(results.default_root()), runs(entries))
+    reading = Reading(results.Store(), runs(entries))
     numbers: dict[tuple, list[Entry]] = {}
     for entry in entries:
         numbers.setdefault(_key(entry), []).append(entry)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vgglib import paper, presets, runner
 from vgglib.experiments import Entry, Experiment, Protocol, Run, runs
-from vgglib.results import Store, root
+from vgglib.results import Store
 from vgglib.training import distributed
 from vgglib.weights import published
 from vgglib.weights.published import Source
@@ -98,7 +98,7 @@ def evaluate(
     """
     plan = entries(preset_name, sources, table)
     runner.check(settings.get("device"), settings.get("jobs"))
-    store = Store(root(results))
+    store = Store(results)
     if settings.get("data_dir") or any(store.read(run) is None for run in runs(plan)):
         # Before half a gigabyte is downloaded: are the images there? They are kept for the run.
         runner.load_images(preset_name, settings.get("data_dir"), settings.get("skip_bad_images", False))

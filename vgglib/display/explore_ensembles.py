@@ -27,7 +27,7 @@ from vgglib.display.explorer_frame import (
 )
 from vgglib.experiments import Entry, Run, runs
 from vgglib.metrics import mean_interval
-from vgglib.results import Store, default_root
+from vgglib.results import Store
 
 OWN_CHOICE = "own choice"
 NOT_EVALUATED = "not evaluated"
@@ -47,7 +47,7 @@ def ensembles(plan: Sequence[Entry], store: Store | None = None) -> str:
     entries = [entry for entry in plan if entry.table == "6"]
     if not entries:
         raise ValueError("the plan has no ensemble: give the entries of Table 6.")
-    data = _ensembles(entries, store or Store(default_root()))
+    data = _ensembles(entries, store or Store())
     name, mask = list(data["named"].items())[-1]
     method = next(entry.method for entry in entries if entry.net == name)
     state = _ensemble(data, method, mask)

@@ -23,7 +23,7 @@ from vgglib.display.explorer_frame import (
     svg,
 )
 from vgglib.experiments import CROP, Entry
-from vgglib.results import Store, default_root
+from vgglib.results import Store
 
 _SCALE_ROWS = {"Ours": ("top1", "interval", "top5"), "Paper (ImageNet)": ("paper1", None, "paper5")}
 
@@ -40,7 +40,7 @@ def scales(plan: Sequence[Entry], store: Store | None = None) -> str:
     entries = _each_scale(plan)
     if not entries:
         raise ValueError("the plan has no test at one or several scales: give the entries of Tables 3 and 4.")
-    lines = _scale_lines(entries, store or Store(default_root()))
+    lines = _scale_lines(entries, store or Store())
     own = {name: lines[lines["net"] == name] for name in dict.fromkeys(entry.net for entry in entries)}
     data = {name: _net_data(tests) for name, tests in own.items()}
     net = max(own, key=lambda name: len(own[name]))

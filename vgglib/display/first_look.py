@@ -40,7 +40,7 @@ def trained(preset: str, net: str, seed: int = 0, data_dir: str | None = None, *
     results, and a few of its preset's images; ValueError as `of`.
     """
     run = plans.first_stage(preset, net, seed, **overrides)
-    return of(run, results.Store(results.default_root()), data_dir)
+    return of(run, results.Store(), data_dir)
 
 
 def of(run: Run, store: results.Store, data_dir: str | None = None) -> Trained:

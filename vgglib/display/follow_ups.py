@@ -21,7 +21,7 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
 
     rows: of all its tables, where they have been read already.
     """
-    store = results.Store(results.default_root())
+    store = results.Store()
     rows = evidence.rows(store, preset) if rows is None else rows
     others = (module.rows(store, preset) for module in (lengths, starts, small_filters))
     found = second_looks.table(rows, *others)
@@ -36,7 +36,7 @@ def equal_starts_of(preset: str = "demo") -> None:
     """Net E from A and from random weights, and A, with as many epochs in all, from a preset's records, or how to make
     them.
     """
-    found = starts.rows(results.Store(results.default_root()), preset)
+    found = starts.rows(results.Store(), preset)
     if found.empty:
         first, *others = (f"`--table {table}`" for table in catalogue.OF_STARTS)
         ways = f"`{plans.command_line(preset)}` with {first} and with {' or '.join(others)}"
@@ -76,7 +76,7 @@ def signals_of(rows: pd.DataFrame) -> None:
 
 def small_filters_of(preset: str = "demo") -> None:
     """B against B-5x5 on a centre crop, from a preset's records, or how to make them."""
-    found = small_filters.rows(results.Store(results.default_root()), preset)
+    found = small_filters.rows(results.Store(), preset)
     pairs = small_filters.table(found)
     if pairs.empty:
         words = f"--table 5x5,{catalogue.CENTRE}", "--no-from-a", "--results mine"
@@ -94,7 +94,7 @@ def small_filters_of(preset: str = "demo") -> None:
 
 def lengths_in_short(preset: str = "demo") -> None:
     """What `lengths_of` and `predictions_of` find, in sentences."""
-    store = results.Store(results.default_root())
+    store = results.Store()
     found = lengths.rows(store, preset)
     said = _no_lengths(preset) if found.empty else lengths.finding(found)
     show.sentence(f"{said} {predictions.finding(store, preset)}".strip())
@@ -110,7 +110,7 @@ def _no_lengths(preset: str) -> str:
 
 def lengths_of(preset: str = "demo") -> None:
     """What depth is worth after more epochs and on crops, from a preset's records, or how to make some."""
-    found = lengths.rows(results.Store(results.default_root()), preset)
+    found = lengths.rows(results.Store(), preset)
     if found.empty:
         show.sentence(_no_lengths(preset))
         return
@@ -148,7 +148,7 @@ def lengths_of(preset: str = "demo") -> None:
 
 def predictions_of(preset: str = "demo") -> None:
     """What was predicted about a preset's nets, and what came of it."""
-    store = results.Store(results.default_root())
+    store = results.Store()
     found = predictions.table(store, preset)
     if found.empty:
         show.sentence(f"Nothing was predicted about the nets of preset {preset}.")
@@ -161,7 +161,7 @@ def predictions_of(preset: str = "demo") -> None:
 
 def arithmetic_of(preset: str = "demo") -> None:
     """Trainings of a preset's recipe that were done in bf16 and in fp32, from its records."""
-    found = arithmetic.pairs(results.Store(results.default_root()), preset)
+    found = arithmetic.pairs(results.Store(), preset)
     if found.empty:
         show.sentence(
             f"No net of preset {preset} has records of two seeds in both arithmetics here: "
@@ -189,7 +189,7 @@ def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overr
     """Which two nets to average, from a preset's records; seeds: by default all that have some; `overrides` as in
     `plans.plan`.
     """
-    found = fusions.rows(results.Store(results.default_root()), preset, seeds, **overrides)
+    found = fusions.rows(results.Store(), preset, seeds, **overrides)
     missing = [method for method in fusions.METHODS if method not in set(found["method"])]
     if missing:
         asked = f"of the seeds {', '.join(map(str, seeds))}" if seeds else "seeds"

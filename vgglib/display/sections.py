@@ -95,7 +95,7 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
     """Verdicts on the records of the presets that `rows` are not about."""
-    store, found = results.Store(results.default_root()), {}
+    store, found = results.Store(), {}
     own = set(rows["preset"]) if "preset" in rows else set()
     for preset in evidence.presets(store):
         if preset in own:
@@ -173,7 +173,7 @@ def depth_figure(preset: str = "demo") -> None:
 
 
 def _evidence(preset: str, table: str) -> pd.DataFrame:
-    return evidence.rows(results.Store(results.default_root()), preset, table)
+    return evidence.rows(results.Store(), preset, table)
 
 
 def evaluation_cost(rows: pd.DataFrame) -> None:
