@@ -71,6 +71,9 @@ def test_ratios_of_seconds():
 
 
 def test_what_is_lacking_is_counted():
+    # A seed that neither arm has a row of is nothing that is missing.
+    assert evidence([row(A, 0), row(E, 0), row(D, 1)]).status == "done"
+    assert evidence([row(D, 0), row(D, 1)]).status == "4 of 4 not run"
     assert evidence([]).status == "2 of 2 not run" and evidence([]).effect()["effect"] is None
     assert evidence([row(A, 0), row(A, 1)]).undecidable.why == "no seed is complete: 2 of 4 not run"
     failed = evidence([row(A, 0), row(E, 0), row(A, 1), row(E, 1, status="failed")])

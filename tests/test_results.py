@@ -50,6 +50,16 @@ def test_all_records_of_a_preset_are_read_and_checked(store):
         store.records(RUN.preset)
 
 
+def test_a_seed_of_other_nets_alone_is_nothing_that_is_missing(store):
+    entries = plan("demo", "3,6", ["A", "C", "D"], [0, 1])
+    for seed, net in ((0, "A"), (0, "C"), (1, "C")):
+        (entry,) = plan("demo", "3", [net], [seed], ["256"])
+        store.write(entry.runs[0], record(entry.runs[0]), POSTERIORS, LABELS)
+    kept = {(entry.net, entry.train_scale, entry.seed) for entry in store.of_nets_on_record(entries)}
+    own = {("C", scale, seed) for scale in ("256", "384", "256-512") for seed in (0, 1)}
+    assert kept == {("A", "256", 0), *own}
+
+
 def test_a_run_without_a_record_is_none(store):
     assert store.read(RUN) is None
     assert store.rows([ENTRY])["status"].tolist() == ["not run"]

@@ -4,6 +4,7 @@ from scipy import stats
 
 from vgglib.statistics import (
     bootstrap_interval,
+    difference_p,
     equivalence_p,
     holm,
     lower,
@@ -98,6 +99,18 @@ def test_flipped_signs_by_hand():
     assert sign_flip_p(np.array([1.0, 2.0, 3.0])) == sign_flip_p(np.array([-1.0, -2.0, -3.0])) == pytest.approx(2 / 8)
     assert sign_flip_p(np.array([-1.0, 2.0, 3.0])) == pytest.approx(4 / 8)
     assert sign_flip_p(np.full(8, -5.0)) == pytest.approx(2 / 2**8)
+
+
+def test_ways_to_flip_that_are_equal_by_pencil_and_paper_count_as_equal():
+    # In images the sum of these is 1, and that of every other way an odd number: all are at least as far from 0.
+    images = np.array([5, -8, 13, 4, -7, -7, 3, -2])
+    assert sign_flip_p(images / 10) == sign_flip_p(images / 1000) == 1
+
+
+def test_a_difference_has_the_p_values_of_both_its_tests():
+    assert difference_p(np.array([1.0, 2.0, 3.0])) == (pytest.approx(0.0742, abs=5e-5), pytest.approx(2 / 8))
+    assert difference_p(np.array([2.0, 2.0])) == (None, pytest.approx(2 / 4))
+    assert difference_p(np.array([2.0])) is None and difference_p(np.empty(0)) is None
 
 
 def test_mcnemars_exact_test_on_the_approval_ratings():

@@ -83,6 +83,13 @@ def test_claims_are_grouped_by_their_verdict_among_all_and_alone(treatment, gain
     assert line.startswith(f"- **{group}** (")
 
 
+def test_verdicts_that_rest_on_the_normal_distribution_are_named():
+    three, eight = (judge(compared(*gains)) for gains in ((-9.0, -9.1, -8.9), (-9.0, -9.1, -8.9, -9.2) * 2))
+    said = verdict_tables.on_normality(three)
+    assert "from 11 layers to 19* (sign flips: p = 0.250, 3 seeds)." in said and said.count("*") == 2
+    assert verdict_tables.on_normality(eight) == verdict_tables.on_normality(judge(compared(-9.0, 9.1, -8.9))) == ""
+
+
 def test_a_failed_run_shows_wherever_its_claim_does():
     rows = compared(-9.0, -9.1, -8.9, -9.2)
     rows.loc[rows.index[-2], "status"] = "failed"  # E's

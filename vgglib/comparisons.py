@@ -81,7 +81,7 @@ class Evidence:
     apart: frozenset[int]  # seeds that are left out of a comparison of seconds
     failed: int
     missing: int
-    entries: int  # arms x seeds
+    entries: int  # arms x the seeds that any of them has rows of
 
     @classmethod
     def of(cls, rows: list[Row], comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
@@ -93,7 +93,8 @@ class Evidence:
             apart = frozenset(seed for pair in pairs for seed, arms in pair.items() if not _timed_alike(arms))
             pairs = tuple({seed: arms for seed, arms in pair.items() if seed not in apart} for pair in pairs)
         failed = sum(row.status == "failed" for found in arms.values() for row in found.values())
-        entries = len(arms) * max(len({row.seed for row in rows}), 1)
+        seeds = {seed for found in arms.values() for seed in found} or {row.seed for row in rows}
+        entries = len(arms) * max(len(seeds), 1)
         return cls(comparisons, measure, pairs, apart, failed, entries - failed - sum(map(len, done.values())), entries)
 
     @property

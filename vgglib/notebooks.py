@@ -92,7 +92,7 @@ def _seeds_on_record(preset: str, recipe: dict) -> tuple[int, ...]:
     if not recipe or not (any_recipe := store.seeds(preset, any_recipe=True)):
         return store.seeds(preset)
     entries = plans.plan(preset, "all", seeds=any_recipe, **recipe)
-    return tuple(sorted({entry.seed for entry in store.of_seeds_on_record(entries)}))
+    return tuple(sorted({entry.seed for entry in store.of_nets_on_record(entries)}))
 
 
 def settings(namespace: dict, *names: str) -> SimpleNamespace:

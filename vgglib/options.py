@@ -117,10 +117,10 @@ def of_a_plan(command: Callable, recorded: bool = False, without: Sequence[str] 
 
 
 def _recorded(asked: dict, store) -> list:
-    """What is planned with these options for every seed of which it has a record."""
+    """What is planned with these options for every net and seed of which there is a record."""
     seeds = ",".join(map(str, store.seeds(asked["preset"], any_recipe=True)))
     entries = planned(**asked | {"seeds": seeds}) if seeds else []
-    return store.of_seeds_on_record(entries)
+    return store.of_nets_on_record(entries)
 
 
 def say_if_empty(store, preset: str) -> None:

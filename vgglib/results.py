@@ -206,10 +206,16 @@ class Store:
         names = [Name.of(path.stem) for path in (self.root / preset / "runs").glob("*.json")]
         return tuple(sorted({name.seed for name in names if name and (any_recipe or not name.settings)}))
 
-    def of_seeds_on_record(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Those of a plan's entries of whose seed at least one run has a record."""
-        known = {entry.seed for entry in entries if any(self.record_path(run).exists() for run in entry.runs)}
-        return [entry for entry in entries if entry.seed in known]
+    def of_nets_on_record(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of a plan's entries of which a net has a record of the same seed, here or in another entry: a seed that
+        other nets alone were trained with is nothing that is missing.
+        """
+        trained = {(run.experiment.net, run.experiment.seed) for run in runs(entries) if self.record_path(run).exists()}
+        return [
+            entry
+            for entry in entries
+            if not trained.isdisjoint((run.experiment.net, run.experiment.seed) for run in entry.runs)
+        ]
 
     def tests(self, run: Run) -> list[dict]:
         """The records of all tests of a run's training that are done; ValueError as `records` raises it."""

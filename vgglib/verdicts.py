@@ -10,7 +10,7 @@ from vgglib.claims import CLAIMS, KINDS, NAMES, OVERFEAT_MILLIONS, Claim, claim_
 from vgglib.comparisons import Evidence, Row, checked, paper_effect
 from vgglib.configs import config
 from vgglib.cost import parameters
-from vgglib.statistics import LEVEL, holm
+from vgglib.statistics import LEVEL, difference_p, holm
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Verdict:
     remark: str = ""  # on how its nets were trained, which `why` has, too
     alone: str = ""  # the verdict before the correction
     failed: int = 0  # runs that are left out of the effect
+    difference_p: tuple[float | None, float] | None = None  # uncorrected, as `statistics.difference_p` gives them
 
 
 def judge(rows: pd.DataFrame, *names: str) -> list[Verdict]:
@@ -112,6 +113,7 @@ def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
         verdict=decision.verdict,
         alone=decision.verdict,
         failed=evidence.failed,
+        difference_p=difference_p(evidence.differences),
         test=decision.test,
         why="; ".join(note for note in (*notes, claim.caveat) if note),
         remark=remark,

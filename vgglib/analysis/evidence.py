@@ -23,8 +23,11 @@ def presets(store: Store) -> list[str]:
 
 
 def rows(store: Store, preset: str, table: str = "all") -> pd.DataFrame:
-    """Rows of a table, or of all, from a preset's records, for every seed that has some."""
-    return store.rows(_planned(store, preset, table))
+    """Rows of a table, or of all, from a preset's records, for every net and seed that has some; without any, rows that
+    say so.
+    """
+    planned = _planned(store, preset, table)
+    return store.rows(store.of_nets_on_record(planned) or planned)
 
 
 def everything(store: Store, first: str = "demo") -> dict[str, pd.DataFrame]:
@@ -44,8 +47,8 @@ def records(store: Store, preset: str) -> pd.DataFrame:
     where the record does not say, or the peak was measured on a GPU that others used, too), `at_once` (how many of the
     preset's trainings went on at one time on devices of that name, itself included, at most), `arithmetic` (the
     precision, the units that computed it where those have another, and whether updates were compiled) and the record's
-    environment, of which `training_seconds` is the same in every record of one training, and `device` that of the
-    training; its `device_name` is "not recorded" where the net was tested elsewhere.
+    environment, of which `device` is that of the training; its `device_name` is "not recorded" where the net was tested
+    elsewhere.
     Raises ValueError for a record that was altered, and for a preset without any.
     """
     planned = {run.run_id for run in experiments.runs(_planned(store, preset))}

@@ -13,10 +13,10 @@ from vgglib.statistics import (
     LEVEL,
     LOSS,
     bootstrap_interval,
-    lower,
+    difference_p,
     mcnemar_p,
+    p_equals,
     probability_text,
-    sign_flip_p,
 )
 from vgglib.verdicts import Verdict
 
@@ -45,7 +45,8 @@ GROUPS = (
     "not run",
     "not tested",
 )
-DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", "p of t; of sign flips", "Bootstrap", "McNemar p"]
+UNCORRECTED = "p of t; of sign flips"
+DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", UNCORRECTED, "Bootstrap", "McNemar p"]
 DETAILS += ["Seeds", "Status"]
 
 
@@ -61,6 +62,7 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
                 "Ours": _text(verdict.effect, verdict.kind),
                 "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
                 "p (Holm)": _p_text(verdict),
+                UNCORRECTED: _uncorrected(verdict.difference_p),
                 "Seeds": "-" if KINDS[verdict.kind] is None else with_failed(str(verdict.seeds), verdict.failed),
                 "Why": verdict.why,
             }
@@ -75,6 +77,10 @@ def _p_text(verdict: Verdict) -> str:
     if verdict.kind != "no better" or verdict.p_value is None:
         return text
     return f"{text} ({verdict.test})"
+
+
+def _uncorrected(p_values: tuple[float | None, float] | None) -> str:
+    return "; ".join(map(probability_text, p_values)) if p_values else "-"
 
 
 def short(found: list[Verdict]) -> pd.DataFrame:
@@ -129,9 +135,7 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
         "Seeds": str(effect["seeds"]),
         "Status": evidence.status,
     }
-    if len(evidence.seeds) > 1:
-        p_values = lower(evidence.differences).p_value, sign_flip_p(evidence.differences)
-        line["p of t; of sign flips"] = "; ".join(map(probability_text, p_values))
+    line[UNCORRECTED] = _uncorrected(difference_p(evidence.differences))
     if claim.kind == "cheaper":
         return line
     line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
@@ -208,6 +212,18 @@ def remarks(found: dict[str, list[Verdict]], *names: str) -> str:
         for verdict in own
         if verdict.name == name and verdict.remark
     )
+
+
+def on_normality(found: Sequence[Verdict]) -> str:
+    """Which verdicts on a preset's claims a t test decides where sign flips are not below 0.05, in a sentence; empty
+    where it is none.
+    """
+    said = [
+        f"*{verdict.claim}* (sign flips: {p_equals(verdict.difference_p[1])}, {verdict.seeds} seeds)"
+        for verdict in found
+        if verdict.test == "difference" and verdict.verdict != "undecided" and verdict.difference_p[1] >= LEVEL
+    ]
+    return f"Decided by the t test, and so on the normal distribution, alone: {'; '.join(said)}." if said else ""
 
 
 def tally(preset: str, found: Sequence[Verdict]) -> str:
