@@ -8,6 +8,7 @@ from vgglib import runner
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.experiments import Experiment
 from vgglib.models import VGG
+from vgglib.results import Store
 
 # The files that take minutes begin first, so that no process is still at one when the others have finished.
 # Backends first: ray gives its node fifteen seconds to start, too few on a busy machine.
@@ -33,6 +34,12 @@ def one_thread():
 def own_results(monkeypatch, tmp_path):
     """No test reads or writes the repository's records unless it says so."""
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Where the records are that a test writes and the library reads: see `own_results`."""
+    return Store(tmp_path / "results")
 
 
 @pytest.fixture

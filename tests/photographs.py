@@ -1,9 +1,10 @@
-"""Photographs for tests, drawn from a seed: sound ones, odd ones that must be understood, and bad ones."""
+"""Photographs for tests, drawn from a seed: sound ones, odd ones that must be understood, bad ones; and a test card."""
 
 import io
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
@@ -90,3 +91,9 @@ def write_tree(root, train=18, val=9, **options):
 def write(path, data):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+
+
+def picture(height, width):
+    """Red tells the row and green the column, so that a part of it shows where it was cut."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([rows, columns, torch.full_like(rows, 100)], 2).to(torch.uint8)

@@ -1,8 +1,12 @@
 """Runs of a few seconds, for tests."""
 
+import pytest
+import torch
+
 from vgglib import runner
 from vgglib.plans import plan
 from vgglib.running.progress import Silent
+from vgglib.train import train
 
 
 def small(nets=("A",), table="3", train_scales=("256",), **changes):
@@ -12,6 +16,20 @@ def small(nets=("A",), table="3", train_scales=("256",), **changes):
 
 def run(runs, **settings):
     return runner.run(runs, **{"device": "cpu", "jobs": 1, "threads": 1, "display": Silent(), **settings})
+
+
+def interrupted(experiment, images, path, epochs=1):
+    """Leave a checkpoint after so many epochs of a training that has more."""
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress):
+        if progress.epoch == epochs + 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(experiment, images, torch.device("cpu"), path, report=kill)
 
 
 def lasting(record):

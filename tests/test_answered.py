@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_results import record
+from records import record
 
 from vgglib import answered
 from vgglib.answered import Answered, Reading

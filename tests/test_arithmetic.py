@@ -1,15 +1,9 @@
 import pandas as pd
 import pytest
-from test_evidence import planned, record
+from records import planned, recorded
 
 from vgglib import arithmetic, show
 from vgglib.display import follow_ups
-from vgglib.results import Store
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "results")
 
 
 def trained(store, precision, errors, net="A", asked="auto", where=None, **settings):
@@ -17,7 +11,7 @@ def trained(store, precision, errors, net="A", asked="auto", where=None, **setti
     environment = {"precision": precision, "device": "cpu", "data_sha256": "abc", **(where or {})}
     for seed, error in errors.items():
         (run,) = planned(nets=[net], seeds=[seed], train_scales=["256"], precision=asked, **settings)
-        record(store, run, top1_error_percent=error, environment=environment)
+        recorded(store, run, top1_error_percent=error, environment=environment)
 
 
 def pair(net, seed, bf16, fp32):
@@ -87,9 +81,9 @@ def test_failed_trainings_and_other_tests_make_no_pair(store):
     for seed in (0, 1):
         (run,) = planned(seeds=[seed], precision="fp32")
         environment = {"precision": "fp32", "device": "cpu"}
-        record(store, run, status="failed", top1_error_percent=None, environment=environment)
+        recorded(store, run, status="failed", top1_error_percent=None, environment=environment)
         (run,) = planned(table="crops", seeds=[seed], precision="fp32")
-        record(store, run, environment=environment)
+        recorded(store, run, environment=environment)
     assert arithmetic.pairs(store, "demo").empty
 
 

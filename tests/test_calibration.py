@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_errors import LABELS, nothing, of, saying
-from test_tables import row
+from answers import LABELS, nothing, of, saying
+from rows import row
 
 from vgglib.analysis import calibration
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from test_comparisons import row
+from rows import row_of
 
 from vgglib import claims, paper
 from vgglib.analysis.verdict_tables import DETAILS, details, frame
@@ -18,7 +18,7 @@ BY_NAME = {claim.name: claim for claim in CLAIMS}
 def rows(**errors):
     """Rows of Table 3 at S = 256 from errors by net, one per seed."""
     return pd.DataFrame(
-        [row(Arm("3", net), seed, top1) for net, arm in errors.items() for seed, top1 in enumerate(arm)]
+        [row_of(Arm("3", net), seed, top1) for net, arm in errors.items() for seed, top1 in enumerate(arm)]
     )
 
 
@@ -32,8 +32,8 @@ def filled(name, gain, seeds=3):
     for comparison in claim.comparisons:
         for seed in range(seeds):
             for arm in comparison.baselines:
-                found.setdefault((arm, seed), row(arm, seed, 40.0 + seed))
-            found[comparison.treatment, seed] = row(comparison.treatment, seed, 40.0 + seed - gain + 0.1 * seed)
+                found.setdefault((arm, seed), row_of(arm, seed, 40.0 + seed))
+            found[comparison.treatment, seed] = row_of(comparison.treatment, seed, 40.0 + seed - gain + 0.1 * seed)
     return pd.DataFrame(found.values())
 
 
@@ -81,9 +81,9 @@ def test_several_scales_meet_the_best_of_their_own():
     for seed in range(3):
         for net, s in claims.TABLE_4:
             three = claims.SEVERAL_SCALES[s]
-            rows.append(row(Arm("4", net, s, three), seed, 38.0))
+            rows.append(row_of(Arm("4", net, s, three), seed, 38.0))
             alone = dict(zip(three.split(), (39.0, 36.0 + seed, 50.0), strict=True))
-            rows += [row(Arm("scales", net, s, q), seed, error) for q, error in alone.items()]
+            rows += [row_of(Arm("scales", net, s, q), seed, error) for q, error in alone.items()]
     best, smallest = BY_NAME["multi-scale"].again
     assert best.label.startswith("three Q - the best") and smallest.label.startswith("three Q - the smallest")
     found = [Evidence.of(checked(pd.DataFrame(rows)), pool.comparisons, ERROR) for pool in (best, smallest)]
@@ -125,7 +125,7 @@ def test_the_better_single_net_of_each_seed_is_the_baseline():
 def test_cheaper_is_a_ratio():
     arms = {arm for comparison in BY_NAME["cheaper-dense"].comparisons for arm in comparison.arms}
     seconds = {"dense": [1.0, 1.0, 1.0], "multi-crop": [4.9, 5.0, 5 * 5 / 4.9]}
-    table = pd.DataFrame([row(arm, seed, seconds=seconds[arm.method][seed]) for arm in arms for seed in range(3)])
+    table = pd.DataFrame([row_of(arm, seed, seconds=seconds[arm.method][seed]) for arm in arms for seed in range(3)])
     found = one(table, "cheaper-dense")
     assert found.effect == pytest.approx(0.2) and found.high < 1 and found.verdict == "reproduced"
     shown = frame([found]).iloc[0]
@@ -213,7 +213,7 @@ def test_what_was_not_tested_counts_and_what_cannot_be_does_not():
 
 def test_details_by_hand():
     marks = {"A": ["xxxxxx....", "xxxxxx...."], "B": ["xx........", "xxxxx....."]}
-    table = pd.DataFrame([row(Arm("3", net), s, wrong=mark) for net in marks for s, mark in enumerate(marks[net])])
+    table = pd.DataFrame([row_of(Arm("3", net), s, wrong=mark) for net in marks for s, mark in enumerate(marks[net])])
     line = details(table, "depth").iloc[1]  # the step from A to B
     assert line[["Treatment", "Baseline"]].tolist() == ["B, S = 256, Q = 256", "A, S = 256, Q = 256"]
     assert line[["Paper", "Ours", "Seeds", "Status"]].tolist() == ["-0.9", "-25.00", "2", "done"]  # other steps are not

@@ -1,25 +1,12 @@
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
+from rows import row_of
 
 from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison, Evidence, checked, paper_effect
 
 A, D, E = (Arm("3", net) for net in "ADE")
-
-
-def row(arm=A, seed=0, top1=40.0, status="done", start="he-fan-out", seconds=None, wrong=None, preset="demo"):
-    """One entry; with `wrong`, a text such as "x.x", the error is that of these images."""
-    if wrong is not None:
-        wrong = np.array([letter == "x" for letter in wrong])
-        top1 = 100 * wrong.mean()
-    return {
-        **{"preset": preset, "table": arm.table, "net": arm.net, "train_scale": arm.train_scale},
-        **{"test_scales": arm.test_scales, "method": arm.method, "start": arm.start or start, "seed": seed},
-        **{"status": status, "wrong": wrong, "evaluation_seconds": seconds},
-        "top1_error_percent": top1 if status == "done" else None,
-    }
 
 
 def evidence(rows, *comparisons, measure=ERROR):
@@ -27,14 +14,21 @@ def evidence(rows, *comparisons, measure=ERROR):
 
 
 def test_arms_are_paired_by_seed():
-    rows = [row(A, 0, 40), row(A, 1, 50), row(A, 2, 60), row(E, 1, 45), row(E, 0, 37), row(E, 2, status="not run")]
+    rows = [
+        row_of(A, 0, 40),
+        row_of(A, 1, 50),
+        row_of(A, 2, 60),
+        row_of(E, 1, 45),
+        row_of(E, 0, 37),
+        row_of(E, 2, status="not run"),
+    ]
     found = evidence(rows)
     assert found.seeds == [0, 1] and found.differences.tolist() == [-3, -5]
     assert found.effect()["effect"] == -4 and found.status == "1 of 6 not run"
 
 
 def test_comparisons_are_averaged_within_a_seed():
-    rows = [row(net, seed, top1) for seed in (0, 1) for net, top1 in ((A, 40), (D, 36 - seed), (E, 34))]
+    rows = [row_of(net, seed, top1) for seed in (0, 1) for net, top1 in ((A, 40), (D, 36 - seed), (E, 34))]
     found = evidence(rows, Comparison(E, (A,)), Comparison(D, (A,)))
     assert found.differences.tolist() == [-5, -5.5] and found.status == "done"
     rows.pop()  # E of seed 1
@@ -43,59 +37,66 @@ def test_comparisons_are_averaged_within_a_seed():
 
 def test_of_several_baselines_each_seed_has_its_best():
     fused = Arm("6", "two", "", "")
-    rows = [row(D, 0, 30), row(E, 0, 32), row(D, 1, 35), row(E, 1, 31), row(fused, 0, 29), row(fused, 1, 28)]
+    rows = [
+        row_of(D, 0, 30),
+        row_of(E, 0, 32),
+        row_of(D, 1, 35),
+        row_of(E, 1, 31),
+        row_of(fused, 0, 29),
+        row_of(fused, 1, 28),
+    ]
     assert evidence(rows, Comparison(fused, (D, E))).differences.tolist() == [-1, -3]
 
 
 def test_equal_differences_have_an_effect_and_no_interval():
-    found = evidence([row(net, seed, error) for seed in (0, 1) for net, error in ((A, 40.0), (E, 35.0))])
+    found = evidence([row_of(net, seed, error) for seed in (0, 1) for net, error in ((A, 40.0), (E, 35.0))])
     assert found.effect() == {"effect": -5, "low": None, "high": None, "seeds": 2}
 
 
 def test_images_add_up_to_the_errors():
-    rows = [row(A, 0, wrong="xx.."), row(E, 0, wrong="x..."), row(D, 0, wrong="...x")]
+    rows = [row_of(A, 0, wrong="xx.."), row_of(E, 0, wrong="x..."), row_of(D, 0, wrong="...x")]
     found = evidence(rows, Comparison(E, (A,)), Comparison(D, (A,)))
     assert found.image_differences.tolist() == [[-50, -100, 0, 50]]
     assert found.image_differences.mean() == found.differences.mean() == -25
 
 
 def test_ratios_of_seconds():
-    rows = [row(A, 0, seconds=8.0), row(E, 0, seconds=2.0), row(A, 1, seconds=4.0), row(E, 1, seconds=4.0)]
+    rows = [row_of(A, 0, seconds=8.0), row_of(E, 0, seconds=2.0), row_of(A, 1, seconds=4.0), row_of(E, 1, seconds=4.0)]
     found = evidence(rows, measure=SECONDS)
     assert found.differences == pytest.approx([-math.log(4), 0])
     effect = found.effect()
     assert effect["effect"] == pytest.approx(0.5)
     assert math.sqrt(effect["low"] * effect["high"]) == pytest.approx(0.5)  # symmetric in logarithms
-    untimed = evidence([row(A, 0, seconds=8.0), row(E, 0, seconds=None)], measure=SECONDS)
+    untimed = evidence([row_of(A, 0, seconds=8.0), row_of(E, 0, seconds=None)], measure=SECONDS)
     assert untimed.seeds == [] and untimed.status == "1 of 2 not run"
 
 
 def test_what_is_lacking_is_counted():
     # A seed that neither arm has a row of is nothing that is missing.
-    assert evidence([row(A, 0), row(E, 0), row(D, 1)]).status == "done"
-    assert evidence([row(D, 0), row(D, 1)]).status == "4 of 4 not run"
+    assert evidence([row_of(A, 0), row_of(E, 0), row_of(D, 1)]).status == "done"
+    assert evidence([row_of(D, 0), row_of(D, 1)]).status == "4 of 4 not run"
     assert evidence([]).status == "2 of 2 not run" and evidence([]).effect()["effect"] is None
-    assert evidence([row(A, 0), row(A, 1)]).undecidable.why == "no seed is complete: 2 of 4 not run"
-    failed = evidence([row(A, 0), row(E, 0), row(A, 1), row(E, 1, status="failed")])
+    assert evidence([row_of(A, 0), row_of(A, 1)]).undecidable.why == "no seed is complete: 2 of 4 not run"
+    failed = evidence([row_of(A, 0), row_of(E, 0), row_of(A, 1), row_of(E, 1, status="failed")])
     assert failed.undecidable.why == "1 failed run(s) have no error to compare" and failed.status == "1 of 4 failed"
-    assert "one seed" in evidence([row(A, 0), row(E, 0)]).undecidable.why
-    assert evidence([row(A, 0), row(E, 0), row(A, 1), row(E, 1)]).undecidable is None
+    assert "one seed" in evidence([row_of(A, 0), row_of(E, 0)]).undecidable.why
+    assert evidence([row_of(A, 0), row_of(E, 0), row_of(A, 1), row_of(E, 1)]).undecidable is None
 
 
 def test_the_same_row_twice_is_one_and_two_answers_are_refused():
-    rows = [row(A, 0, 40), row(E, 0, 38)]
+    rows = [row_of(A, 0, 40), row_of(E, 0, 38)]
     assert evidence(rows + rows).differences.tolist() == [-2]
     with pytest.raises(ValueError, match="E, S = 256, Q = 256 has two different results for seed 0"):
-        evidence([*rows, row(E, 0, 30)])
+        evidence([*rows, row_of(E, 0, 30)])
     with pytest.raises(ValueError, match="two different results"):
-        evidence([*rows, row(E, 0, 38, start="A")])
+        evidence([*rows, row_of(E, 0, 38, start="A")])
     with pytest.raises(ValueError, match=r"several presets \(demo, smoke\)"):
-        evidence([*rows, row(A, 0, 40, preset="smoke")])
+        evidence([*rows, row_of(A, 0, 40, preset="smoke")])
 
 
 def test_an_arm_can_ask_for_a_start():
     grown, glorot = (Arm("starts", "E", start=start) for start in ("A", "glorot"))
-    rows = [row(grown, 0, 30), row(glorot, 0, 31)]
+    rows = [row_of(grown, 0, 30), row_of(glorot, 0, 31)]
     found = evidence(rows, Comparison(grown, (glorot,)))
     assert found.differences.tolist() == [-1] and found.head_start == ""
 
@@ -104,7 +105,7 @@ def test_seconds_are_compared_on_one_device_alone():
     crops, dense = Arm("5", "D", method="multi-crop"), Arm("5", "D")
     one, two, gpu = (frozenset({on}) for on in (("cpu", "CPU", 1, 1), ("cpu", "CPU", 2, 1), ("cuda", "GPU", 1, 1)))
     times = [(crops, 9, one), (dense, 2, one), (crops, 8, one), (dense, 1, one), (crops, 8, one), (dense, 1, gpu)]
-    rows = [row(arm, place // 2, seconds=took) | {"timed_on": on} for place, (arm, took, on) in enumerate(times)]
+    rows = [row_of(arm, place // 2, seconds=took) | {"timed_on": on} for place, (arm, took, on) in enumerate(times)]
     found = evidence(rows, Comparison(dense, (crops,)), measure=SECONDS)
     assert found.seeds == [0, 1] and found.undecidable is None
     assert found.timed_apart == "seed 2 left out, timed on different devices or threads"
@@ -119,19 +120,24 @@ def test_seconds_are_compared_on_one_device_alone():
 def test_pairs_of_different_devices_are_named():
     on = {kind: {"environment": {"precision": "bf16", "device": kind, "trained_in": None}} for kind in ("cpu", "cuda")}
     elsewhere = {"environment": {"precision": "bf16", "device": "cpu", "trained_in": "bf16 on cuda, compiled"}}
-    rows = [row(A, 0) | on["cpu"], row(E, 0) | on["cpu"], row(A, 1) | on["cpu"], row(E, 1) | on["cuda"]]
+    rows = [row_of(A, 0) | on["cpu"], row_of(E, 0) | on["cpu"], row_of(A, 1) | on["cpu"], row_of(E, 1) | on["cuda"]]
     assert evidence(rows[:2]).mixed_devices == ""
     assert evidence(rows).mixed_devices == "for seed 1 the two nets were trained on different kinds of device"
-    rows += [row(A, 2) | elsewhere, row(E, 2) | on["cpu"], row(A, 3) | on["cuda"], row(E, 3) | {"environment": {}}]
+    rows += [
+        row_of(A, 2) | elsewhere,
+        row_of(E, 2) | on["cpu"],
+        row_of(A, 3) | on["cuda"],
+        row_of(E, 3) | {"environment": {}},
+    ]
     assert evidence(rows).mixed_devices.startswith("for seeds 1, 2 the two nets")
 
 
 def test_a_head_start_is_named_where_only_one_net_has_it():
-    assert evidence([row(A, 0), row(E, 0, start="A")]).head_start == "E has A's training behind it, A has not"
-    assert evidence([row(A, 0, start="A"), row(E, 0)]).head_start == "A has A's training behind it, E has not"
-    assert evidence([row(A, 0), row(E, 0)]).head_start == ""
+    assert evidence([row_of(A, 0), row_of(E, 0, start="A")]).head_start == "E has A's training behind it, A has not"
+    assert evidence([row_of(A, 0, start="A"), row_of(E, 0)]).head_start == "A has A's training behind it, E has not"
+    assert evidence([row_of(A, 0), row_of(E, 0)]).head_start == ""
     fused = Arm("6", "two", "", "")
-    assert evidence([row(fused, 0, start=""), row(E, 0, start="A")], Comparison(fused, (E,))).head_start == ""
+    assert evidence([row_of(fused, 0, start=""), row_of(E, 0, start="A")], Comparison(fused, (E,))).head_start == ""
 
 
 def test_the_papers_effect_is_computed_alike():

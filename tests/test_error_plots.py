@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from answers import FIRST, NAMES, SECOND, nothing, of, saying
 from conftest import split_of
-from test_errors import FIRST, NAMES, SECOND, nothing, of, saying
 
 from vgglib.analysis import calibration, class_errors, errors
 from vgglib.display import error_plots

@@ -3,8 +3,8 @@ import re
 from itertools import product
 
 import pytest
-from browser import CHROMIUM, opened
 from bs4 import BeautifulSoup
+from explorers import in_browser, parts, texts
 
 from vgglib import explore
 from vgglib.configs import TABLE_1, config
@@ -13,15 +13,6 @@ from vgglib.receptive_field import fields
 
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # one pixel
 EXPLORERS = {"fields": explore.receptive_fields, "stacks": explore.filter_stacks}
-
-
-def parts(markup):
-    """The parts of an explorer that change with the selection: name -> element, without its script running."""
-    return {element["data-at"]: element for element in BeautifulSoup(markup, "html.parser").select("[data-at]")}
-
-
-def texts(markup):
-    return {name: element.get_text() for name, element in parts(markup).items() if name not in ("data", "layer", "net")}
 
 
 def lines(markup, net):
@@ -114,34 +105,6 @@ def test_a_picture_takes_the_place_of_the_grey_square():
 def test_a_wrong_argument_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         explore.receptive_fields(**arguments)
-
-
-def in_browser(folder, markup, script):
-    """What `script` returns when it runs below `markup` in a browser, as data; it may call `choose`, and `read` the
-    texts of an explorer, by number.
-    """
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: the explorers are not run")
-    helpers = """
-    const roots = document.querySelectorAll("[data-vgg-explorer]");
-    const at = (root, key) => roots[root].querySelector(`[data-at="${key}"]`);
-    const read = (root) => Object.fromEntries([...roots[root].querySelectorAll("[data-at]")]
-      .filter((part) => !["data", "net", "layer"].includes(part.dataset.at))
-      .map((part) => [part.dataset.at, part.textContent]));
-    const choose = (root, values) => {
-      for (const key in values) {
-        at(root, key).value = values[key];
-        at(root, key).dispatchEvent(new Event("input", {bubbles: true}));
-      }
-      return read(root);
-    };
-    """
-    page = folder / "page.html"
-    page.write_text(f'<!DOCTYPE html><meta charset="utf-8">{markup}', encoding="utf-8")
-    with opened() as browser:
-        shown = browser.new_page()
-        shown.goto(page.as_uri())
-        return shown.evaluate(f"() => {{{helpers}{script}}}")
 
 
 def test_the_script_starts_with_what_python_wrote(tmp_path):

@@ -1,10 +1,8 @@
-import json
-
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
-from test_explore import in_browser, parts, texts
-from test_results import record
+from explorers import data_of, in_browser, of_records, texts
+from records import D_HALF, E_HALF, ENSEMBLES, SCALES, filled, put, record
 
 from vgglib import answered, tables
 from vgglib.display import explore_ensembles, explore_scales
@@ -14,32 +12,12 @@ from vgglib.metrics import error_percent, interval_percent, mean_interval
 from vgglib.plans import plan
 from vgglib.results import Store
 
-ENSEMBLES = plan("smoke", "6", seeds=[0])
-SCALES = [*plan("smoke", "3", ["B", "D"], [0]), *plan("smoke", "4", ["B", "D"], [0])]
 BOTH = "multi-crop & dense"
-# Two images of class 0. Each net errs on one of them, and their means are 0.6 and 0.55.
-D_HALF, E_HALF = [[0.9, 0.1], [0.4, 0.6]], [[0.3, 0.7], [0.7, 0.3]]
 
 
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path)
-
-
-def put(store, entries, posteriors, net=None, s=None, labels=None, **protocol):
-    """Write these posteriors for all runs of a net, or for those of a method or a Q."""
-    posteriors = np.array(posteriors, np.float16)
-    labels = np.array(labels if labels is not None else [0] * len(posteriors), np.int16)
-    for run in runs(entries):
-        named = (net or run.experiment.net, s or run.experiment.scale_text)
-        if named == (run.experiment.net, run.experiment.scale_text) and all(
-            getattr(run.protocol, key) == value for key, value in protocol.items()
-        ):
-            store.write(run, record(run, n_images=len(labels), n_classes=posteriors.shape[1]), posteriors, labels)
-
-
-def data_of(markup):
-    return json.loads(parts(markup)["data"].string)
 
 
 def picker(store, entries=ENSEMBLES):
@@ -100,21 +78,6 @@ def test_seeds_that_a_member_lacks_do_not_count(store):
     assert (found[d][0], found[d][4]) == (250, 2)
     assert (found[both][0], found[both][4], found[both][6]) == (0, 1, 500)  # D's 50 % of seed 0, not its mean
     assert data["methods"]["dense"]["status"][data["nets"].index("E, S = 256-512")] == "1 not run"
-
-
-def filled(store, seeds, images=40):
-    """Random posteriors over seven classes for every run of Table 6."""
-    rng = np.random.default_rng(0)
-    entries, labels = plan("smoke", "6", seeds=seeds), rng.integers(0, 7, images)
-    for run in runs(entries):
-        posteriors = rng.dirichlet(np.ones(7), images) + 0.4 * np.eye(7)[labels]
-        put(store, [entry for entry in entries if run in entry.runs], posteriors / 1.4, labels=labels, **_only(run))
-    return entries, labels
-
-
-def _only(run):
-    protocol = {"method": run.protocol.method, "test_scale": run.protocol.test_scale}
-    return {"net": run.experiment.net, "s": run.experiment.scale_text, **protocol}
 
 
 def test_every_ensemble_is_what_averaging_its_runs_gives(store):
@@ -233,17 +196,13 @@ def test_a_plan_without_what_is_shown_is_refused(make, table, store):
         make(plan("smoke", "5", seeds=[0]), store)
 
 
-def explorers(store):
-    return [explore_ensembles.ensembles(ENSEMBLES, store), explore_scales.scales(SCALES, store)]
-
-
 def test_the_script_starts_with_what_python_wrote(tmp_path, store):
     script = """return [...roots].map((root, i) => ({texts: read(i), ready: !root.querySelector("fieldset").disabled,
       parts: root.querySelector(".pair").outerHTML}));"""
-    empty = explorers(store)
+    empty = of_records(store)
     put(store, ENSEMBLES, D_HALF)
     put(store, SCALES, D_HALF)
-    markups = [*empty, *explorers(store)]
+    markups = [*empty, *of_records(store)]
     for markup, found in zip(markups, in_browser(tmp_path, "".join(markups), script), strict=True):
         assert found["ready"]
         assert found["texts"] == texts(markup)

@@ -3,8 +3,8 @@ import re
 
 import pytest
 from bs4 import BeautifulSoup
-from test_explore import in_browser, texts
-from test_explore_ensembles import D_HALF, SCALES, data_of, explorers, filled, put
+from explorers import data_of, in_browser, of_records, texts
+from records import D_HALF, SCALES, filled, put
 
 from vgglib.display import explore_scales
 from vgglib.metrics import interval_percent
@@ -105,11 +105,11 @@ def test_images_and_crop_are_drawn_to_scale(store):
 
 @pytest.mark.parametrize("which", [0, 1], ids=["ensembles", "scales"])
 def test_the_fragment_stands_alone_without_records_too(which, store):
-    empty = explorers(store)[which]
+    empty = of_records(store)[which]
     assert "not run" in texts(empty)["says"]
     filled(store, [0])
     put(store, SCALES, [[0.9, 0.1]], "B")
-    for markup in (empty, explorers(store)[which]):
+    for markup in (empty, of_records(store)[which]):
         assert len(markup.encode()) < 32 * 1024
         assert "//" not in markup
         assert not re.search(r"\bid=|\bon\w+=|\bnan\b", markup)

@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from test_explore_ensembles import put
-from test_results import record
+from records import put, record
 
 from vgglib import show
 from vgglib.analysis import fusions
@@ -20,11 +19,6 @@ WRONG = {
     **{("D", 0): {0, 1}, ("D", 1): {1}, ("D", 2): {2, 3}},
     **{("E", 0): {0}, ("E", 1): {1, 2}, ("E", 2): {2}},
 }
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "results")
 
 
 def trained(store, net, seed, images=4, **protocol):

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from test_comparisons import row
+from rows import row_of
 
 from vgglib import show
 from vgglib.analysis import headline
@@ -14,7 +14,7 @@ A, E = Arm("3", "A"), Arm("3", "E")
 
 def rows_of(*pairs, preset="demo"):
     """Rows of arms with one error for each seed."""
-    found = [row(arm, seed, error) for arm, errors in pairs for seed, error in enumerate(errors)]
+    found = [row_of(arm, seed, error) for arm, errors in pairs for seed, error in enumerate(errors)]
     return pd.DataFrame([{**one, "preset": preset} for one in found])
 
 

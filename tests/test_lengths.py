@@ -1,44 +1,12 @@
 import pandas as pd
-import pytest
-from test_comparisons import row
-from test_evidence import planned
-from test_results import LABELS, POSTERIORS
-from test_results import record as results_record
+from records import trained
+from rows import OWN_RECIPE, of_recipe
 
 from vgglib import plots, show
 from vgglib.analysis import lengths
-from vgglib.comparisons import Arm
 from vgglib.display import follow_ups
-from vgglib.plans import TESTS
-from vgglib.results import Store
 
-SHORT, LONG, FINE = "12 epochs, bf16", "48 epochs, bf16", "12 epochs, resolution 1/2, bf16"
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "results")
-
-
-def trained(store, net, seed, used="bf16", table="3", **settings):
-    """A record of a net that was trained in `used`, whatever was asked for."""
-    (run,) = planned(table=table, nets=[net], seeds=[seed], train_scales=["256"], **settings)
-    history = [{"epoch": 1, "learning_rate": 0.01, "train_loss": 1.0, "minival_top1_error_percent": 50.0}]
-    environment = {"precision": used, "device": "cpu", "evaluation_seconds": 1.0}
-    store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
-
-
-def of(recipe, method="dense", drops=lengths.BY_RULE, resolution=lengths.OWN, **errors):
-    """Rows of nets with an error for each seed."""
-    rest = {"recipe": recipe, "epochs": int(recipe.split()[0]), "drops": drops, "resolution": resolution}
-    rest["precision"] = recipe.split(", ")[-1]
-    rest |= {"top5_error_percent": 1.0, "n_images": 100, "n_classes": 10}
-    rest["by_hand"] = recipe != SHORT
-    return [
-        row(Arm(TESTS[method], net, method=method), seed, error) | rest
-        for net, of_seeds in errors.items()
-        for seed, error in enumerate(of_seeds)
-    ]
+LONG, FINE = "48 epochs, bf16", "12 epochs, resolution 1/2, bf16"
 
 
 def test_rows_are_of_the_recipe_but_for_length_and_arithmetic(store):
@@ -50,8 +18,8 @@ def test_rows_are_of_the_recipe_but_for_length_and_arithmetic(store):
     trained(store, "A", 1, table="crops", epochs=48)
     found = lengths.rows(store, "demo")
     assert found[["net", "seed", "recipe", "method"]].values.tolist() == [
-        ["A", 0, SHORT, "dense"],
-        ["A", 1, SHORT, "dense"],
+        ["A", 0, OWN_RECIPE, "dense"],
+        ["A", 1, OWN_RECIPE, "dense"],
         ["D", 2, "24 epochs, fp32", "dense"],
         ["A", 1, LONG, "dense"],
         ["A", 1, LONG, "multi-crop"],
@@ -65,7 +33,7 @@ def test_another_patience_is_another_recipe(store):
     trained(store, "A", 0)
     found = lengths.rows(store, "demo")
     assert found[["drops", "recipe"]].values.tolist() == [
-        ["", SHORT],
+        ["", OWN_RECIPE],
         ["drops at the deadlines", "12 epochs, drops at the deadlines, bf16"],  # it never waits so long
         ["patience 5", "48 epochs, patience 5, bf16"],
     ]
@@ -78,7 +46,7 @@ def test_another_resolution_is_another_recipe(store):
     trained(store, "A", 0)
     found = lengths.rows(store, "demo")
     assert found[["resolution", "seed", "recipe"]].values.tolist() == [
-        [lengths.OWN, 0, SHORT],
+        [lengths.OWN, 0, OWN_RECIPE],
         ["resolution 1/2", 0, FINE],
         ["resolution 1/2", 9, "48 epochs, drops at the deadlines, resolution 1/2, bf16"],
     ]
@@ -107,94 +75,98 @@ def test_without_another_length_or_crops_there_is_nothing(store):
 
 def test_effects_by_pencil():
     found = pd.DataFrame(
-        of(SHORT, A=[10, 10, 10], E=[11, 12, 13], B=[9])
-        + of(SHORT, "multi-crop", A=[10], E=[8])
-        + of(LONG, A=[5, 5], E=[4, 4])
+        of_recipe(OWN_RECIPE, A=[10, 10, 10], E=[11, 12, 13], B=[9])
+        + of_recipe(OWN_RECIPE, "multi-crop", A=[10], E=[8])
+        + of_recipe(LONG, A=[5, 5], E=[4, 4])
     )
     (line,) = lengths.effects(found).to_dict("records")  # B has one seed, crops too
     # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
     assert line == {
-        **{"Nets": "E - A", "Tested": "dense", SHORT: "+2.00 (-0.48 to +4.48), below 0 in 0 of 3 seeds"},
+        **{"Nets": "E - A", "Tested": "dense", OWN_RECIPE: "+2.00 (-0.48 to +4.48), below 0 in 0 of 3 seeds"},
         LONG: "-1.00, below 0 in 2 of 2 seeds",  # equal differences have no interval
     }
 
 
 def test_a_failed_run_leaves_its_comparison_undecided_and_is_counted():
-    rows = of(SHORT, A=[10, 10, 10, 10], E=[5.0, 5.1, 4.9, 1]) + of(LONG, A=[5, 5], E=[4.0, 4.1])
+    rows = of_recipe(OWN_RECIPE, A=[10, 10, 10, 10], E=[5.0, 5.1, 4.9, 1]) + of_recipe(LONG, A=[5, 5], E=[4.0, 4.1])
     found = pd.DataFrame(rows)
-    assert f"reproduced ({SHORT}, tested dense)" in lengths.finding(found)
-    failed = (found["net"] == "E") & (found["seed"] == 3) & (found["recipe"] == SHORT)
+    assert f"reproduced ({OWN_RECIPE}, tested dense)" in lengths.finding(found)
+    failed = (found["net"] == "E") & (found["seed"] == 3) & (found["recipe"] == OWN_RECIPE)
     found.loc[failed, ["status", "top1_error_percent"]] = "failed", None
-    assert f"undecided ({SHORT}, tested dense, 1 failed)" in lengths.finding(found)
+    assert f"undecided ({OWN_RECIPE}, tested dense, 1 failed)" in lengths.finding(found)
     (line,) = lengths.effects(found).to_dict("records")
-    assert line[SHORT] == "-5.00 (-5.25 to -4.75), below 0 in 3 of 3 seeds, 1 failed"  # t = 4.303, 0.1 / sqrt(3)
+    assert line[OWN_RECIPE] == "-5.00 (-5.25 to -4.75), below 0 in 3 of 3 seeds, 1 failed"  # t = 4.303, 0.1 / sqrt(3)
     (change,) = lengths.changes(found).to_dict("records")
     assert change["E - A changes by"].endswith("below 0 in 0 of 2 seeds, 1 failed")
 
 
 def test_changes_pair_seeds_within_one_arithmetic():
     found = pd.DataFrame(
-        of(SHORT, A=[10, 10, 10, 10], E=[11, 12, 13, 99])
-        + of(SHORT, "multi-crop", A=[9, 9], E=[9, 10])
-        + of(LONG, A=[5, 5, 5], E=[4, 4, 4])
-        + of("96 epochs, fp32", A=[5, 5, 5], E=[1, 1, 1])
+        of_recipe(OWN_RECIPE, A=[10, 10, 10, 10], E=[11, 12, 13, 99])
+        + of_recipe(OWN_RECIPE, "multi-crop", A=[9, 9], E=[9, 10])
+        + of_recipe(LONG, A=[5, 5, 5], E=[4, 4, 4])
+        + of_recipe("96 epochs, fp32", A=[5, 5, 5], E=[1, 1, 1])
     )
     longer, crops = lengths.changes(found).to_dict("records")
-    assert longer["What changes"] == f"{LONG} instead of {SHORT}, tested dense"
+    assert longer["What changes"] == f"{LONG} instead of {OWN_RECIPE}, tested dense"
     assert longer["E - A changes by"] == "-3.00 (-5.48 to -0.52), below 0 in 3 of 3 seeds"  # -2, -3, -4
-    assert crops["What changes"] == f"crops instead of dense evaluation, {SHORT}"
+    assert crops["What changes"] == f"crops instead of dense evaluation, {OWN_RECIPE}"
     assert crops["E - A changes by"] == "-1.00, below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
 
 
 def test_the_longest_is_set_against_the_shortest():
     found = pd.DataFrame(
-        [*of(SHORT, A=[9, 9], E=[9, 9]), *of("24 epochs, bf16", A=[7, 7], E=[7, 7]), *of(LONG, A=[5, 5], E=[5, 5])]
+        [
+            *of_recipe(OWN_RECIPE, A=[9, 9], E=[9, 9]),
+            *of_recipe("24 epochs, bf16", A=[7, 7], E=[7, 7]),
+            *of_recipe(LONG, A=[5, 5], E=[5, 5]),
+        ]
     )
     (longer,) = lengths.changes(found)["What changes"]
-    assert longer == f"{LONG} instead of {SHORT}, tested dense"
+    assert longer == f"{LONG} instead of {OWN_RECIPE}, tested dense"
 
 
 def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
     found = pd.DataFrame(
-        of(SHORT, A=[9, 9], E=[1, 1])
-        + of(LONG, A=[10, 10, 10], E=[11, 12, 13])
-        + of("48 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5, 5], E=[5, 5, 5])
-        + of("96 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5], E=[5, 5])
+        of_recipe(OWN_RECIPE, A=[9, 9], E=[1, 1])
+        + of_recipe(LONG, A=[10, 10, 10], E=[11, 12, 13])
+        + of_recipe("48 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5, 5], E=[5, 5, 5])
+        + of_recipe("96 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5], E=[5, 5])
     )
     longer, other = lengths.changes(found).to_numpy()
-    assert longer[0] == f"{LONG} instead of {SHORT}, tested dense"
+    assert longer[0] == f"{LONG} instead of {OWN_RECIPE}, tested dense"
     assert other[0] == f"48 epochs, late, bf16 instead of {LONG}, tested dense"
     assert other[1].startswith("-2.00 (-4.48 to +0.48)")  # -1, -2, -3; nothing to set 96 epochs against
 
 
 def test_what_crops_change_is_itself_compared_between_resolutions():
     found = pd.DataFrame(
-        of(SHORT, A=[9, 9, 9], E=[9, 9, 9])
-        + of(SHORT, "multi-crop", A=[9, 9, 9], E=[5, 4, 3])
-        + of(FINE, resolution="resolution 1/2", A=[5, 5, 5], E=[4, 4, 4])
-        + of(FINE, "multi-crop", resolution="resolution 1/2", A=[5, 5, 5], E=[3, 3, 3])
+        of_recipe(OWN_RECIPE, A=[9, 9, 9], E=[9, 9, 9])
+        + of_recipe(OWN_RECIPE, "multi-crop", A=[9, 9, 9], E=[5, 4, 3])
+        + of_recipe(FINE, resolution="resolution 1/2", A=[5, 5, 5], E=[4, 4, 4])
+        + of_recipe(FINE, "multi-crop", resolution="resolution 1/2", A=[5, 5, 5], E=[3, 3, 3])
     )
     last = lengths.changes(found).iloc[-1]
-    assert last["What changes"] == f"crops instead of dense evaluation, {FINE} less {SHORT}"
+    assert last["What changes"] == f"crops instead of dense evaluation, {FINE} less {OWN_RECIPE}"
     # -1 less -4, -5, -6: mean 4, standard error 1/sqrt(3), t = 4.303.
     assert last["E - A changes by"] == "+4.00 (+1.52 to +6.48), below 0 in 0 of 3 seeds"
 
 
 def test_more_pixels_are_set_against_the_presets_with_as_many_epochs():
     found = pd.DataFrame(
-        of(SHORT, A=[9, 9], E=[9, 9])
-        + of(LONG, A=[5, 5], E=[5, 5])
-        + of(FINE, resolution="resolution 1/2", A=[5, 5], E=[3, 4])
-        + of("96 epochs, resolution 1/2, bf16", resolution="resolution 1/2", A=[5, 5], E=[3, 4])
+        of_recipe(OWN_RECIPE, A=[9, 9], E=[9, 9])
+        + of_recipe(LONG, A=[5, 5], E=[5, 5])
+        + of_recipe(FINE, resolution="resolution 1/2", A=[5, 5], E=[3, 4])
+        + of_recipe("96 epochs, resolution 1/2, bf16", resolution="resolution 1/2", A=[5, 5], E=[3, 4])
     )
     longer, finer = lengths.changes(found)["What changes"]
-    assert longer == f"{LONG} instead of {SHORT}, tested dense"
-    assert finer == f"{FINE} instead of {SHORT}, tested dense"
+    assert longer == f"{LONG} instead of {OWN_RECIPE}, tested dense"
+    assert finer == f"{FINE} instead of {OWN_RECIPE}, tested dense"
 
 
 def test_what_the_rule_costs_is_told_by_the_same_seeds():
     late = "48 epochs, drops at the deadlines, bf16"
-    found = of(LONG, A=[4, 8, 99]) + of(late, drops=lengths.AT_DEADLINES, A=[4, 6], E=[1])
+    found = of_recipe(LONG, A=[4, 8, 99]) + of_recipe(late, drops=lengths.AT_DEADLINES, A=[4, 6], E=[1])
     (line,) = lengths.without_rule(pd.DataFrame(found)).to_dict("records")
     # 4 and 8: sd 2.83; 4 and 6: sd 1.41; the third seed has no counterpart, nor has E.
     assert (line["Net"], line["By the rule"], line["At the deadlines"]) == ("A", "6.00 (2.83)", "5.00 (1.41)")
@@ -202,14 +174,16 @@ def test_what_the_rule_costs_is_told_by_the_same_seeds():
 
 
 def test_the_finding_is_that_of_the_claims_test():
-    found = pd.DataFrame(of(SHORT, A=[10, 10, 10], E=[15, 16, 14]) + of(LONG, "multi-crop", A=[10, 10], E=[9, 12]))
+    found = pd.DataFrame(
+        of_recipe(OWN_RECIPE, A=[10, 10, 10], E=[15, 16, 14]) + of_recipe(LONG, "multi-crop", A=[10, 10], E=[9, 12])
+    )
     said = lengths.finding(found)
-    assert f"opposite ({SHORT}, tested dense); undecided ({LONG}, tested multi-crop)." in said
-    assert "fewer than two seeds" in lengths.finding(pd.DataFrame(of(SHORT, A=[10], E=[15])))
+    assert f"opposite ({OWN_RECIPE}, tested dense); undecided ({LONG}, tested multi-crop)." in said
+    assert "fewer than two seeds" in lengths.finding(pd.DataFrame(of_recipe(OWN_RECIPE, A=[10], E=[15])))
 
 
 def test_ends_are_those_of_the_histories():
-    found = pd.DataFrame(of(SHORT, A=[10, 10]) + of(LONG, A=[5, 5]))
+    found = pd.DataFrame(of_recipe(OWN_RECIPE, A=[10, 10]) + of_recipe(LONG, A=[5, 5]))
     found["history"] = [[{}] * epochs for epochs in (12, 12, 29, 32)]
     assert lengths.ends(found) == "Trainings ended: of at most 12 epochs after 12; of at most 48 epochs after 29 to 32."
     found["drops"] = ["", "", "", lengths.AT_DEADLINES]
@@ -219,10 +193,12 @@ def test_ends_are_those_of_the_histories():
 
 
 def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
-    found = pd.DataFrame(of(SHORT, A=[10, 12], E=[20, 22]) + of(SHORT, "multi-crop", A=[5, 6], E=[4, 4]))
+    found = pd.DataFrame(
+        of_recipe(OWN_RECIPE, A=[10, 12], E=[20, 22]) + of_recipe(OWN_RECIPE, "multi-crop", A=[5, 6], E=[4, 4])
+    )
     axes = plots.error_by_length(found)
     lines = {bars.get_label(): list(bars.lines[0].get_ydata()) for bars in axes.containers}
-    assert lines == {f"{SHORT}, dense": [11, 21], f"{SHORT}, multi-crop": [5.5, 4]}
+    assert lines == {f"{OWN_RECIPE}, dense": [11, 21], f"{OWN_RECIPE}, multi-crop": [5.5, 4]}
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["A\n11", "E\n19"]
 
 

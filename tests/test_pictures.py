@@ -1,17 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from photographs import picture
 from PIL import Image
 
 from vgglib import evaluate
 from vgglib.data.imageset import Split
 from vgglib.display import pictures
-
-
-def picture(height, width):
-    """Red tells the row and green the column, so that a part of it shows where it was cut."""
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([rows, columns, torch.full_like(rows, 100)], 2).to(torch.uint8)
 
 
 def test_the_photograph_is_scikit_images_cat():

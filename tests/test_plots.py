@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from test_tables import best, fused, row, seeds
+from rows import best, fused, row, seeds
 
 from vgglib import plots
 from vgglib.plans import plan

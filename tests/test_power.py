@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from rows import LRN, compared
 from scipy import stats
-from test_verdict_tables import LRN, compared
 
 from vgglib.analysis import power
 from vgglib.statistics import seeds_needed

@@ -1,7 +1,5 @@
 import pytest
-from test_evidence import planned
-from test_results import LABELS, POSTERIORS
-from test_results import record as results_record
+from records import LABELS, POSTERIORS, planned, record
 
 from vgglib import show
 from vgglib.analysis import lengths, predictions
@@ -27,8 +25,8 @@ def trained(store, net, wrong, seeds=FORETOLD.seeds, table="crops", status="done
         (run,) = planned(table=table, nets=[net], seeds=[seed], train_scales=["256"], **settings or SETTINGS)
         labels = (LABELS + (count > LABELS)) % 3
         environment = {"precision": "bf16", "device": "cpu", "evaluation_seconds": 1.0}
-        record = results_record(run, environment=environment, status=status, n_images=3, n_classes=3)
-        store.write(run, record, POSTERIORS, labels)
+        own = record(run, environment=environment, status=status, n_images=3, n_classes=3)
+        store.write(run, own, POSTERIORS, labels)
 
 
 def outcome(store):

@@ -2,7 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from test_pictures import picture
+from photographs import picture
 
 from vgglib.display import pictures, protocol_plots
 from vgglib.models import VGG

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from test_caffe import caffemodel
+from caffemodels import caffemodel
 
 from vgglib.experiments import Protocol, Run
 from vgglib.models import VGG, initialise
@@ -240,11 +240,6 @@ def test_a_caffe_file_of_another_net_is_named(tmp_path):
 def test_a_source_without_weights_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         load(text)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "results")
 
 
 def run_of(source, protocol=Protocol(256)):  # noqa: B008

@@ -2,29 +2,15 @@ import os
 
 import numpy as np
 import pytest
+from records import ENTRY, LABELS, POSTERIORS, RUN, record
 
 from vgglib.experiments import as_dict, runs
 from vgglib.files import previous
 from vgglib.metrics import error_percent
 from vgglib.paper import FOLDER, numbers
 from vgglib.plans import plan
-from vgglib.results import FIELDS, Store
+from vgglib.results import Store
 from vgglib.running import tasks
-
-(ENTRY,) = plan("smoke", "3", ["A"], [0])
-(RUN,) = ENTRY.runs
-
-
-def record(run=RUN, **changes):
-    usual = dict.fromkeys(FIELDS)
-    usual |= {"schema": 2, "run_id": run.run_id, "preset": run.preset, "status": "done", "seed": run.experiment.seed}
-    usual |= {"experiment": as_dict(run.experiment), "protocol": as_dict(run.protocol), "split": "val"}
-    usual |= {"environment": {"evaluation_seconds": 2.5}}
-    usual |= {"n_images": 200, "n_classes": 24, "top1_error_percent": 50.0, "top5_error_percent": 20.0, "history": []}
-    return {key: value for key, value in (usual | changes).items() if key != "digest"}
-
-
-POSTERIORS, LABELS = np.eye(3, dtype=np.float16), np.arange(3, dtype=np.int16)
 
 
 @pytest.fixture
@@ -242,9 +228,9 @@ def test_committed_records_are_whole():
     assert presets >= {"demo", "tiny-imagenet", "tiny-imagenet-50"}
     for preset in presets:
         found = Store(FOLDER.parent).records(preset)
-        assert found and {record["status"] for record in found} <= {"done", "failed"}
-        for record in found:
-            assert record["environment"]["data_sha256"] and record["environment"]["torch"]
+        assert found and {own["status"] for own in found} <= {"done", "failed"}
+        for own in found:
+            assert own["environment"]["data_sha256"] and own["environment"]["torch"]
 
 
 @pytest.mark.parametrize("preset", ["demo", "tiny-imagenet-50"])

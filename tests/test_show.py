@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_tables import best, fused, row, seeds
+from rows import best, fused, row, seeds
 
 from vgglib import catalogue, results, show, tables
 from vgglib.analysis import evidence

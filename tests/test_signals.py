@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from test_tables import row
+from rows import row
 
 from vgglib.analysis import signals
 from vgglib.display import follow_ups

@@ -1,13 +1,10 @@
 import pandas as pd
 import pytest
-from test_comparisons import row
-from test_evidence import planned
-from test_lengths import trained
-from test_results import record as results_record
+from records import planned, record, trained
+from rows import of_pair
 
 from vgglib import show
 from vgglib.analysis import lengths, small_filters
-from vgglib.comparisons import Arm
 from vgglib.display import follow_ups
 from vgglib.results import Store
 
@@ -18,15 +15,6 @@ LONG = "48 epochs, drops at the deadlines, bf16"
 def store(tmp_path, monkeypatch):
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
     return Store(tmp_path / "results")
-
-
-def of(recipe, method="centre-crop", status="done", **errors):
-    """Rows of B and of the shallow net with an error for each seed."""
-    return [
-        row(Arm(small_filters.TESTS[method], net, method=method), seed, error, status) | {"recipe": recipe}
-        for net, of_seeds in (("B", errors["B"]), ("B-5x5", errors["shallow"]))
-        for seed, error in enumerate(of_seeds)
-    ]
 
 
 def test_rows_are_of_trainings_from_random_weights_that_were_tested_on_a_centre_crop(store):
@@ -58,15 +46,15 @@ def test_what_a_failed_net_kept_from_beginning_counts_with_the_others(module, ta
     (first,) = planned(nets=["A"], seeds=[0])
     (shallow,) = planned(table=table, nets=["A" if module is lengths else "B-5x5"], seeds=[0])
     for run in (first, shallow):
-        store.write(run, results_record(run, status="failed", environment={}))
+        store.write(run, record(run, status="failed", environment={}))
     found = module.rows(store, "demo")
     failed = found[found["status"] == "failed"]
     assert len(failed) and set(found["recipe"]) == {"12 epochs, bf16"}
 
 
 def test_the_pair_is_compared_by_way_to_test_and_as_a_ratio():
-    rows = of(LONG, B=[2.0, 3.0, 4.0], shallow=[2.0, 6.0, 16.0])
-    rows += of(LONG, "dense", B=[1.0, 1.0], shallow=[2.0, 2.0])
+    rows = of_pair(LONG, B=[2.0, 3.0, 4.0], shallow=[2.0, 6.0, 16.0])
+    rows += of_pair(LONG, "dense", B=[1.0, 1.0], shallow=[2.0, 2.0])
     centre, dense = small_filters.table(pd.DataFrame(rows)).to_dict("records")
     # Ratios 1, 2 and 4: their logarithms to base 2 are 0, 1 and 2, standard error 1/sqrt(3), t = 4.303.
     assert (centre["B"], centre["B-5x5"], centre["B - B-5x5"]) == ("3.00", "8.00", "-5.00")
@@ -78,7 +66,8 @@ def test_the_pair_is_compared_by_way_to_test_and_as_a_ratio():
 
 
 def test_an_error_of_zero_has_no_ratio_and_a_failed_run_decides_nothing():
-    rows = of(LONG, B=[0.0, 1.0], shallow=[3.0, 4.0]) + of(LONG, status="failed", B=[], shallow=[None, None])[1:]
+    rows = of_pair(LONG, B=[0.0, 1.0], shallow=[3.0, 4.0])
+    rows += of_pair(LONG, status="failed", B=[], shallow=[None, None])[1:]
     rows = [entry | {"seed": 2} if entry["status"] == "failed" else entry for entry in rows]
     (line,) = small_filters.table(pd.DataFrame(rows)).to_dict("records")
     assert line["B-5x5 : B"] == "-" and line["B - B-5x5"] == "-3.00"
@@ -86,7 +75,8 @@ def test_an_error_of_zero_has_no_ratio_and_a_failed_run_decides_nothing():
 
 
 def test_the_sentence_is_about_the_papers_test_of_nets_from_random_weights():
-    rows = of(LONG, B=[2.0, 3.0, 4.0], shallow=[4.0, 5.1, 6.2]) + of(LONG, "dense", B=[2.0, 2.0], shallow=[1.0, 1.5])
+    rows = of_pair(LONG, B=[2.0, 3.0, 4.0], shallow=[4.0, 5.1, 6.2])
+    rows += of_pair(LONG, "dense", B=[2.0, 2.0], shallow=[1.0, 1.5])
     said = small_filters.finding(pd.DataFrame(rows))
     assert said.startswith(f"Both from random weights for at most {LONG}, on a centre crop: B less B-5x5 is -2.10 ")
     assert "**reproduced**" in said and "errs 1.74 times as much" in said and said.count("Both") == 1

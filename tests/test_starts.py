@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
-from test_evidence import planned
-from test_results import LABELS, POSTERIORS
-from test_results import record as results_record
+from records import LABELS, POSTERIORS, planned, record
+from rows import FROM_A, LONGER_START, of_start
 
 from vgglib import show
 from vgglib.analysis import starts
@@ -24,23 +23,11 @@ def trained(store, table, seed, nets=("E",), **settings):
             for number, error in ((1, 50.0), (2, 40.0))
         ]
         environment = {"precision": "bf16", "device": "cpu", "evaluation_seconds": 1.0}
-        store.write(run, results_record(run, environment=environment, history=history), POSTERIORS, LABELS)
-
-
-def of(training, *errors, history=(90.0,), classes=10, net="E"):
-    """Rows of a training (table, start, epochs, of A before) with an error for each seed."""
-    table, start, epochs, before = training
-    epochs_done = [{"epoch": n, "minival_top1_error_percent": error} for n, error in enumerate(history, start=1)]
-    same = {"preset": "demo", "table": table, "net": net, "train_scale": "256", "test_scales": "256", "start": start}
-    same |= {"method": "dense", "status": "done", "epochs": epochs, "before": before, "n_classes": classes}
-    same |= {"together": epochs + before}
-    return [same | {"seed": n, "top1_error_percent": e, "history": epochs_done} for n, e in enumerate(errors)]
+        store.write(run, record(run, environment=environment, history=history), POSTERIORS, LABELS)
 
 
 RANDOM = ["he-fan-out", "glorot"]
-FROM_A = ("starts", "A", 12, 12)
 SHORT = ("starts", "glorot", 12, 0)
-LONG = ("longer-starts", "glorot", 24, 0)
 HALVES = ("shorter-starts", "A", 6, 6)
 
 
@@ -86,7 +73,11 @@ def test_chance_is_left_where_the_schedule_says_so():
 
 
 def test_summary_by_pencil():
-    rows = of(FROM_A, 10.0, 12.0, 14.0, history=(80.0,)) + of(LONG, 20.0, history=(90.0, 84.0)) + of(SHORT, 89.0, 91.0)
+    rows = (
+        of_start(FROM_A, 10.0, 12.0, 14.0, history=(80.0,))
+        + of_start(LONGER_START, 20.0, history=(90.0, 84.0))
+        + of_start(SHORT, 89.0, 91.0)
+    )
     from_a, longer, short = starts.summary(pd.DataFrame(rows)).to_dict("records")
     # 10, 12, 14: standard error 2/sqrt(3), t = 4.303.
     assert list(from_a.values()) == ["E", "A", 12, 12, "12.0", "7.0 to 17.0", "3", "3 of 3", "1"]
@@ -95,7 +86,7 @@ def test_summary_by_pencil():
 
 
 def test_a_failed_training_has_no_error_is_counted_and_decides_nothing():
-    rows = of(FROM_A, 10.0, 10.1, 9.9, 10.0) + of(LONG, 20.0, 20.0, 20.0, 20.0)
+    rows = of_start(FROM_A, 10.0, 10.1, 9.9, 10.0) + of_start(LONGER_START, 20.0, 20.0, 20.0, 20.0)
     assert starts.gains(pd.DataFrame(rows))["That E from A errs less"].tolist() == ["reproduced"]
     rows[-1] |= {"status": "failed", "top1_error_percent": None, "history": []}
     found = pd.DataFrame(rows)
@@ -107,7 +98,11 @@ def test_a_failed_training_has_no_error_is_counted_and_decides_nothing():
 
 
 def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
-    rows = of(FROM_A, 10.0, 10.0, 10.0) + of(LONG, 11.0, 12.0, 13.0) + of(SHORT, 90.0, 90.0, 90.0)
+    rows = (
+        of_start(FROM_A, 10.0, 10.0, 10.0)
+        + of_start(LONGER_START, 11.0, 12.0, 13.0)
+        + of_start(SHORT, 90.0, 90.0, 90.0)
+    )
     ((label, own),) = starts.compared(pd.DataFrame(rows)).items()
     points = own.by_seed
     assert label == "E from A - E from glorot for 24 epochs, as many as A and E together"
@@ -115,12 +110,17 @@ def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
     (line,) = starts.gains(pd.DataFrame(rows)).to_dict("records")
     assert (line["Points"], line["95 % interval"], line["Below 0"]) == ("-2.00", "-4.48 to +0.48", "3 of 3 seeds")
     assert line["That E from A errs less"] == "undecided"
-    assert starts.gains(pd.DataFrame(of(FROM_A, 10.0) + of(LONG, 11.0))).empty  # one seed
+    assert starts.gains(pd.DataFrame(of_start(FROM_A, 10.0) + of_start(LONGER_START, 11.0))).empty  # one seed
 
 
 def test_halves_of_both_are_set_against_e_and_a_with_all_the_epochs():
-    rows = of(HALVES, 5.0, 7.0) + of(SHORT, 10.0, 10.0) + of(FROM_A, 1.0, 1.0) + of(LONG, 2.0, 2.0)
-    rows += of(("3", "he-fan-out", 12, 0), 4.0, 4.0, net="A")
+    rows = (
+        of_start(HALVES, 5.0, 7.0)
+        + of_start(SHORT, 10.0, 10.0)
+        + of_start(FROM_A, 1.0, 1.0)
+        + of_start(LONGER_START, 2.0, 2.0)
+    )
+    rows += of_start(("3", "he-fan-out", 12, 0), 4.0, 4.0, net="A")
     found = pd.DataFrame(rows)
     assert {label: own.differences.tolist() for label, own in starts.compared(found).items()} == {
         "E from A - E from glorot for 12 epochs, as many as A and E together": [-5, -3],
@@ -134,14 +134,18 @@ def test_halves_of_both_are_set_against_e_and_a_with_all_the_epochs():
 
 
 def test_e_is_set_against_the_a_that_it_starts_from():
-    rows = of(FROM_A, 10.0, 13.0) + of(LONG, 20.0, 20.0) + of(("3", "he-fan-out", 12, 0), 4.0, 5.0, net="A")
+    rows = (
+        of_start(FROM_A, 10.0, 13.0)
+        + of_start(LONGER_START, 20.0, 20.0)
+        + of_start(("3", "he-fan-out", 12, 0), 4.0, 5.0, net="A")
+    )
     *_, line = starts.gains(pd.DataFrame(rows)).to_dict("records")
     assert line["Nets"] == "E from A - the A that it starts from, after its 12 epochs"
     assert (line["Points"], line["Below 0"]) == ("+7.00", "0 of 2 seeds")
 
 
 def test_nets_of_different_devices_are_named():
-    rows = of(FROM_A, 10.0, 10.0) + of(LONG, 11.0, 12.0)
+    rows = of_start(FROM_A, 10.0, 10.0) + of_start(LONGER_START, 11.0, 12.0)
     for row, device in zip(rows, ("cpu", "cpu", "cpu", "cuda"), strict=True):
         row["environment"] = {"precision": "bf16", "device": device}
     found = pd.DataFrame(rows)

@@ -1,44 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from rows import best, fused, row, seeds
 
 from vgglib import catalogue, options, paper, plans, tables
 from vgglib.metrics import interval_percent, mean_interval
 from vgglib.tables import shown, summary
 
 NOTHING = pd.DataFrame()
-
-
-def row(table="3", net="A", train_scale="256", test_scales="256", method="dense", **changes):
-    """One number of one table, as `results.Store.rows` gives it."""
-    usual = {
-        **{"table": table, "preset": "demo", "net": net, "train_scale": train_scale, "test_scales": test_scales},
-        **{"method": method, "start": "he-fan-out", "seed": 0, "status": "done", "error": None},
-        **{"n_images": 200, "n_classes": 24, "top1_error_percent": 40.0, "top5_error_percent": 20.0},
-        **{"wrong": np.arange(200) < 80, "evaluation_seconds": 2.0, "history": [], "initial_signal": {}},
-        **{"environment": {"device_name": "a CPU", "device": "cpu", "precision": "fp32"}},
-        **{"timed_on": frozenset({("cpu", "a CPU", 1, 1)})},
-    }
-    if changes.get("status", "done") != "done":
-        measured = ("n_images", "n_classes", "top1_error_percent", "top5_error_percent", "wrong", "evaluation_seconds")
-        usual |= dict.fromkeys(measured) | {"environment": {}, "timed_on": frozenset()}
-    return usual | changes
-
-
-def seeds(*top1, **settings):
-    """Rows of one number for seeds 0, 1, ... with these top-1 errors; None for one that is not run."""
-    return [
-        row(seed=seed, **settings, **({"status": "not run"} if error is None else {"top1_error_percent": error}))
-        for seed, error in enumerate(top1)
-    ]
-
-
-def fused(net, method="dense", **changes):
-    return row("6", net, "", "", method, **changes)
-
-
-def best(net, method, **changes):
-    return row("5", net, "256-512", "256 384 512", method, **changes)
 
 
 def test_t_interval_by_hand():

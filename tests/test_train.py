@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from small_runs import interrupted
 
 from vgglib import devices
 from vgglib.augment import draw
@@ -166,20 +167,6 @@ def test_a_training_is_finished_when_its_checkpoint_says_so(two_colours, tmp_pat
         assert finished(experiment(**stale), path) is ended
     path.write_bytes(path.read_bytes()[:-1])
     assert not finished(experiment(epochs=2), path)  # whoever goes on with it is told why not
-
-
-def interrupted(plan, images, path, epochs=1):
-    """Leave a checkpoint after so many epochs of a training that has more."""
-
-    class Killed(Exception):
-        pass
-
-    def kill(progress):
-        if progress.epoch == epochs + 1:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(plan, images, CPU, path, report=kill)
 
 
 def test_a_finished_net_is_taken_up_whatever_arithmetic_trained_it(two_colours, tmp_path):

@@ -1,19 +1,10 @@
 import pandas as pd
 import pytest
-from test_comparisons import row
+from rows import LRN, E, compared
 
 from vgglib.analysis import verdict_tables
 from vgglib.claims import CLAIMS, claim_called
-from vgglib.comparisons import Arm
 from vgglib.verdicts import judge
-
-A, LRN, E = (Arm("3", net) for net in ("A", "A-LRN", "E"))
-
-
-def compared(*gains, treatment=E, baseline=A):
-    """Rows of two arms whose differences, treatment - baseline, are `gains`."""
-    pairs = [(row(treatment, seed, 40.0 + gain), row(baseline, seed, 40.0)) for seed, gain in enumerate(gains)]
-    return pd.DataFrame([one for pair in pairs for one in pair])
 
 
 def test_the_overview_has_a_column_per_preset():

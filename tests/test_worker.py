@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from small_runs import lasting, run, small
-from test_train import interrupted
+from small_runs import interrupted, lasting, run, small
 
 from vgglib import devices
 from vgglib.experiments import Protocol
