@@ -65,7 +65,6 @@ def test_the_arithmetic_is_that_of_the_training_wherever_the_net_was_tested(stor
 
 
 def test_images_of_another_digest_are_told(store, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(store.root))
     trained(store, "bf16", {0: 10.0, 1: 11.0})
     trained(store, "fp32", {0: 10.0, 1: 11.0}, asked="fp32", where={"data_sha256": "def"})
     assert not arithmetic.pairs(store, "demo")["same_images"].any()
@@ -127,7 +126,6 @@ def test_finding(differences, text):
 
 
 def test_a_page_shows_the_pairs_or_says_that_there_are_none(store, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(store.root))
     said, shown = [], []
     monkeypatch.setattr(show, "sentence", said.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame))

@@ -15,11 +15,6 @@ from vgglib.results import Store
 BOTH = "multi-crop & dense"
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
-
-
 def picker(store, entries=ENSEMBLES):
     """What the picker looks up, with whole numbers as keys again."""
     data = data_of(explore_ensembles.ensembles(entries, store))

@@ -9,12 +9,6 @@ from records import D_HALF, SCALES, filled, put
 from vgglib.display import explore_scales
 from vgglib.metrics import interval_percent
 from vgglib.plans import plan
-from vgglib.results import Store
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
 
 
 @pytest.fixture

@@ -159,7 +159,6 @@ def test_two_seeds_leave_no_interval_for_pairs_of_two(store):
 
 
 def test_a_page_says_what_is_missing(store, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(store.root))
     shown = []
     monkeypatch.setattr(show, "sentence", shown.append)
     monkeypatch.setattr(show, "table", lambda frame, caption: shown.append(frame.columns.tolist()))

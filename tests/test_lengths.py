@@ -203,7 +203,6 @@ def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
 
 
 def test_a_page_shows_what_there_is(store, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(store.root))
     shown = []
     for name in ("sentence", "table", "picture"):
         monkeypatch.setattr(show, name, lambda *content, name=name: shown.append(name))
@@ -219,7 +218,6 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
 
 
 def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(store.root))
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
     follow_ups.lengths_in_short("tiny-imagenet")
@@ -238,7 +236,6 @@ def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):
 
 
 def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(store.root))
     said = []
     monkeypatch.setattr(show, "sentence", said.append)
     for name in ("table", "picture"):

@@ -6,17 +6,14 @@ from vgglib.analysis import lengths, predictions
 from vgglib.analysis.predictions import PREDICTIONS, Prediction
 from vgglib.claims import NAMES
 from vgglib.display import follow_ups
-from vgglib.results import Store
 
 SETTINGS = {"epochs": 48, "patience": 48}
 FORETOLD = Prediction("demo", "depth", "E", "A", "multi-crop", **SETTINGS, seen=(0, 1), seeds=(2, 3, 4))
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+@pytest.fixture(autouse=True)
+def foretold(monkeypatch):
     monkeypatch.setattr(predictions, "PREDICTIONS", (FORETOLD,))
-    return Store(tmp_path / "results")
 
 
 def trained(store, net, wrong, seeds=FORETOLD.seeds, table="crops", status="done", **settings):

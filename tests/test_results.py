@@ -13,11 +13,6 @@ from vgglib.results import Store
 from vgglib.running import tasks
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
-
-
 def test_what_was_written_is_read(store):
     written = store.write(RUN, record(), POSTERIORS, LABELS)
     assert store.read(RUN) == written

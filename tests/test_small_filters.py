@@ -6,15 +6,8 @@ from rows import of_pair
 from vgglib import show
 from vgglib.analysis import lengths, small_filters
 from vgglib.display import follow_ups
-from vgglib.results import Store
 
 LONG = "48 epochs, drops at the deadlines, bf16"
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
-    return Store(tmp_path / "results")
 
 
 def test_rows_are_of_trainings_from_random_weights_that_were_tested_on_a_centre_crop(store):

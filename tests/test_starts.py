@@ -1,18 +1,10 @@
 import pandas as pd
-import pytest
 from records import LABELS, POSTERIORS, planned, record
 from rows import FROM_A, LONGER_START, of_start
 
 from vgglib import show
 from vgglib.analysis import starts
 from vgglib.display import follow_ups
-from vgglib.results import Store
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
-    return Store(tmp_path / "results")
 
 
 def trained(store, table, seed, nets=("E",), **settings):
