@@ -74,6 +74,13 @@ def test_claims_are_grouped_by_their_verdict_among_all_and_alone(treatment, gain
     assert line.startswith(f"- **{group}** (")
 
 
+def test_a_difference_is_shown_with_the_p_values_of_both_tests():
+    found = {"demo": judge(compared(-9.0, -9.1, -8.9)), "folder": judge(compared(-9.0))}
+    (line,) = verdict_tables.both_tests(found).to_dict("records")
+    assert (line["Comparison"], line["Evidence"], line["Seeds"]) == ("E - A", "demo", "3")
+    assert (line["p of t"], line["p of sign flips"]) == ("< 0.001", "0.250")  # 2 of the 8 ways to flip three signs
+
+
 def test_verdicts_that_rest_on_the_normal_distribution_are_named():
     three, eight = (judge(compared(*gains)) for gains in ((-9.0, -9.1, -8.9), (-9.0, -9.1, -8.9, -9.2) * 2))
     said = verdict_tables.on_normality(three)

@@ -62,7 +62,6 @@ def frame(found: list[Verdict]) -> pd.DataFrame:
                 "Ours": _text(verdict.effect, verdict.kind),
                 "95 % interval": _interval(verdict.low, verdict.high, verdict.kind),
                 "p (Holm)": _p_text(verdict),
-                UNCORRECTED: _uncorrected(verdict.difference_p),
                 "Seeds": "-" if KINDS[verdict.kind] is None else with_failed(str(verdict.seeds), verdict.failed),
                 "Why": verdict.why,
             }
@@ -212,6 +211,21 @@ def remarks(found: dict[str, list[Verdict]], *names: str) -> str:
         for verdict in own
         if verdict.name == name and verdict.remark
     )
+
+
+def both_tests(found: dict[str, list[Verdict]]) -> pd.DataFrame:
+    """The p values of a difference before any correction, by the t test and by sign flips, beside the corrected one, a
+    line for each claim and preset with two seeds or more, for display.
+    """
+    lines = []
+    for preset, own in found.items():
+        for verdict, line in zip(own, frame(own).to_dict("records"), strict=True):
+            if verdict.difference_p:
+                t, flips = map(probability_text, verdict.difference_p)
+                same = {name: line[name] for name in ("Comparison", "Seeds", "p (Holm)", "Verdict")}
+                lines.append({"Evidence": preset, **same, "p of t": t, "p of sign flips": flips})
+    heads = ["Comparison", "Evidence", "Seeds", "p of t", "p of sign flips", "p (Holm)", "Verdict"]
+    return pd.DataFrame(lines, columns=heads)
 
 
 def on_normality(found: Sequence[Verdict]) -> str:

@@ -11,6 +11,7 @@ from vgglib.analysis import evidence, headline, verdict_tables
 from vgglib.claims import KINDS, claim_called
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
+from vgglib.statistics import probability_text
 from vgglib.verdicts import Verdict, judge
 
 EFFECTS = (
@@ -90,6 +91,9 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
         said = [f"**{verdict.claim}: {verdict.verdict}** ({verdict.why})."]
         if elsewhere := headline.everywhere(others, verdict.name):
             said.append(f"Other records: {'; '.join(elsewhere)}.")
+        if verdict.difference_p:
+            t, flips = map(probability_text, verdict.difference_p)
+            said.append(f"A difference, before the correction: {t} by the t test, {flips} by sign flips.")
         show.sentence(" ".join(said))
 
 
