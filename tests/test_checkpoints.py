@@ -81,7 +81,7 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path, mon
     checkpoints.write(path, numbers(1), {}, keep_previous=True)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(100, 90, 10_000_000))
     monkeypatch.setattr(checkpoints, "replacing", None)  # would fail if called
-    with pytest.raises(OSError, match=r"c.safetensors takes 12 MB where 10 are free: make room or choose another"):
+    with pytest.raises(OSError, match=r"c.safetensors takes 12.0 MB where 10.0 are free: make room or choose another"):
         checkpoints.write(path, numbers(2, 3_000_000), {}, keep_previous=True)
     assert checkpoints.read(path)[0]["x"].tolist() == [1.0] * 4 and len(list(tmp_path.iterdir())) == 1
 
@@ -156,6 +156,13 @@ def emptied(path):
     path.write_bytes(b"")
 
 
+def another_byte(path):
+    """One that a disk changed, among the last weights."""
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
 def pickled(path):
     torch.save({"model.features.conv1_1.weight": torch.zeros(2)}, path)
 
@@ -217,13 +224,17 @@ def other_history(path):
     [
         (cut, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (emptied, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
+        (another_byte, r"of an earlier version \(its tensors are not those that were written\): move it away to train"),
         (pickled, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (without_state, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (extra_key, r"c.safetensors has tensors that are not the net's \(surprise\): it belongs to another net"),
         (missing_key, r"c.safetensors has no model.head.fc8.bias: it belongs to another net"),
         (other_shape, r"has model.head.fc8.bias as torch.float32 of shape \(3,\) where the net has .* of \(2,\)"),
         (other_type, r"has model.head.fc8.bias as torch.float16 of shape \(2,\) where the net has torch.float32"),
-        (other_images, r"c.safetensors belongs to another data \(ffffffffffff and now .*\): delete it, .*VGG_RESULTS"),
+        (
+            other_images,
+            r"c.safetensors was trained on other images \(ffffffffffff and now .*\): name the folder .* --data-dir",
+        ),
         (compiled_updates, r"was trained in fp32 on cpu, compiled, and would go on in fp32 on cpu: repeat --compile"),
         (
             other_arithmetic,

@@ -7,6 +7,7 @@ from pages import NOTEBOOKS, code_cells
 from PIL import Image
 from small_runs import run, small
 
+from vgglib import presets
 from vgglib.display import first_look, pictures
 from vgglib.evaluate import posteriors
 
@@ -51,6 +52,15 @@ def test_a_photo_of_ones_own_is_labelled_by_the_net(net, tmp_path):
     one = first_look.picture(net, photo=str(path))
     assert one.val.sizes.tolist() == [[70, 90]]
     assert one.class_names[int(one.val.labels[0])] == first_look.answers(net, one, 256)["Class"][0]
+
+
+def test_images_that_a_net_was_not_trained_on_are_refused(net, images, monkeypatch):
+    from_a_folder = replace(presets.named("smoke"), needs_folder=True)
+    monkeypatch.setattr(first_look.presets, "named", lambda name: from_a_folder)
+    assert first_look.trained("smoke", "A").images is images
+    monkeypatch.setattr(pictures, "few_images", lambda name, folder: replace(images, class_names=("cat", "dog")))
+    with pytest.raises(ValueError, match=r"A_S256_seed0.* of preset smoke was made from other images \(digest "):
+        first_look.trained("smoke", "A")
 
 
 def test_what_is_not_there_is_named(net, tmp_path):

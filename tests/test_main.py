@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 import vgglib
 from vgglib import __version__, plans, runner
 from vgglib.__main__ import app, main
+from vgglib.analysis import expected
+from vgglib.data import pack
 from vgglib.experiments import Experiment
 from vgglib.results import REPOSITORY, Store, default_root
 
@@ -181,13 +183,32 @@ def test_time_that_is_up_leaves_a_sentence(tmp_path):
     assert done.returncode == 0 and "vgg: 1 of 1 numbers are not there yet; the same command goes on." in done.stderr
 
 
-def test_an_interruption_leaves_a_sentence(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", *SMALL),
+        ("evaluate", "--weights", "torchvision:A", "--data-dir", "images"),
+        ("data", "pack", "source", "target"),
+    ],
+)
+def test_an_interruption_leaves_a_sentence(command, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "run", interrupted)
-    done = CliRunner().invoke(app, ["run", *SMALL, "--results", str(tmp_path)])
+    for module, function in ((runner, "run"), (expected, "evaluate"), (pack, "pack")):
+        monkeypatch.setattr(module, function, interrupted)
+    done = CliRunner().invoke(app, command)
     assert done.exit_code == 130 and "the same command goes on" in done.stderr
+
+
+def test_a_failed_training_says_why_and_how_to_repeat_it(tmp_path):
+    asked = (*SMALL, "--nets", "A", "--learning-rate", "1e6", "--resolution", "0.142857", "--results", tmp_path)
+    done = vgg("run", *asked, "--jobs", "1", "--threads", "1")
+    why = "A_S256_seed0: the training loss is nan in epoch 1"
+    assert done.returncode == 0 and f"vgg: 1 of 1 numbers failed ({why}" in done.stderr
+    assert done.stderr.rstrip().endswith("--retry-failed runs them again.")
+    (line,) = vgg("plan", *asked).stdout.splitlines()
+    assert line.startswith("failed   A_S256_seed0_") and why in line
 
 
 def test_a_net_says_what_a_picture_shows(tmp_path):

@@ -333,4 +333,7 @@ def test_on_the_command_line(tmp_path):
     assert done.exit_code == 0 and lines[0].startswith("images   30 in 5 shards, 0.00 GB")
     assert lines[1:3] == ["skipped  1", f"         {WNIDS[0]}/x.JPEG: it is no image that Pillow opens"]
     assert lines[3].startswith("packed   31 images in")
+    again = CliRunner().invoke(app, [*arguments, "--skip-bad-images"]).stdout.splitlines()
+    assert again[3] == "         delete the shards that list such an image, and pack again, once it is repaired"
+    assert again[4].startswith("packed   0 images in")
     assert done.stderr.splitlines()[-1].startswith("31 of 31 images")

@@ -53,8 +53,12 @@ def test_time_left_and_the_line_of_a_log(capsys, monkeypatch):
     assert log.state.done == 0.25 + 0.375
     assert "A done, top-1 error 12.3 %" in capsys.readouterr().err
     assert log.state.line().endswith("E epoch 1/2 10 img/s loss 2.50")
-    log.event(Event("E", "evaluating", share=0.9, text="dense_Q256"))
+    log.event(Event("E", "evaluating", share=1.0, text="dense_Q256"))
+    assert log.state.line().startswith("1 of 2 runs, 100 %")  # it is not there until it is written
     assert log.state.line().endswith("E evaluating dense_Q256")
+    capsys.readouterr()
+    log.event(Event("E", "failed", text="the training loss is nan in epoch 2"))
+    assert "E failed: the training loss is nan in epoch 2" in capsys.readouterr().err
 
 
 def test_the_terminals_bars_take_every_event(capsys):

@@ -250,7 +250,10 @@ def test_a_net_is_converted_once_and_taken_from_there(store, monkeypatch):
     run, source = run_of("torchvision:D"), Source.of("torchvision:D")
     mine = Published(net(), torch.tensor([1.0, 2.0, 3.0]))
     monkeypatch.setattr(published, "load", lambda _: mine)
-    path = published.keep(store, [run], source)
+    with pytest.raises(ValueError, match="D_torchvision tell 5 classes apart and the images have 4"):
+        published.keep(store, [run], source, classes=4)
+    assert not store.weights_path(run).exists()
+    path = published.keep(store, [run], source, classes=5)
     assert path == store.weights_path(run) and path.name == "D_torchvision.safetensors"
     monkeypatch.setattr(published, "load", None)  # would fail if called
     assert published.keep(store, [run], source) == path

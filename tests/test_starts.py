@@ -64,6 +64,20 @@ def test_chance_is_left_where_the_schedule_says_so():
     assert left(92.0, 85.1) is None and left() is None
 
 
+def test_starts_of_another_recipe_are_rows_of_that_recipe(store):
+    for table in ("starts", "longer-starts"):
+        trained(store, table, 3, epochs=6)
+    found = starts.rows(store, "demo", epochs=6)
+    assert starts.rows(store, "demo").empty
+    assert found[["start", "before", "epochs"]].values.tolist() == [
+        ["A", 6, 6],
+        ["he-fan-out", 0, 6],
+        ["glorot", 0, 6],
+        ["he-fan-out", 0, 12],
+        ["glorot", 0, 12],
+    ]
+
+
 def test_summary_by_pencil():
     rows = (
         of_start(FROM_A, 10.0, 12.0, 14.0, history=(80.0,))
@@ -161,9 +175,12 @@ def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_
     assert advice in said.pop() and not shown
     follow_ups.equal_starts_of("tiny-imagenet")
     assert "`vgg run --preset tiny-imagenet --data-dir path/to/images` with `--table starts`" in said.pop()
+    follow_ups.equal_starts_of("demo", epochs=6)
+    assert "`vgg run --preset demo --epochs 6` with `--table starts`" in said.pop()
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)
+    assert starts.rows(store, "demo", epochs=6).empty
     follow_ups.equal_starts_of("demo")
     summary, gains = shown
     assert len(summary) == 5 and len(gains) == 2 and not said

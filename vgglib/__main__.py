@@ -19,6 +19,7 @@ from vgglib.options import (
     listed,
     of_a_plan,
     say_if_empty,
+    stoppable,
     store_in,
 )
 
@@ -61,7 +62,8 @@ def plan(entries, results: Results = None) -> None:
     for run in runs(entries):
         record = store.read(run)
         without = "begun" if store.begun(run) else "not run"
-        typer.echo(f"{record['status'] if record else without:8} {run.run_id}")
+        why = f" ({record['error']})" if record and record["error"] else ""
+        typer.echo(f"{record['status'] if record else without:8} {run.run_id}{why}")
 
 
 @app.command()
@@ -116,22 +118,21 @@ def run(
     """Train and evaluate what a table needs and has not been run, then print the table."""
     from vgglib import runner
 
-    try:
+    with stoppable("nothing is lost but what came after the last checkpoint"):
         rows = runner.run(
             entries, data_dir=data_dir, device=device, threads=threads, jobs=jobs, backend=backend, scheduler=scheduler,
             results=results, skip_bad_images=skip_bad_images, decoder=decoder, retry_failed=retry_failed,
             max_minutes=max_minutes, images_per_pass=images_per_pass, bf16_gradients=bf16_gradients,
             compiled=compiled,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo(
-            "vgg: stopped; nothing is lost but what came after the last checkpoint, the same command goes on.", err=True
-        )
-        raise typer.Exit(130) from None
     from vgglib.training import distributed
 
     if distributed.first():
         _print_tables(rows)
+        failed = rows[rows["status"] == "failed"]
+        for error, own in failed.groupby("error", sort=False):
+            said = f"{len(own)} of {len(rows)} numbers failed ({error}); --retry-failed runs them again."
+            typer.echo(f"vgg: {said}", err=True)
         if left := (rows["status"] == "not run").sum() if max_minutes < float("inf") else 0:
             typer.echo(f"vgg: {left} of {len(rows)} numbers are not there yet; the same command goes on.", err=True)
 
@@ -173,9 +174,11 @@ def evaluate(
     from vgglib.weights.published import Source
 
     sources = [Source.of(text) for text in listed(weights)]
-    found = expected.evaluate(
-        preset, sources, table, results, data_dir=data_dir, device=device, jobs=jobs, skip_bad_images=skip_bad_images
-    )
+    with stoppable("tests that were done are kept"):
+        found = expected.evaluate(
+            preset, sources, table, results, data_dir=data_dir, device=device, jobs=jobs,
+            skip_bad_images=skip_bad_images,
+        )  # fmt: skip
     if distributed.first():
         typer.echo(expected.shown(found).to_string(index=False))
 

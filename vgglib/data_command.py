@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vgglib.options import DataDir, Preset, SkipBadImages
+from vgglib.options import DataDir, Preset, SkipBadImages, stoppable
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -54,11 +54,13 @@ def pack(
     from vgglib.data import pack as packing
     from vgglib.running.counting import fitting
 
-    with fitting() as count:
+    with stoppable("finished shards are kept"), fitting() as count:
         done = packing.pack(Path(source), Path(target), smallest_side, skip_bad_images, jobs, count)
     typer.echo(f"images   {done.images:,} in {done.shards} shards, {done.size_bytes / 1e9:.2f} GB")
     typer.echo(f"skipped  {len(done.skipped)}" + ("" if len(done.skipped) <= LISTED else f", the first {LISTED} are"))
     for name, reason in done.skipped[:LISTED]:
         typer.echo(f"         {name}: {reason}")
+    if done.skipped and not done.packed:
+        typer.echo("         delete the shards that list such an image, and pack again, once it is repaired")
     rate = done.packed / done.seconds
     typer.echo(f"packed   {done.packed:,} images in {done.seconds:.1f} s, {rate:,.0f} images a second")

@@ -228,7 +228,7 @@ def load_torchvision(model: VGG, state: dict[str, Tensor]) -> VGG:
             raise ValueError(
                 f"{name}.weight has shape {tuple(state[f'{name}.weight'].shape)} where {ours} has "
                 f"{tuple(layer.weight.shape)}: "
-                "the net, width or input size differs."
+                "the net, its width, input size or number of classes differs."
             )
     for name, layer in zip(names, layers.values(), strict=True):
         layer.weight.copy_(state[f"{name}.weight"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated
 
@@ -121,6 +122,16 @@ def _recorded(asked: dict, store) -> list:
     seeds = ",".join(map(str, store.seeds(asked["preset"], any_recipe=True)))
     entries = planned(**asked | {"seeds": seeds}) if seeds else []
     return store.of_nets_on_record(entries)
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """Ends a command that is interrupted with a sentence that says what of its work is `kept`, and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"vgg: stopped; {kept}, the same command goes on.", err=True)
+        raise typer.Exit(130) from None
 
 
 def say_if_empty(store, preset: str) -> None:

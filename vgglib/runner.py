@@ -86,7 +86,7 @@ def run(
 
     def load() -> data.ImageSet:
         found = load_images(name, data_dir, skip_bad_images, decoder)
-        _check_images(records.values(), found)
+        check_images(records.values(), found)
         return found
 
     images = load() if data_dir else None
@@ -158,7 +158,7 @@ def _say(sentences: Iterable[str]) -> None:
         print(sentence, file=sys.stderr)
 
 
-def _check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
+def check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
     """ValueError when a record was made from other images than these."""
     for record in records:
         if record is not None and record["environment"]["data_sha256"] != images.digest:

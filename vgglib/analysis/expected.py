@@ -98,13 +98,15 @@ def evaluate(
     """
     plan = entries(preset_name, sources, table)
     runner.check(settings.get("device"), settings.get("jobs"))
-    store = Store(results)
+    store, classes = Store(results), None
     if settings.get("data_dir") or any(store.read(run) is None for run in runs(plan)):
         # Before half a gigabyte is downloaded: are the images there? They are kept for the run.
-        runner.load_images(preset_name, settings.get("data_dir"), settings.get("skip_bad_images", False))
+        images = runner.load_images(preset_name, settings.get("data_dir"), settings.get("skip_bad_images", False))
+        classes = len(images.class_names)
     if distributed.first():  # the others meet it in runner.run before they need the weights
         for source in sources:
-            published.keep(store, [run for run in runs(plan) if run.experiment == source.experiment], source)
+            own = [run for run in runs(plan) if run.experiment == source.experiment]
+            published.keep(store, own, source, classes)
     rows = runner.run(plan, results=results, **settings)
     return beside(rows) if len(rows) else rows
 

@@ -29,7 +29,8 @@ class Speed:
 
 
 def of(preset: str, batch_size: int, device: str | None = None, measured_now: bool = False) -> Speed:
-    """The preset's record, or with `measured_now`, and where there is none, a measurement, which takes some seconds.
+    """The preset's record, or with `measured_now`, and where there is none, a measurement: it takes seconds for the
+    demo, and on a CPU many minutes for nets of full size.
 
     Raises ValueError for a record that cannot be read, and as `measure`.
     """

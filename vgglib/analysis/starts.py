@@ -14,19 +14,20 @@ from vgglib.statistics import lower
 from vgglib.training import schedule
 
 
-def rows(store: Store, preset: str) -> pd.DataFrame:
+def rows(store: Store, preset: str, **overrides) -> pd.DataFrame:
     """Rows of net E in the three tables of starts, of the A that E starts from, and of A trained for as long as that A
     and E together, as `Store.rows` gives them, of every seed that has records. Only what was run has a row; where no
-    two trainings have as many epochs in all, or no E starts from A, there is none.
+    two trainings have as many epochs in all, or no E starts from A, there is none. `overrides` of the preset's recipe
+    are as in `plans.plan`.
 
     Three columns come on top: `epochs`, at most; `before`, those of the A that E starts from; `together`, their sum.
     """
-    seeds = store.seeds(preset) or None
-    entries = [entry for table in OF_STARTS for entry in plan(preset, table, seeds=seeds)]
+    seeds = store.seeds(preset, any_recipe=bool(overrides)) or None
+    entries = [entry for table in OF_STARTS for entry in plan(preset, table, seeds=seeds, **overrides)]
     grown = [entry for entry in entries if entry.runs[0].experiment.start]
     lengths = {_together(entry) for entry in grown} | {entry.runs[0].experiment.start.epochs for entry in grown}
     for length in sorted(lengths):
-        entries += plan(preset, "3", ["A"], seeds, ["256"], epochs=length)
+        entries += plan(preset, "3", ["A"], seeds, ["256"], **overrides | {"epochs": length})
     trained = [entry.runs[0].experiment for entry in entries]
     found = store.rows(entries).assign(
         epochs=[experiment.epochs for experiment in trained],

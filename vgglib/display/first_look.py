@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from vgglib import evaluate, plans, results, weights
+from vgglib import evaluate, plans, presets, results, runner, weights
 from vgglib.data.imageset import ImageSet, Split
 from vgglib.display import pictures
 from vgglib.experiments import Run
@@ -46,10 +46,14 @@ def trained(preset: str, net: str, seed: int = 0, data_dir: str | None = None, *
 def of(run: Run, store: results.Store, data_dir: str | None = None) -> Trained:
     """The net that a run tested.
 
-    Raises ValueError where this net has no weights here, and for images that need a folder without one.
+    Raises ValueError where this net has no weights here, for images that need a folder without one, and for others than
+    the net was trained on.
     """
-    model = weights.load(store, run)
-    return Trained(run, model, store.read(run), pictures.few_images(run.preset, data_dir))
+    model, record = weights.load(store, run), store.read(run)
+    images = pictures.few_images(run.preset, data_dir)
+    if presets.named(run.preset).needs_folder:  # of others only a few are drawn
+        runner.check_images([record], images)
+    return Trained(run, model, record, images)
 
 
 def picture(net: Trained, number: int = 0, photo: str | None = None) -> ImageSet:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import arithmetic, catalogue, plans, results, show
+from vgglib import arithmetic, catalogue, experiments, plans, results, show
 from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, signals, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
@@ -32,14 +32,15 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
             show.sentence(predicted)
 
 
-def equal_starts_of(preset: str = "demo") -> None:
+def equal_starts_of(preset: str = "demo", **overrides) -> None:
     """Net E from A and from random weights, and A, with as many epochs in all, from a preset's records, or how to make
-    them.
+    them; `overrides` of its recipe as in `plans.plan`.
     """
-    found = starts.rows(results.Store(), preset)
+    found = starts.rows(results.Store(), preset, **overrides)
     if found.empty:
         first, *others = (f"`--table {table}`" for table in catalogue.OF_STARTS)
-        ways = f"`{plans.command_line(preset)}` with {first} and with {' or '.join(others)}"
+        settings = [plans.option(key, experiments.in_full(value)) for key, value in overrides.items()]
+        ways = f"`{plans.command_line(preset, *settings)}` with {first} and with {' or '.join(others)}"
         show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
         return
     from vgglib import plots
@@ -192,7 +193,7 @@ def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overr
     found = fusions.rows(results.Store(), preset, seeds, **overrides)
     missing = [method for method in fusions.METHODS if method not in set(found["method"])]
     if missing:
-        asked = f"of the seeds {', '.join(map(str, seeds))}" if seeds else "seeds"
+        asked = f"of the seeds asked for ({', '.join(map(str, seeds))})" if seeds else "seeds"
         show.sentence(
             f"No pair of two seeds can be averaged with {' or with '.join(missing)} evaluation: fewer than two {asked} "
             f"have records of both D and E with jitter, preset {preset}."

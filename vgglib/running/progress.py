@@ -18,7 +18,7 @@ class Event:
     weights to begin with) or waiting (for another process, which is at it).
 
     share: 0..1 done of the run; before: of that, by earlier calls, and if nothing is said all that the first event of
-    the run reports; text: what is being evaluated.
+    the run reports; text: what is being evaluated, or why it failed.
     """
 
     run_id: str
@@ -32,6 +32,8 @@ class Event:
     @property
     def outcome(self) -> str:
         error = self.top1_error_percent
+        if self.kind == "failed" and self.text:
+            return f"{self.kind}: {self.text}"
         return self.kind if error is None else f"{self.kind}, top-1 error {error:.1f} %"
 
 
@@ -87,7 +89,7 @@ class State:
 
     def line(self) -> str:
         """The plan in one line."""
-        finished = sum(share == 1.0 for share in self.share.values())
+        finished = sum(share == 1.0 and run not in self.running for run, share in self.share.items())
         remaining = self.remaining_seconds()
         left = "" if remaining is None else f", about {minutes(remaining)} left"
         now = "; ".join(f"{run} {doing}" for run, doing in self.running.items())

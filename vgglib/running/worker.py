@@ -132,7 +132,7 @@ class Worker:
                 checkpoints.set_aside(checkpoint)  # a retry begins anew
                 for run in missing:
                     self.store.write(run, recorder.failed(run, failure))
-            send(Event(task.name, "failed"))
+            send(Event(task.name, "failed", text=str(failure)))
 
     def _threads(self, run: Run) -> int:
         """How many threads: those that a training began with, on which its last bits depend, unless others were asked

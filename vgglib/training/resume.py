@@ -73,6 +73,9 @@ def take_up(path: Path, whose: dict, ours: dict[str, Tensor]) -> Standing:
         length = 12 if key == "data" else None  # of a digest the beginning will do
         how = differences(was, value) if both else f"{str(was)[:length]} and now {str(value)[:length]}"
         if was != value and how:  # as in records, a setting that is not there is None
+            if key == "data":
+                remedy = "name the folder that it was trained on with --data-dir (data_dir in a notebook)"
+                raise ValueError(f"{path} was trained on other images ({how}): {remedy}, or another --results.")
             raise ValueError(
                 f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results "
                 "(VGG_RESULTS in a notebook)."

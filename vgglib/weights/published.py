@@ -147,10 +147,11 @@ def _own_shape(blob: np.ndarray) -> tuple[int, ...]:
     return shape
 
 
-def keep(store: Store, runs: Sequence[Run], source: Source) -> Path:
+def keep(store: Store, runs: Sequence[Run], source: Source, classes: int | None = None) -> Path:
     """Convert a source's weights to `store.weights_path` of its runs, unless that was done before; returns the path.
 
-    Raises ValueError as `load` does, and where what is there, or a record of `runs`, was made of other weights.
+    Raises ValueError as `load` does, where what is there, or a record of `runs`, was made of other weights, and before
+    anything is written where they tell not as many `classes` apart as the images have.
     """
     path = store.weights_path(runs[0])
     before = _converted(path, str(source)) if path.exists() else None
@@ -163,9 +164,19 @@ def keep(store: Store, runs: Sequence[Run], source: Source) -> Path:
     others += [f"the record {name}" for name, record in records.items() if record and record["weights_sha256"] != own]
     if others:
         raise ValueError(f"{others[0]} was made of other weights than {source}: pass another --results.")
+    if classes is not None:
+        _check_classes(found.model, runs[0].experiment.name, classes)
     if before is None:
         write(path, found, str(source))
     return path
+
+
+def _check_classes(model: VGG, name: str, classes: int) -> None:
+    if (own := model.head["fc8"].out_features) != classes:
+        raise ValueError(
+            f"the weights {name} tell {own} classes apart and the images have {classes}: take the images that the net "
+            "was trained for."
+        )
 
 
 def write(path: Path, published: Published, source: str) -> None:
@@ -191,11 +202,7 @@ def trained(store: Store, run: Run, classes: int) -> Trained:
     """
     path = store.weights_path(run)
     found = _converted(path, f"{run.experiment.weights}:{run.experiment.net}")
-    if (own := found.model.head["fc8"].out_features) != classes:
-        raise ValueError(
-            f"the weights {run.experiment.name} tell {own} classes apart and the images have {classes}: take the "
-            "images that the net was trained for."
-        )
+    _check_classes(found.model, run.experiment.name, classes)
     return Trained(found.model, (), {}, found.mean_rgb)
 
 
