@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from vgglib.experiments import Experiment
 from vgglib.files import latest, previous, write_atomically
 from vgglib.train import train
-from vgglib.training import checkpoints
+from vgglib.training import checkpoints, resume
 from vgglib.training.distributed import Division
 
 CPU = torch.device("cpu")
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_what_was_there(tmp_path):
     code = f"""
 import resource, signal, torch
 from pathlib import Path
-from vgglib.training import checkpoints
+from vgglib.training import checkpoints, resume
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -145,7 +145,7 @@ def altered(path, change):
     """Write the checkpoint anew with other tensors or state."""
     tensors, state = checkpoints.read(path)
     change(tensors, state)
-    checkpoints.write(path, tensors, state)
+    checkpoints.write(path, tensors, resume.sealed(tensors, state))
 
 
 def cut(path):
@@ -161,6 +161,17 @@ def another_byte(path):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
+
+
+def another_step(path):
+    tensors, state = checkpoints.read(path)
+    state["begun"]["steps"] += 1
+    checkpoints.write(path, tensors, state)
+
+
+def no_seal(path):
+    tensors, state = checkpoints.read(path)
+    checkpoints.write(path, tensors, {key: value for key, value in state.items() if key != "sha256"})
 
 
 def pickled(path):
@@ -224,7 +235,9 @@ def other_history(path):
     [
         (cut, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (emptied, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
-        (another_byte, r"of an earlier version \(its tensors are not those that were written\): move it away to train"),
+        (another_byte, r"of an earlier version \(it is not what was written\): move it away to train anew\."),
+        (another_step, r"of an earlier version \(it is not what was written\): move it away to train anew\."),
+        (no_seal, r"of an earlier version \(it is not what was written\): move it away to train anew\."),
         (pickled, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (without_state, r"c.safetensors is damaged or of an earlier version \(.*\): move it away to train anew\."),
         (extra_key, r"c.safetensors has tensors that are not the net's \(surprise\): it belongs to another net"),
@@ -233,7 +246,7 @@ def other_history(path):
         (other_type, r"has model.head.fc8.bias as torch.float16 of shape \(2,\) where the net has torch.float32"),
         (
             other_images,
-            r"c.safetensors was trained on other images \(ffffffffffff and now .*\): name the folder .* --data-dir",
+            r"c.safetensors was trained on other images \(ffffffffffff and now .*\): take those .*--data-dir",
         ),
         (compiled_updates, r"was trained in fp32 on cpu, compiled, and would go on in fp32 on cpu: repeat --compile"),
         (

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from records import planned, recorded
 
-from vgglib import planner
+from vgglib import notebooks, planner
 from vgglib.analysis import evidence, repeating
 from vgglib.experiments import runs
 from vgglib.plans import plan
@@ -21,6 +21,17 @@ def test_only_presets_with_records_count_and_never_the_one_for_tests(store):
     for preset in ("tiny-imagenet-50", "demo", "smoke"):
         recorded(store, planned(preset)[0])
     assert evidence.presets(store) == ["demo", "tiny-imagenet-50"]
+
+
+def test_rows_are_of_what_was_trained_in_the_book_and_in_a_notebook(store):
+    for net, seed in (("A", 0), ("C", 0), ("C", 1)):
+        recorded(store, planned(nets=[net], seeds=[seed], train_scales=["256"])[0])
+    found = evidence.rows(store, "demo")
+    assert {(row.net, row.seed) for row in found.itertuples() if row.table == "3"} == {("A", 0), ("C", 0), ("C", 1)}
+    jitter = evidence.rows(store, "demo", "jitter")  # none of which has a record of its own
+    assert set(zip(jitter["net"], jitter["seed"], strict=True)) == {("C", 0), ("C", 1)}
+    asked = notebooks.Parameters("demo", (0, 1), ("A",), False, None, None, {})
+    pd.testing.assert_frame_equal(asked.evidence(), found)
 
 
 def test_a_training_counts_once_however_often_it_is_tested(store):

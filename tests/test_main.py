@@ -81,6 +81,10 @@ def test_help_needs_no_torch():
         (["run", "--preset", "tiny-imagenet", "--data-dir", "/nowhere"], "/nowhere does not exist"),
         (["run", "--preset", "smoke", "--seeds", "x"], "'x' is no list of seeds"),
         (["run", "--preset", "smoke", "--drop-deadlines", "0.5,x"], "'0.5,x' is no list of shares"),
+        (
+            ["plan", "--preset", "smoke", "--drop-deadlines", ""],
+            "--drop-deadlines is '': write shares with commas, such",
+        ),
         (["run", "--preset", "smoke", "--dropout", "1"], "dropout is 1"),
         (["run", "--preset", "smoke", "--threads", "0"], "--threads is 0: it must be at least 1"),
         (["evaluate", "--weights", "torchvision:A", "--jobs", "0"], "--jobs is 0: it must be at least 1"),
@@ -184,21 +188,24 @@ def test_time_that_is_up_leaves_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "kept"),
     [
-        ("run", *SMALL),
-        ("evaluate", "--weights", "torchvision:A", "--data-dir", "images"),
-        ("data", "pack", "source", "target"),
+        (("run", *SMALL), "nothing is lost but what came after the last checkpoint"),
+        (("evaluate", "--weights", "torchvision:A", "--data-dir", "images"), "tests that were done are kept"),
+        (("data", "pack", "source", "target"), "finished shards are kept"),
     ],
 )
-def test_an_interruption_leaves_a_sentence(command, monkeypatch, tmp_path):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_interruption_leaves_a_sentence(command, kept, rank, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     for module, function in ((runner, "run"), (expected, "evaluate"), (pack, "pack")):
         monkeypatch.setattr(module, function, interrupted)
+    monkeypatch.setenv("RANK", str(rank))  # of torchrun's processes the first one says it
     done = CliRunner().invoke(app, command)
-    assert done.exit_code == 130 and "the same command goes on" in done.stderr
+    said = f"vgg: stopped; {kept}, the same command goes on.\n"
+    assert done.exit_code == 130 and done.stderr == (said if rank == 0 else "")
 
 
 def test_a_failed_training_says_why_and_how_to_repeat_it(tmp_path):

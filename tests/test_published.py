@@ -246,14 +246,20 @@ def run_of(source, protocol=Protocol(256)):  # noqa: B008
     return Run("imagenet", Source.of(source).experiment, protocol)
 
 
-def test_a_net_is_converted_once_and_taken_from_there(store, monkeypatch):
+def test_a_net_is_converted_once_and_taken_from_there(store, tmp_path, monkeypatch):
     run, source = run_of("torchvision:D"), Source.of("torchvision:D")
     mine = Published(net(), torch.tensor([1.0, 2.0, 3.0]))
     monkeypatch.setattr(published, "load", lambda _: mine)
+    (tmp_path / "mine.pth").touch()
+    file = Source("torchvision", "D", tmp_path / "mine.pth")
     with pytest.raises(ValueError, match="D_torchvision tell 5 classes apart and the images have 4"):
-        published.keep(store, [run], source, classes=4)
+        published.keep(store, [run], file, classes=4)
+    monkeypatch.setattr(published, "load", None)  # would fail if called: half a gigabyte is not downloaded for that
+    with pytest.raises(ValueError, match="D_torchvision tell 1000 classes apart and the images have 12"):
+        published.keep(store, [run], source, classes=12)
+    monkeypatch.setattr(published, "load", lambda _: mine)
     assert not store.weights_path(run).exists()
-    path = published.keep(store, [run], source, classes=5)
+    path = published.keep(store, [run], file, classes=5)
     assert path == store.weights_path(run) and path.name == "D_torchvision.safetensors"
     monkeypatch.setattr(published, "load", None)  # would fail if called
     assert published.keep(store, [run], source) == path

@@ -12,6 +12,7 @@ from vgglib.experiments import Protocol, as_dict
 from vgglib.plans import command, plan
 from vgglib.results import Store, write_sealed
 from vgglib.running import recorder, tasks, worker
+from vgglib.running.progress import Silent
 from vgglib.train import _Training
 from vgglib.training import checkpoints
 
@@ -51,6 +52,19 @@ def test_a_diverged_run_is_recorded_shown_and_repeated_only_if_asked(images, tmp
     assert Store(tmp_path).read(failed)["environment"]["started_utc"] == started
     run(entries, results=tmp_path, retry_failed=True)
     assert Store(tmp_path).read(failed)["environment"]["started_utc"] != started
+
+
+def test_a_test_that_failed_says_why_at_once(images, tmp_path, monkeypatch):
+    heard = []
+
+    class Heard(Silent):
+        def show(self, event):
+            heard.append(event)
+
+    monkeypatch.setattr(recorder, "posteriors", lambda *_, **__: np.full((len(images.val), 2), np.nan))
+    assert run(small(), results=tmp_path, display=Heard())["status"].tolist() == ["failed"]
+    assert heard[-1].kind == "failed" and "A_S256_seed0" in heard[-1].text
+    assert heard[-1].text == Store(tmp_path).read(small()[0].runs[0])["error"]
 
 
 def test_a_training_that_failed_is_not_repeated_for_another_test(images, tmp_path, monkeypatch, capsys):

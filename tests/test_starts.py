@@ -177,6 +177,8 @@ def test_a_page_shows_what_there_is_or_how_to_make_it(store, monkeypatch, house_
     assert "`vgg run --preset tiny-imagenet --data-dir path/to/images` with `--table starts`" in said.pop()
     follow_ups.equal_starts_of("demo", epochs=6)
     assert "`vgg run --preset demo --epochs 6` with `--table starts`" in said.pop()
+    follow_ups.equal_starts_of("demo", drop_deadlines=[0.5, 0.7, 0.9], precision=None)
+    assert "`vgg run --preset demo --drop-deadlines 0.5,0.7,0.9` with" in said.pop()
     for seed in (0, 1):
         trained(store, "starts", seed)
         trained(store, "longer-starts", seed)

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -102,9 +104,11 @@ def test_flipped_signs_by_hand():
 
 
 def test_ways_to_flip_that_are_equal_by_pencil_and_paper_count_as_equal():
-    # In images the sum of these is 1, and that of every other way an odd number: all are at least as far from 0.
-    images = np.array([5, -8, 13, 4, -7, -7, 3, -2])
-    assert sign_flip_p(images / 10) == sign_flip_p(images / 1000) == 1
+    # In images these differ by 5 in sum, and so do, or by more, 218 of the 256 ways: counted in whole numbers.
+    before, more = np.array([226, 161, 388, 300, 163, 249, 155, 397]), np.array([-1, 14, -2, 2, -3, -10, 2, -7])
+    sums = [abs(np.dot(signs, more)) for signs in product((-1, 1), repeat=8)]
+    expected = sum(total >= abs(more.sum()) for total in sums) / 256
+    assert sign_flip_p((before + more) / 10 - before / 10) == expected == 218 / 256
 
 
 def test_a_difference_has_the_p_values_of_both_its_tests():

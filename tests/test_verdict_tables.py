@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from rows import LRN, E, compared
+from rows import LRN, E, compared, row_of
 
 from vgglib.analysis import verdict_tables
 from vgglib.claims import CLAIMS, claim_called
@@ -81,11 +81,19 @@ def test_a_difference_is_shown_with_the_p_values_of_both_tests():
     assert (line["p of t"], line["p of sign flips"]) == ("< 0.001", "0.250")  # 2 of the 8 ways to flip three signs
 
 
+def test_no_p_value_is_shown_where_a_run_failed():
+    rows = pd.concat([compared(-9.0, -9.1, -8.9), pd.DataFrame([row_of(E, 3, status="failed")])])
+    assert verdict_tables.both_tests({"demo": judge(rows)}).empty
+
+
 def test_verdicts_that_rest_on_the_normal_distribution_are_named():
     three, eight = (judge(compared(*gains)) for gains in ((-9.0, -9.1, -8.9), (-9.0, -9.1, -8.9, -9.2) * 2))
-    said = verdict_tables.on_normality(three)
-    assert "from 11 layers to 19* (sign flips: p = 0.250, 3 seeds)." in said and said.count("*") == 2
-    assert verdict_tables.on_normality(eight) == verdict_tables.on_normality(judge(compared(-9.0, 9.1, -8.9))) == ""
+    said = verdict_tables.on_normality("demo", three)
+    assert said.endswith(
+        "correction: *The error falls with depth, from 11 layers to 19*, reproduced (p = 0.250, 3 seeds)."
+    )
+    for decided_by_both_or_not_at_all in (eight, judge(compared(-9.0, 9.1, -8.9))):
+        assert verdict_tables.on_normality("demo", decided_by_both_or_not_at_all) == ""
 
 
 def test_a_failed_run_shows_wherever_its_claim_does():

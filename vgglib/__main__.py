@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vgglib import data_command
+from vgglib.lists import listed
 from vgglib.options import (
     BatchSize,
     DataDir,
@@ -16,7 +17,6 @@ from vgglib.options import (
     Preset,
     Results,
     SkipBadImages,
-    listed,
     of_a_plan,
     say_if_empty,
     stoppable,

@@ -121,9 +121,9 @@ TABLES = {
     ),
 }
 SAME_AS = {
-    "7": ("5", "6"),
+    "7": ("5", "6"),  # of which it repeats rows
     "all": tuple(name for name, table in TABLES.items() if table.in_all),
-}  # Table 7 repeats rows
+}
 
 
 def known() -> list[str]:
@@ -131,7 +131,7 @@ def known() -> list[str]:
     return [*sorted(TABLES), "all"]
 
 
-def listed(in_all: bool) -> str:
+def briefs(in_all: bool) -> str:
     """The tables beside the paper's that are part of "all", or those that are not, each with its brief."""
     own = {name: table.brief for name, table in TABLES.items() if table.brief and table.in_all is in_all}
     return ", ".join(f"{name} ({brief})" for name, brief in own.items())

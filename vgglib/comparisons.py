@@ -14,7 +14,7 @@ import pandas as pd
 from vgglib import paper
 from vgglib.arithmetic import trained_on
 from vgglib.metrics import mean_interval
-from vgglib.statistics import Decision
+from vgglib.statistics import Decision, difference_p
 
 ERROR, SECONDS = "top1_error_percent", "evaluation_seconds"  # columns that can be compared
 COLUMNS = ["preset", "table", "net", "train_scale", "test_scales", "method", "start", "seed", "status"]
@@ -160,6 +160,11 @@ class Evidence:
     def decided(self, decide: Callable[[np.ndarray], Decision]) -> Decision:
         """What a test of the `differences` says alone, or why none is made."""
         return self.undecidable or decide(self.differences)
+
+    @property
+    def difference_p(self) -> tuple[float | None, float] | None:
+        """`statistics.difference_p` of the `differences`; None where no test is made."""
+        return None if self.undecidable else difference_p(self.differences)
 
     @property
     def timed_apart(self) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from vgglib import experiments, plans, presets, results, show
 from vgglib.configs import TABLE_1, config
 from vgglib.experiments import Entry, Run
-from vgglib.options import listed
+from vgglib.lists import listed
 
 # papermill writes its parameters into a cell that begins with this line.
 _INJECTED = "# Parameters"
@@ -63,8 +63,8 @@ class Parameters:
 
     def evidence(self) -> pd.DataFrame:
         """Rows of all tables from the records that exist, as verdicts on all claims take them."""
-        plan = plans.plan(self.preset, "all", seeds=self.seeds, **self.recipe)
-        return results.Store().rows(plan)
+        plan, store = plans.plan(self.preset, "all", seeds=self.seeds, **self.recipe), results.Store()
+        return store.rows(store.of_nets_on_record(plan) or plan)
 
 
 def _recorded(store: results.Store, tests: Sequence[Run]) -> int:
@@ -233,4 +233,4 @@ def _listed(name: str, value, kind: type, default: Sequence) -> tuple:
         value = [value]
     if not value or not all(isinstance(item, kind) and not isinstance(item, bool) for item in value):
         raise ValueError(refusal)
-    return tuple(value)
+    return tuple(item.strip() if isinstance(item, str) else item for item in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from vgglib import catalogue
+from vgglib.lists import listed
 
 Preset = Annotated[
     str, typer.Option(help="Data and recipe: smoke, demo, tiny-imagenet, tiny-imagenet-50, imagenet or folder.")
@@ -18,8 +20,8 @@ Preset = Annotated[
 Table = Annotated[
     str,
     typer.Option(
-        help=f"Which numbers: 3 to 7 (the paper's tables), {catalogue.listed(in_all=True)}, or all; and what all "
-        f"leaves out: {catalogue.listed(in_all=False)}. Several with commas."
+        help=f"Which numbers: 3 to 7 (the paper's tables), {catalogue.briefs(in_all=True)}, or all; and what all "
+        f"leaves out: {catalogue.briefs(in_all=False)}. Several with commas."
     ),
 ]
 Nets = Annotated[str | None, typer.Option(help="Only these nets, such as A,B.")]
@@ -87,12 +89,11 @@ def planned(
     from vgglib import plans
 
     scales = listed(train_scales, what="scale")
-    deadlines = [] if (drop_deadlines or "").strip() == "none" else listed(drop_deadlines, float, "share")
     return plans.plan(
         preset, table, listed(nets), listed(seeds, int, "seed"), scales, width=width, resolution=resolution,
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, momentum=momentum,
         weight_decay=weight_decay, dropout=dropout, patience=patience, drops=drops,
-        drop_deadlines=deadlines, initialisation=initialisation, from_a=from_a, precision=precision,
+        drop_deadlines=_deadlines(drop_deadlines), initialisation=initialisation, from_a=from_a, precision=precision,
     )  # fmt: skip
 
 
@@ -130,7 +131,8 @@ def stoppable(kept: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"vgg: stopped; {kept}, the same command goes on.", err=True)
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one says it
+            typer.echo(f"vgg: stopped; {kept}, the same command goes on.", err=True)
         raise typer.Exit(130) from None
 
 
@@ -140,16 +142,12 @@ def say_if_empty(store, preset: str) -> None:
         typer.echo(f"vgg: {store.root} holds no records of preset {preset}; --results names another folder.", err=True)
 
 
-def listed(text: str | None, kind: type = str, what: str = "net"):
-    """The parts of a text with commas, each made a `kind`; ValueError where one cannot be."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        return [kind(part) for part in parts]
-    except ValueError as error:
-        right = "whole numbers with commas, such as 0,1,2" if kind is int else "numbers with commas, such as 0.6,0.8"
-        raise ValueError(f"{text!r} is no list of {what}s: write {right}.") from error
+def _deadlines(text: str | None) -> list[float] | None:
+    if text is None or text.strip() == "none":
+        return None if text is None else []
+    if found := listed(text, float, "share"):
+        return found
+    raise ValueError(f"--drop-deadlines is {text!r}: write shares with commas, such as 0.6,0.8,0.93, or none.")
 
 
 def store_in(folder: str | None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from vgglib import catalogue, paper, presets
@@ -107,7 +107,7 @@ def command(run: Run) -> str:
     table = "jitter" if run.experiment.scale_text == "384+384" else "5x5" if run.experiment.net == "B-5x5" else "3"
     words = [f"--table {table}", f"--nets {run.experiment.net}"]
     words += [f"--train-scales {run.experiment.scale_text}", f"--seeds {run.experiment.seed}"]
-    return command_line(run.preset, *words, *(option(key, in_full(value)) for key, value in run.overrides))
+    return command_line(run.preset, *words, *options(dict(run.overrides)))
 
 
 def command_line(preset: str, *options: str) -> str:
@@ -116,6 +116,12 @@ def command_line(preset: str, *options: str) -> str:
     """
     images = ["--data-dir path/to/images"] * presets.named(preset).needs_folder
     return " ".join([f"vgg run --preset {preset}", *images, *options])
+
+
+def options(overrides: Mapping[str, object]) -> list[str]:
+    """`overrides` of `plan` as the command line takes them."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in overrides.items()}
+    return [option(key, in_full(value)) for key, value in values.items() if value is not None]
 
 
 def option(key: str, value: str) -> str:

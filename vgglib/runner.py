@@ -23,6 +23,7 @@ from vgglib.running.tasks import Task
 from vgglib.running.worker import Worker
 from vgglib.training import distributed, updates
 from vgglib.training.distributed import Division
+from vgglib.training.resume import TAKE_THE_IMAGES
 
 
 def run(
@@ -164,8 +165,7 @@ def check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
         if record is not None and record["environment"]["data_sha256"] != images.digest:
             raise ValueError(
                 f"the record {record['run_id']} of preset {record['preset']} was made from other images (digest "
-                f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): pass another --results "
-                "(VGG_RESULTS in a notebook)."
+                f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): {TAKE_THE_IMAGES}."
             )
 
 

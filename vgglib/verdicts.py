@@ -10,7 +10,7 @@ from vgglib.claims import CLAIMS, KINDS, NAMES, OVERFEAT_MILLIONS, Claim, claim_
 from vgglib.comparisons import Evidence, Row, checked, paper_effect
 from vgglib.configs import config
 from vgglib.cost import parameters
-from vgglib.statistics import LEVEL, difference_p, holm
+from vgglib.statistics import LEVEL, holm
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _tested(claim: Claim, found: Verdict, rows: list[Row]) -> Verdict:
         verdict=decision.verdict,
         alone=decision.verdict,
         failed=evidence.failed,
-        difference_p=difference_p(evidence.differences),
+        difference_p=evidence.difference_p,
         test=decision.test,
         why="; ".join(note for note in (*notes, claim.caveat) if note),
         remark=remark,

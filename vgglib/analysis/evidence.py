@@ -26,8 +26,9 @@ def rows(store: Store, preset: str, table: str = "all") -> pd.DataFrame:
     """Rows of a table, or of all, from a preset's records, for every net and seed that has some; without any, rows that
     say so.
     """
-    planned = _planned(store, preset, table)
-    return store.rows(store.of_nets_on_record(planned) or planned)
+    planned = _planned(store, preset, table if table == "all" else f"all,{table}")
+    kept = store.of_nets_on_record(planned) or planned  # whatever table is asked, records of all tell what was trained
+    return store.rows([entry for entry in kept if table in ("all", entry.table)])
 
 
 def everything(store: Store, first: str = "demo") -> dict[str, pd.DataFrame]:

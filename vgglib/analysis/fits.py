@@ -65,7 +65,7 @@ def at_one_loss(found: pd.DataFrame) -> str:
     points, more, less = max(pairs, key=lambda pair: pair[0])
     said = (
         f"Of nets whose training losses differ by {ALIKE} at most, {more.net} ({more.loss:.2f}) errs {points:.1f} "
-        f"points more than {less.net} ({less.loss:.2f}), the largest such gap; that loss does not explain it."
+        f"points more than {less.net} ({less.loss:.2f}), the largest such gap, which training loss does not explain."
     )
     return said + (ONE_SEED if min(more.seeds, less.seeds) < 2 else "")
 

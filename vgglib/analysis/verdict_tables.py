@@ -13,7 +13,6 @@ from vgglib.statistics import (
     LEVEL,
     LOSS,
     bootstrap_interval,
-    difference_p,
     mcnemar_p,
     p_equals,
     probability_text,
@@ -134,7 +133,7 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
         "Seeds": str(effect["seeds"]),
         "Status": evidence.status,
     }
-    line[UNCORRECTED] = _uncorrected(difference_p(evidence.differences))
+    line[UNCORRECTED] = _uncorrected(evidence.difference_p)
     if claim.kind == "cheaper":
         return line
     line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)
@@ -228,16 +227,21 @@ def both_tests(found: dict[str, list[Verdict]]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=heads)
 
 
-def on_normality(found: Sequence[Verdict]) -> str:
+def on_normality(preset: str, found: Sequence[Verdict]) -> str:
     """Which verdicts on a preset's claims a t test decides where sign flips are not below 0.05, in a sentence; empty
     where it is none.
     """
     said = [
-        f"*{verdict.claim}* (sign flips: {p_equals(verdict.difference_p[1])}, {verdict.seeds} seeds)"
+        f"*{verdict.claim}*, {verdict.verdict} ({p_equals(verdict.difference_p[1])}, {verdict.seeds} seeds)"
         for verdict in found
         if verdict.test == "difference" and verdict.verdict != "undecided" and verdict.difference_p[1] >= LEVEL
     ]
-    return f"Decided by the t test, and so on the normal distribution, alone: {'; '.join(said)}." if said else ""
+    if not said:
+        return ""
+    return (
+        f"Preset `{preset}`: verdicts of the t test where sign flips do not come below {LEVEL}, even before the "
+        f"correction: {'; '.join(said)}."
+    )
 
 
 def tally(preset: str, found: Sequence[Verdict]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import arithmetic, catalogue, experiments, plans, results, show
+from vgglib import arithmetic, catalogue, plans, results, show
 from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, signals, small_filters, starts
 from vgglib.display.sections import EFFECTS
 
@@ -39,8 +39,7 @@ def equal_starts_of(preset: str = "demo", **overrides) -> None:
     found = starts.rows(results.Store(), preset, **overrides)
     if found.empty:
         first, *others = (f"`--table {table}`" for table in catalogue.OF_STARTS)
-        settings = [plans.option(key, experiments.in_full(value)) for key, value in overrides.items()]
-        ways = f"`{plans.command_line(preset, *settings)}` with {first} and with {' or '.join(others)}"
+        ways = f"`{plans.command_line(preset, *plans.options(overrides))}` with {first} and with {' or '.join(others)}"
         show.sentence(f"Preset {preset} has no such records; {ways} makes them.")
         return
     from vgglib import plots

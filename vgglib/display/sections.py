@@ -89,11 +89,13 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
     others = _of_others(rows) if any(KINDS[verdict.kind] for verdict in found) else {}
     for verdict in found:
         said = [f"**{verdict.claim}: {verdict.verdict}** ({verdict.why})."]
-        if elsewhere := headline.everywhere(others, verdict.name):
-            said.append(f"Other records: {'; '.join(elsewhere)}.")
         if verdict.difference_p:
             t, flips = map(probability_text, verdict.difference_p)
-            said.append(f"A difference, before the correction: {t} by the t test, {flips} by sign flips.")
+            said.append(
+                f"The p value of a difference, before the correction: {t} by the t test, {flips} by sign flips."
+            )
+        if elsewhere := headline.everywhere(others, verdict.name):
+            said.append(f"Other records: {'; '.join(elsewhere)}.")
         show.sentence(" ".join(said))
 
 

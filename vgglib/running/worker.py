@@ -103,6 +103,7 @@ class Worker:
             return
         send(Event(task.name, "started"))
         evaluated: list[float | None] = []
+        why = ""
         recorder = Recorder(task.run, self.images, where, self.division)
         work = Task(task.run, tuple(missing)).macs(self.images)
 
@@ -121,8 +122,9 @@ class Worker:
                 if self.division.first:
                     self.store.write(run, *content)
                 evaluated.append(content[0]["top1_error_percent"])
+                why = why or content[0]["error"]
             if None in evaluated:
-                send(Event(task.name, "failed"))
+                send(Event(task.name, "failed", text=why))
             else:
                 send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
         except OutOfTime:

@@ -15,11 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vgglib.files import previous, replacing
-from vgglib.results import digest_of
 
 
 def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bool = False) -> None:
-    """Replace `path` by a file with the tensors, a digest of their values, and the plain values of `state`.
+    """Replace `path` by a file with the tensors and the plain values of `state`.
 
     With `keep_previous` the file that was there stays as `previous(path)`. Raises OSError when it cannot be written or
     does not fit on the disk, before anything is replaced.
@@ -34,7 +33,7 @@ def write(path: Path, tensors: dict[str, Tensor], state: dict, keep_previous: bo
         raise OSError(errno.ENOSPC, reason)
     with replacing(path, previous(path) if keep_previous else None) as temporary:
         try:
-            save_file(plain, temporary, {"state": json.dumps(state), "sha256": _digest(plain)})
+            save_file(plain, temporary, {"state": json.dumps(state)})
         except SafetensorError as error:  # what the system said reaches us as text alone
             raise OSError(errno.EIO, str(error)) from error
 
@@ -49,20 +48,11 @@ def set_aside(path: Path) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """Tensors (on the CPU) and state; nothing in the file is executed. ValueError when it is no checkpoint, cut short,
-    or its tensors are not those that were written.
+    """Tensors (on the CPU) and state; nothing in the file is executed. ValueError when it is no checkpoint or cut
+    short.
     """
     with _opened(path) as (file, state):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        # Weights that were kept by earlier versions have none; their record vouches for them.
-        written = file.metadata().get("sha256")
-    if written and written != _digest(tensors):
-        raise damaged(path, "its tensors are not those that were written")
-    return tensors, state
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    return digest_of(*(tensors[name].numpy() for name in sorted(tensors)))
+        return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
 
 
 def read_state(path: Path) -> dict:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -10,9 +12,15 @@ from torch import Tensor
 
 from vgglib.experiments import Experiment, as_dict, differences
 from vgglib.models import VGG
+from vgglib.results import digest_of
 from vgglib.training import checkpoints
 from vgglib.training.schedule import next_learning_rate
 from vgglib.training.trained import Epoch
+
+TAKE_THE_IMAGES = (
+    "take those that it was made from (--data-dir names their folder, data_dir in a notebook), or pass another "
+    "--results (VGG_RESULTS in a notebook)"
+)
 
 
 @dataclass
@@ -57,7 +65,15 @@ def tensors(model: VGG, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
 
 def write(path: Path, whose: dict, ours: dict[str, Tensor], standing: Standing) -> None:
     """Write the checkpoint of the training that `identity` names, and keep the one before it."""
-    checkpoints.write(path, ours, {**whose, **asdict(standing)}, keep_previous=True)
+    checkpoints.write(path, ours, sealed(ours, {**whose, **asdict(standing)}), keep_previous=True)
+
+
+def sealed(tensors: dict[str, Tensor], state: dict) -> dict:
+    """The state with the SHA-256 of all that goes into a checkpoint: no record vouches for a training that goes on."""
+    state = {key: value for key, value in state.items() if key != "sha256"}
+    arrays = (tensors[name].detach().cpu().numpy() for name in sorted(tensors))
+    content = f"{digest_of(*arrays)} {json.dumps(state, sort_keys=True)}"
+    return {**state, "sha256": sha256(content.encode()).hexdigest()}
 
 
 @torch.no_grad()
@@ -67,6 +83,8 @@ def take_up(path: Path, whose: dict, ours: dict[str, Tensor]) -> Standing:
     Raises ValueError, naming the file, for one that belongs to another training than `whose` or is damaged.
     """
     theirs, state = checkpoints.read(path)
+    if state != sealed(theirs, state):
+        raise checkpoints.damaged(path, "it is not what was written")
     for key, value in whose.items():
         was = state.get(key)
         both = isinstance(was, dict) and isinstance(value, dict)
@@ -74,8 +92,7 @@ def take_up(path: Path, whose: dict, ours: dict[str, Tensor]) -> Standing:
         how = differences(was, value) if both else f"{str(was)[:length]} and now {str(value)[:length]}"
         if was != value and how:  # as in records, a setting that is not there is None
             if key == "data":
-                remedy = "name the folder that it was trained on with --data-dir (data_dir in a notebook)"
-                raise ValueError(f"{path} was trained on other images ({how}): {remedy}, or another --results.")
+                raise ValueError(f"{path} was trained on other images ({how}): {TAKE_THE_IMAGES}.")
             raise ValueError(
                 f"{path} belongs to another {key} ({how}): delete it, or keep its results elsewhere with --results "
                 "(VGG_RESULTS in a notebook)."

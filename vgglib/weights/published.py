@@ -29,6 +29,7 @@ from vgglib.training import checkpoints
 from vgglib.training.trained import Trained
 from vgglib.weights import caffe, digest
 
+CLASSES = 1000  # of ImageNet, which both kinds of nets that are known by name were trained for
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)  # stated with the authors' models, there in the order BGR
 LAYER = re.compile(r"(features|classifier)\.(\d+)\.(weight|bias)")
 
@@ -157,6 +158,8 @@ def keep(store: Store, runs: Sequence[Run], source: Source, classes: int | None 
     before = _converted(path, str(source)) if path.exists() else None
     if before is None and source.path is None and source.kind == "caffe":
         raise ValueError(f"{path} does not exist: name the file, such as {source}=/path/name.caffemodel.")
+    if before is None and source.path is None:
+        _check_classes(CLASSES, runs[0].experiment.name, classes)  # before it is downloaded
     found = load(source) if source.path or before is None else before
     own = digest(found.model)
     others = [str(path)] if before is not None and digest(before.model) != own else []
@@ -164,15 +167,14 @@ def keep(store: Store, runs: Sequence[Run], source: Source, classes: int | None 
     others += [f"the record {name}" for name, record in records.items() if record and record["weights_sha256"] != own]
     if others:
         raise ValueError(f"{others[0]} was made of other weights than {source}: pass another --results.")
-    if classes is not None:
-        _check_classes(found.model, runs[0].experiment.name, classes)
+    _check_classes(found.model.head["fc8"].out_features, runs[0].experiment.name, classes)
     if before is None:
         write(path, found, str(source))
     return path
 
 
-def _check_classes(model: VGG, name: str, classes: int) -> None:
-    if (own := model.head["fc8"].out_features) != classes:
+def _check_classes(own: int, name: str, classes: int | None) -> None:
+    if classes not in (None, own):
         raise ValueError(
             f"the weights {name} tell {own} classes apart and the images have {classes}: take the images that the net "
             "was trained for."
@@ -202,7 +204,7 @@ def trained(store: Store, run: Run, classes: int) -> Trained:
     """
     path = store.weights_path(run)
     found = _converted(path, f"{run.experiment.weights}:{run.experiment.net}")
-    _check_classes(found.model, run.experiment.name, classes)
+    _check_classes(found.model.head["fc8"].out_features, run.experiment.name, classes)
     return Trained(found.model, (), {}, found.mean_rgb)
 
 
