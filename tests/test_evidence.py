@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from records import planned, recorded
+from records import planned, recorded, trained
 
 from vgglib import notebooks, planner
 from vgglib.analysis import evidence, repeating
@@ -25,7 +25,7 @@ def test_only_presets_with_records_count_and_never_the_one_for_tests(store):
 
 def test_rows_are_of_what_was_trained_in_the_book_and_in_a_notebook(store):
     for net, seed in (("A", 0), ("C", 0), ("C", 1)):
-        recorded(store, planned(nets=[net], seeds=[seed], train_scales=["256"])[0])
+        trained(store, net, seed)
     found = evidence.rows(store, "demo")
     assert {(row.net, row.seed) for row in found.itertuples() if row.table == "3"} == {("A", 0), ("C", 0), ("C", 1)}
     jitter = evidence.rows(store, "demo", "jitter")  # none of which has a record of its own
