@@ -8,7 +8,7 @@ from vgglib.metrics import error_percent
 from vgglib.results import Store
 from vgglib.running import recorder, tasks
 from vgglib.train import _Training
-from vgglib.training import checkpoints
+from vgglib.training import checkpoints, resume
 
 
 def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_path):
@@ -77,7 +77,7 @@ def test_a_finished_net_is_tested_in_another_arithmetic_and_its_record_says_how_
     store.record_path(tested).unlink()
     tensors, state = checkpoints.read(store.checkpoint_path(tested))
     state["arithmetic"] = "bf16 on cuda, gradients in bf16, compiled"
-    checkpoints.write(store.checkpoint_path(tested), tensors, state)
+    checkpoints.write(store.checkpoint_path(tested), tensors, resume.sealed(tensors, state))
     monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
     assert run(small(), results=tmp_path)["status"].tolist() == ["done"]
     environment = store.read(tested)["environment"]

@@ -15,7 +15,7 @@ from vgglib.experiments import Experiment
 from vgglib.train import _Training, chance, train
 from vgglib.training import checkpoints
 from vgglib.training.distributed import Division
-from vgglib.training.resume import finished
+from vgglib.training.resume import finished, sealed
 from vgglib.training.trained import Diverged, OutOfTime
 from vgglib.training.updates import Updates
 
@@ -174,7 +174,7 @@ def test_a_finished_net_is_taken_up_whatever_arithmetic_trained_it(two_colours, 
     first = train(experiment(), two_colours, CPU, path)
     assert first.arithmetic == "fp32 on cpu"
     tensors, state = checkpoints.read(path)
-    checkpoints.write(path, tensors, state | {"arithmetic": "bf16 on cuda, compiled"})
+    checkpoints.write(path, tensors, sealed(tensors, state | {"arithmetic": "bf16 on cuda, compiled"}))
     second = train(experiment(), two_colours, CPU, path, division=Division(bf16_gradients=True))
     assert second.arithmetic == "bf16 on cuda, compiled" and all(map(torch.equal, weights(first), weights(second)))
 
@@ -187,7 +187,8 @@ def test_gradients_count_as_rounded_only_where_they_travel(two_colours, tmp_path
         train(experiment(), two_colours, CPU, path, division=Division(0, 2, bf16_gradients=True))
     alone = train(experiment(), two_colours, CPU, path, division=Division(bf16_gradients=True))
     assert alone.arithmetic == checkpoints.read(path)[1]["arithmetic"] == "fp32 on cpu"
-    checkpoints.write(path, tensors, state | {"arithmetic": rounded})  # by several processes, and one goes on
+    # By several processes, and one goes on.
+    checkpoints.write(path, tensors, sealed(tensors, state | {"arithmetic": rounded}))
     assert train(experiment(), two_colours, CPU, path).arithmetic == checkpoints.read(path)[1]["arithmetic"] == rounded
 
 
@@ -220,7 +221,7 @@ def test_a_setting_that_a_checkpoint_lacks_counts_as_none(two_colours, tmp_path)
     first = train(experiment(epochs=1), two_colours, CPU, path)
     tensors, state = checkpoints.read(path)
     assert state["experiment"].pop("weights") is None
-    checkpoints.write(path, tensors, state)
+    checkpoints.write(path, tensors, sealed(tensors, state))
     assert all(map(torch.equal, weights(first), weights(train(experiment(epochs=1), two_colours, CPU, path))))
 
 
