@@ -17,13 +17,13 @@ class Table:
     """One table.
 
     title: above it. brief: in a few words, where tables are listed; the paper's own have none. lines: (net, S, Q,
-    method) of each, in order, before starts are told apart; none where lines are ensembles (Table 6) or repeat other
+    method) of each, in order, before starts are told apart; None where they are ensembles (Table 6) or repeat other
     tables (Table 7). source: the paper's table with errors for these lines. in_all: is part of "all".
     """
 
     title: str
     brief: str = ""
-    lines: Callable[[], tuple[Line, ...]] = tuple
+    lines: Callable[[], tuple[Line, ...]] | None = None
     source: str | None = None
     in_all: bool = True
 
