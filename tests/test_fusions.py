@@ -172,7 +172,7 @@ def test_a_page_says_what_is_missing(store, monkeypatch):
     assert "with dense or with multi-crop evaluation: fewer than two seeds have records" in nothing
     assert "preset smoke" in nothing and "with multi-crop evaluation: fewer" in no_crops and "dense" not in no_crops
     assert summary[:2] == ["Evaluation", "Averaged"] and exchanges == ["Exchanged", "Difference", "dense"]
-    assert "fewer than two of the seeds 0 have records" in one_seed
+    assert "fewer than two of the seeds asked for (0) have records" in one_seed
 
 
 def test_every_two_nets_of_the_first_stage_by_pencil(store):
