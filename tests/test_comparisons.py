@@ -14,14 +14,8 @@ def evidence(rows, *comparisons, measure=ERROR):
 
 
 def test_arms_are_paired_by_seed():
-    rows = [
-        row_of(A, 0, 40),
-        row_of(A, 1, 50),
-        row_of(A, 2, 60),
-        row_of(E, 1, 45),
-        row_of(E, 0, 37),
-        row_of(E, 2, status="not run"),
-    ]
+    rows = [row_of(A, seed, top1) for seed, top1 in enumerate((40, 50, 60))]
+    rows += [row_of(E, 1, 45), row_of(E, 0, 37), row_of(E, 2, status="not run")]
     found = evidence(rows)
     assert found.seeds == [0, 1] and found.differences.tolist() == [-3, -5]
     assert found.effect()["effect"] == -4 and found.status == "1 of 6 not run"
@@ -37,14 +31,8 @@ def test_comparisons_are_averaged_within_a_seed():
 
 def test_of_several_baselines_each_seed_has_its_best():
     fused = Arm("6", "two", "", "")
-    rows = [
-        row_of(D, 0, 30),
-        row_of(E, 0, 32),
-        row_of(D, 1, 35),
-        row_of(E, 1, 31),
-        row_of(fused, 0, 29),
-        row_of(fused, 1, 28),
-    ]
+    errors = {D: (30, 35), E: (32, 31), fused: (29, 28)}
+    rows = [row_of(arm, seed, top1) for arm, own in errors.items() for seed, top1 in enumerate(own)]
     assert evidence(rows, Comparison(fused, (D, E))).differences.tolist() == [-1, -3]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 
-def listed(text: str | None, kind: type = str, what: str = "net"):
-    """The parts of a text with commas, each made a `kind`; ValueError where one cannot be."""
+def listed(text: str | None, kind: type = str, what: str = "net") -> list | None:
+    """The parts of a text with commas, each made a `kind`, and None of None; ValueError, saying `what` they should be,
+    where one cannot be.
+    """
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",") if part.strip()]

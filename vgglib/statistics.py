@@ -19,7 +19,6 @@ EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 
 RESAMPLES = 2000
 POWER = 0.8  # how often a test should find what is there
 MOST_SEEDS = 1000  # more than anyone will train
-DECIMALS = 9  # to which differences in points, or of logarithms, are known by far
 LOSS = "a loss"  # where a claim says that something brings no gain
 
 
@@ -109,8 +108,8 @@ def sign_flip_p(differences: np.ndarray) -> float:
         raise ValueError("0 differences leave nothing to test: give one for each seed.")
     ways = stats.permutation_test(
         (differences, np.zeros(len(differences))),
-        # Rounded, since ways whose means are equal by pencil and paper must count as equal.
-        lambda first, second, axis: np.mean(first - second, axis=axis).round(DECIMALS),
+        # In whole units, since ways whose means are equal by pencil and paper must count as equal.
+        lambda first, second, axis: np.rint(np.mean(first - second, axis=axis) / SAME),
         permutation_type="samples",
         vectorized=True,
         rng=np.random.default_rng(0),

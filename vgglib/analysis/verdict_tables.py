@@ -77,10 +77,6 @@ def _p_text(verdict: Verdict) -> str:
     return f"{text} ({verdict.test})"
 
 
-def _uncorrected(p_values: tuple[float | None, float] | None) -> str:
-    return "; ".join(map(probability_text, p_values)) if p_values else "-"
-
-
 def short(found: list[Verdict]) -> pd.DataFrame:
     """The columns of `frame` that fit on a page, and the paper's numbers of what can be tested: the others are of
     another kind.
@@ -133,7 +129,8 @@ def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:
         "Seeds": str(effect["seeds"]),
         "Status": evidence.status,
     }
-    line[UNCORRECTED] = _uncorrected(evidence.difference_p)
+    if evidence.difference_p:
+        line[UNCORRECTED] = "; ".join(map(probability_text, evidence.difference_p))
     if claim.kind == "cheaper":
         return line
     line["Paper"] = _text(paper_effect(comparisons), claim.kind, decimals=1)

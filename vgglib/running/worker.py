@@ -102,8 +102,7 @@ class Worker:
             send(Event(task.name, "stopped"))
             return
         send(Event(task.name, "started"))
-        evaluated: list[float | None] = []
-        why = ""
+        tested: list[dict] = []
         recorder = Recorder(task.run, self.images, where, self.division)
         work = Task(task.run, tuple(missing)).macs(self.images)
 
@@ -121,12 +120,11 @@ class Worker:
                 content = recorder.evaluated(run, trained, looked, own)
                 if self.division.first:
                     self.store.write(run, *content)
-                evaluated.append(content[0]["top1_error_percent"])
-                why = why or content[0]["error"]
-            if None in evaluated:
-                send(Event(task.name, "failed", text=why))
+                tested.append(content[0])
+            if errors := [record["error"] for record in tested if record["error"]]:
+                send(Event(task.name, "failed", text=errors[0]))
             else:
-                send(Event(task.name, "done", top1_error_percent=evaluated[0] if evaluated else None))
+                send(Event(task.name, "done", top1_error_percent=tested[0]["top1_error_percent"] if tested else None))
         except OutOfTime:
             send(Event(task.name, "stopped"))  # it stays "not run"
         except Diverged as failure:
