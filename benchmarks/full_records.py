@@ -29,12 +29,14 @@ def made(root: Path, images: int = IMAGES, classes: int = CLASSES, seeds: Sequen
     """A folder of results with every record of the preset's plan, of one seed unless said: four gigabytes, which take
     some minutes. It is made once, and again when records of another form, number or size are asked for.
     """
+    from vgglib import most_probable
     from vgglib.experiments import as_dict, runs
     from vgglib.plans import plan
     from vgglib.results import FIELDS, SCHEMA, Store
 
     tested = runs(plan(PRESET, seeds=seeds))
-    content = [SCHEMA, FIELDS, HISTORY, ENVIRONMENT, images, classes, [run.run_id for run in tested]]
+    form = [SCHEMA, FIELDS, most_probable.WHOLE, most_probable.KEPT]
+    content = [*form, HISTORY, ENVIRONMENT, images, classes, [run.run_id for run in tested]]
     whole, digest = root / "whole", hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if whole.exists() and whole.read_text() == digest:
         return root

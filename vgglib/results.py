@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vgglib import most_probable
 from vgglib.answered import Reading
 from vgglib.experiments import Entry, Name, Run, as_dict, differences, runs
 from vgglib.files import DAMAGED_NPZ, latest, sweep, write_atomically
 
 ANSWERED = "answered"  # the folder of what can be computed anew from the others
+ARRAYS = ("posteriors", "labels", "classes")  # of a file of posteriors, the last where it holds the most probable ones
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = 2
 FIELDS = (
@@ -134,13 +136,18 @@ class Store:
     def write(
         self, run: Run, record: dict, posteriors: np.ndarray | None = None, labels: np.ndarray | None = None
     ) -> dict:
-        """Save posteriors, then the record that vouches for them; returns the record with its digests."""
+        """Save posteriors, of many classes the most probable ones, then the record that vouches for them; returns the
+        record with its digests.
+        """
         record = {**record, "posteriors_sha256": None}
         if posteriors is not None:
+            arrays = {"posteriors": posteriors, "labels": labels}
+            if posteriors.shape[1] > most_probable.WHOLE:
+                arrays["posteriors"], arrays["classes"] = most_probable.shortened(posteriors)
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, posteriors=posteriors, labels=labels)
+            np.savez_compressed(buffer, **arrays)
             write_atomically(self.posteriors_path(run), buffer.getvalue())
-            record["posteriors_sha256"] = digest_of(posteriors, labels)
+            record["posteriors_sha256"] = digest_of(*arrays.values())
         return write_sealed(self.record_path(run), record)
 
     def read(self, run: Run) -> dict | None:
@@ -162,8 +169,8 @@ class Store:
         return record
 
     def posteriors(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """Posteriors (N, classes) float16 and labels (N,) of a finished run; ValueError when they do not fit its
-        record.
+        """Posteriors (N, classes) float16, those of many classes as `most_probable.restored` gives them, and labels
+        (N,) of a finished run; ValueError when they do not fit its record.
         """
         record = self.read(run)
         if record is None:
@@ -179,11 +186,13 @@ class Store:
             )
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                posteriors, labels = file["posteriors"], file["labels"]
+                posteriors, labels, *classes = (file[name] for name in ARRAYS if name in file)
         except DAMAGED_NPZ as error:
             raise ValueError(f"the posteriors {path} are damaged ({error}): delete them and their record.") from error
-        if digest_of(posteriors, labels) != record["posteriors_sha256"]:
+        if digest_of(posteriors, labels, *classes) != record["posteriors_sha256"]:
             raise ValueError(f"the posteriors {path} do not match their record: delete both and run again.")
+        if classes:
+            posteriors = most_probable.restored(posteriors, *classes, record["n_classes"])
         return posteriors, labels
 
     def records(self, preset: str) -> list[dict]:

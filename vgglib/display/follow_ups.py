@@ -6,8 +6,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from vgglib import arithmetic, catalogue, plans, results, show
-from vgglib.analysis import drops, evidence, fusions, lengths, predictions, second_looks, signals, small_filters, starts
+from vgglib import arithmetic, catalogue, most_probable, plans, results, show
+from vgglib.analysis import (
+    drops,
+    evidence,
+    fusions,
+    lengths,
+    predictions,
+    second_looks,
+    shortening,
+    signals,
+    small_filters,
+    starts,
+)
 from vgglib.display.sections import EFFECTS
 
 LEFT_CHANCE = (
@@ -183,6 +194,20 @@ def arithmetic_of(preset: str = "demo") -> None:
     show.sentence(
         f"The error in bf16 against that in fp32, over all nets of the table: **{arithmetic.finding(found)}**."
     )
+
+
+def shortening_of(preset: str) -> None:
+    """What storing only the most probable classes would change in means of two nets, from a preset's records, of which
+    all classes are stored.
+    """
+    found = shortening.rows(results.Store(), preset)
+    if found.empty:
+        show.sentence(f"Preset {preset} has no records of two nets, with all their classes, of one seed.")
+        return
+    caption = f"Every two nets of preset {preset} of one seed, S = Q = 256, dense: errors in percent of their averaged "
+    caption += f"posteriors over all classes and with the {most_probable.KEPT} most probable of each net and image; "
+    caption += "means over pairs, and the largest difference of any pair in either direction"
+    show.table(shortening.summary(found), caption)
 
 
 def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overrides) -> None:
