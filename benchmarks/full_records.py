@@ -26,8 +26,8 @@ ENVIRONMENT = {"device": "cpu", "device_name": "made up", "precision": "fp32", "
 
 
 def made(root: Path, images: int = IMAGES, classes: int = CLASSES, seeds: Sequence[int] | None = None) -> Path:
-    """A folder of results with every record of the preset's plan, of one seed unless said: four gigabytes, which take
-    some minutes. It is made once, and again when records of another form, number or size are asked for.
+    """A folder of results with every record of the preset's plan, of one seed unless said, which takes some minutes.
+    It is made once, and again when records of another form, number or size are asked for.
     """
     from vgglib import most_probable
     from vgglib.experiments import as_dict, runs
