@@ -38,6 +38,11 @@ def kaggle(root):
     return root
 
 
+def images_of(folder, wnid):
+    """The files of a flat val that show a class."""
+    return [folder / name for own, name, _ in VAL if own == wnid]
+
+
 def kaggle_images(root):
     """The folder of Kaggle's layout that holds train and val."""
     return kaggle(root) / "ILSVRC" / "Data" / "CLS-LOC"

@@ -1,12 +1,8 @@
 import io
-import json
 import os
 import struct
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -14,8 +10,6 @@ from PIL import Image
 from vgglib import data
 from vgglib.data.files import decode, decode_all
 from vgglib.runner import load_images
-
-REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tiny-imagenet-200"
 
 
 def encoded(colour, size=(64, 64), mode="RGB", format="JPEG", **options):
@@ -32,36 +26,6 @@ def write_tree(root, classes=("cat", "dog"), count=4):
     return root
 
 
-def tiny_imagenet(root, layout):
-    """The same six classes of three training images and one of validation, in either layout."""
-    wnids = [f"n0000000{i}" for i in range(6)]
-    train = [
-        (f"{w}_{i}.JPEG", label, encoded((30 * label, 60 * i, 5))) for label, w in enumerate(wnids) for i in range(3)
-    ]
-    val = [(f"val_{label}.JPEG", label, encoded((200, 30 * label, 5))) for label in range(6)]
-    if layout == "parquet":
-        root.mkdir(exist_ok=True)
-        for which, rows in (("train", train[::-1]), ("val", val)):
-            table = pa.table(
-                {
-                    "image": [{"bytes": content, "path": name} for name, _, content in rows],
-                    "label": [label for _, label, _ in rows],
-                }
-            ).replace_schema_metadata({"wnids": json.dumps(wnids)})
-            pq.write_table(table, root / f"{which}-00000-of-00001.parquet")
-    else:
-        (root / "val" / "images").mkdir(parents=True)
-        (root / "wnids.txt").write_text("\n".join(wnids[::-1]))
-        for name, label, content in train:
-            (root / "train" / wnids[label] / "images").mkdir(parents=True, exist_ok=True)
-            (root / "train" / wnids[label] / "images" / name).write_bytes(content)
-        for name, _, content in val:
-            (root / "val" / "images" / name).write_bytes(content)
-        lines = [f"{name}\t{wnids[label]}\t0\t0\t1\t1" for name, label, _ in val]
-        (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
-    return root
-
-
 def test_shapes_is_the_same_every_time_and_val_differs_from_train():
     arguments = {"name": "shapes", "train_images": 48, "val_images": 24, "smallest_side": 64}
     first = data.load(**arguments)
@@ -70,51 +34,6 @@ def test_shapes_is_the_same_every_time_and_val_differs_from_train():
     assert len(first.class_names) >= 20
     assert (len(first.train), len(first.minival), len(first.val)) == (24, 24, 24)
     assert first.train.sizes.amin(1).unique().tolist() == [64] and first.train.sizes.max() > 64
-
-
-def test_both_layouts_of_tiny_imagenet_give_the_same_set(tmp_path):
-    sets = [data.load("tiny-imagenet", tiny_imagenet(tmp_path / layout, layout)) for layout in ("parquet", "zip")]
-    assert sets[0].digest == sets[1].digest
-    assert (len(sets[0].train), len(sets[0].minival), len(sets[0].val)) == (12, 6, 6)
-    few = data.load("tiny-imagenet", tmp_path / "zip", classes=2)
-    assert len(few.class_names) == 2 and len(few.val) == 2
-
-
-@pytest.mark.parametrize("val", ["valid", "validation"])
-def test_tiny_imagenet_as_a_hub_lays_it_out(tmp_path, val):
-    """In data/, with another name of val and of files, and with images that have no names of their own."""
-    expected = data.load("tiny-imagenet", tiny_imagenet(tmp_path / "plain", "parquet"))
-    (tmp_path / "hub" / "data").mkdir(parents=True)
-    for which, called in (("train", "train"), ("val", val)):
-        table = pq.read_table(tmp_path / "plain" / f"{which}-00000-of-00001.parquet")
-        rows = sorted(table.to_pylist(), key=lambda row: (row["label"], row["image"]["path"]))
-        nameless = [{**row, "image": {"bytes": row["image"]["bytes"], "path": None}} for row in rows]
-        copy = pa.Table.from_pylist(nameless, table.schema)
-        pq.write_table(copy, tmp_path / "hub" / "data" / f"{called}-00000-of-00001-70d52db3c749a935.parquet")
-    for folder in (tmp_path / "hub", tmp_path / "hub" / "data"):
-        assert data.load("tiny-imagenet", folder).digest == expected.digest
-
-
-def test_tiny_imagenet_needs_both_splits(tmp_path):
-    root = tiny_imagenet(tmp_path, "parquet")
-    (root / "val-00000-of-00001.parquet").unlink()
-    with pytest.raises(ValueError, match=r"no val-\*.parquet, valid-\*.parquet or validation-\*.parquet: fetch"):
-        data.load("tiny-imagenet", root)
-
-
-def test_a_missing_shard_is_named(tmp_path):
-    root = tiny_imagenet(tmp_path / "p", "parquet")
-    (root / "train-00000-of-00001.parquet").rename(root / "train-00000-of-00003.parquet")
-    with pytest.raises(ValueError, match="1 of 3 train shards"):
-        data.load("tiny-imagenet", root)
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="Tiny ImageNet is not on this machine")
-def test_real_images_of_tiny_imagenet():
-    images = data.load("tiny-imagenet", REAL, classes=2)
-    assert images.class_names == ("n01443537", "n01629819")
-    assert (len(images.train), len(images.minival), len(images.val)) == (900, 100, 100)
-    assert images.train.sizes.unique().tolist() == [64]
 
 
 def test_images_without_bad_ones_have_none_to_leave_out(tmp_path):
@@ -216,32 +135,6 @@ def test_bad_images_of_both_splits_are_named_at_once(tmp_path):
     assert str(caught.value).count(reason) == 10 and "val/dog/0.png" in str(caught.value)
 
 
-def test_bad_images_of_both_splits_of_tiny_imagenet_are_named_at_once(tmp_path):
-    root = tiny_imagenet(tmp_path / "x", "zip")
-    (root / "train" / "n00000001" / "images" / "n00000001_0.JPEG").write_bytes(b"")
-    (root / "val" / "images" / "val_2.JPEG").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"^2 of 24 .* first 2 are n00000001_0\.JPEG \(it is no .*\), val_2\.JPEG \("):
-        data.load("tiny-imagenet", root)
-    images = data.load("tiny-imagenet", root, skip_bad_images=True)
-    assert images.skipped == ("n00000001_0.JPEG", "val_2.JPEG") and images.val.labels.tolist() == [0, 1, 3, 4, 5]
-    assert torch.bincount(images.train.labels).tolist() == [2, 1, 2, 2, 2, 2]
-
-
-def test_more_broken_copies_of_tiny_imagenet_are_named(tmp_path):
-    root = tiny_imagenet(tmp_path / "zip", "zip")
-    with (root / "val" / "val_annotations.txt").open("a") as file:
-        file.write("val_9.JPEG\tn9\n")
-    with pytest.raises(ValueError, match=r"line 7 of .*val_annotations\.txt"):
-        data.load("tiny-imagenet", root)
-    root = tiny_imagenet(tmp_path / "parquet", "parquet")
-    shard = root / "train-00000-of-00001.parquet"
-    shard.rename(root / "train-00000-of-00001-1a2b3c.parquet")  # as hubs name them
-    assert len(data.load("tiny-imagenet", root).val) == 6
-    (root / "val-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(ValueError, match=r"val-00000-of-00001\.parquet is no whole Parquet file"):
-        data.load("tiny-imagenet", root)
-
-
 def composite(colour, alpha):
     """By hand: the colour where it covers, white behind."""
     return [round((value * alpha + 255 * (255 - alpha)) / 255) for value in colour]
@@ -330,6 +223,15 @@ def test_files_that_are_not_read_are_counted_by_their_suffix(tmp_path):
     assert sorted(images.unread[1:]) == [(".db", 1), (".mov", 1), (".png", 1), ("no suffix", 1)]
 
 
+def test_a_linked_folder_in_a_class_is_not_read_and_counted(tmp_path):
+    write_tree(tmp_path / "pool", count=5)
+    for which in ("train", "val"):
+        write_tree(tmp_path / "x" / which)
+    (tmp_path / "x" / "train" / "cat" / "more").symlink_to(tmp_path / "pool" / "cat")
+    images = data.load("folder", tmp_path / "x")
+    assert count(images) == 16 and images.unread == ((".png", 5),)
+
+
 @pytest.mark.parametrize(
     "suffix, format", [(".jfif", "JPEG"), (".JPE", "JPEG"), (".avif", "AVIF"), (".jp2", "JPEG2000"), (".pgm", "PPM")]
 )
@@ -384,6 +286,22 @@ def test_numbers_that_a_set_does_not_take_and_those_it_lacks_are_named(tmp_path)
         data.load("shapes")
     with pytest.raises(ValueError, match="drawn and lacks val_images: give numbers of"):
         data.load("shapes", **(numbers | {"val_images": None}))
+
+
+def test_a_file_that_cannot_be_read_is_no_bad_image(tmp_path):
+    root = write_tree(tmp_path / "x")
+    (root / "dog" / "9.png").symlink_to(tmp_path / "nowhere")
+    for skip in (False, True):
+        with pytest.raises(ValueError, match=r"dog/9\.png cannot be read \(No such file or directory\): mend that"):
+            data.load("folder", root, skip_bad_images=skip)
+
+
+@pytest.mark.parametrize("place", ["dog", os.fsdecode(b"caf\xe9")])
+def test_names_that_are_not_in_utf_8_are_refused(tmp_path, place):
+    root = write_tree(tmp_path / "x", ("cat", place))
+    (root / place / "1.png").rename(root / place / os.fsdecode(b"\xe9.png"))
+    with pytest.raises(ValueError, match=r"^the name of b'.*' is not in UTF-8: rename it\.$"):
+        data.load("folder", root)
 
 
 def test_hidden_copies_are_not_images(tmp_path):

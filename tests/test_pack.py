@@ -113,7 +113,8 @@ def test_batches_are_small_and_nothing_is_lost_between_them(tmp_path, monkeypatc
     summary = pack(
         tmp_path / "source", tmp_path / "pack", skip_bad_images=True, report=lambda *count: told.append(count)
     )
-    assert summary.skipped == ((f"{WNIDS[0]}/000.JPEG", "it is no image that Pillow opens"),) and summary.images == 599
+    why = "it is no image that Pillow opens"
+    assert summary.skipped == ((f"{WNIDS[0]}/000.JPEG", why, "train-00000-of-00001.arrow"),) and summary.images == 599
     for split, counts, first in (("train", [128, 128, 43], 1), ("val", [128, 128, 44], 0)):
         with shards.opened(tmp_path / "pack" / f"{split}-00000-of-00001.arrow") as reader:
             assert [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)] == counts
@@ -209,10 +210,11 @@ def test_bad_images_are_named_and_left_out_if_asked(kind, tmp_path):
     finished = times(target)
     assert len(finished) == 2 and not list(target.glob(".*.tmp"))
     summary = pack(source, target, skip_bad_images=True)
-    assert [skipped for skipped, _ in summary.skipped] == [name] and summary.images == 30
+    ((skipped, reason, shard),) = summary.skipped
+    assert (skipped, shard) == (name, "train-00002-of-00003.arrow") and summary.images == 30
     assert finished.items() <= times(target).items()
-    with shards.opened(target / "train-00002-of-00003.arrow") as reader:
-        assert shards.left_out(reader) == list(summary.skipped)
+    with shards.opened(target / shard) as reader:
+        assert shards.left_out(reader) == [(name, reason)]
 
 
 def test_a_repaired_image_belongs_to_the_same_source(tmp_path):
@@ -331,9 +333,27 @@ def test_on_the_command_line(tmp_path):
     done = CliRunner().invoke(app, [*arguments, "--skip-bad-images"])
     lines = done.stdout.splitlines()
     assert done.exit_code == 0 and lines[0].startswith("images   30 in 5 shards, 0.00 GB")
-    assert lines[1:3] == ["skipped  1", f"         {WNIDS[0]}/x.JPEG: it is no image that Pillow opens"]
+    shard = "train-00000-of-00003.arrow"
+    said = f"         {WNIDS[0]}/x.JPEG: it is no image that Pillow opens (listed by {shard})"
+    assert lines[1:3] == ["skipped  1", said]
     assert lines[3].startswith("packed   31 images in")
     again = CliRunner().invoke(app, [*arguments, "--skip-bad-images"]).stdout.splitlines()
-    assert again[3] == "         delete the shards that list such an image, and pack again, once it is repaired"
+    assert again[3] == f"         once they are repaired, delete {shard}, and pack again"
     assert again[4].startswith("packed   0 images in")
     assert done.stderr.splitlines()[-1].startswith("31 of 31 images")
+    unseen = CliRunner().invoke(app, ["data", "--skip-bad-images", *arguments[1:]])
+    assert "--skip-bad-images stands before `pack`" in str(unseen.exception)
+
+
+def test_a_pack_without_images_of_a_class_or_a_split_is_refused(tmp_path):
+    source = layouts.tree(tmp_path / "source")
+    for path in (source / "val" / WNIDS[1]).iterdir():
+        path.write_bytes(b"")
+    pack(source, tmp_path / "pack", skip_bad_images=True)
+    with pytest.raises(ValueError, match=rf"holds no image of class {WNIDS[1]} in val, all were left out: repair"):
+        packed.load(tmp_path / "pack")
+    for path in (source / "val").rglob("*.JPEG"):
+        path.write_bytes(b"")
+    pack(source, tmp_path / "none", skip_bad_images=True)
+    with pytest.raises(ValueError, match="none holds no images of val: repair some"):
+        packed.load(tmp_path / "none")

@@ -152,7 +152,7 @@ def test_mean_and_covariance_by_hand(tmp_path):
         for pixels in (black, red)
     ]
     shards.write(tmp_path / "x.arrow", [(f"{i}", i, *row) for i, row in enumerate(sums)], [])
-    split, _ = packed._split([tmp_path / "x.arrow"], 0)
+    split, _ = packed._split(tmp_path, "train", [tmp_path / "x.arrow"], 0, "auto")
     assert split.mean_rgb.tolist() == [50, 0, 0]
     # Four pixels 50 below the mean and four above: 8 * 50^2 / 7.
     assert split.rgb_covariance[0, 0].item() == pytest.approx(8 * 50**2 / 7 / 255**2)
@@ -256,7 +256,7 @@ def test_the_digest_sees_pixels_labels_and_sizes(tmp_path, folder):
         change(rows)
         shards.write(tmp_path / "x.arrow", rows, [])
         found = hashlib.sha256()
-        packed._split([tmp_path / "x.arrow"], 0)[0].update(found)
+        packed._split(tmp_path, "train", [tmp_path / "x.arrow"], 0, "auto")[0].update(found)
         return found.hexdigest()
 
     changes = [

@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 
@@ -81,7 +82,9 @@ def test_incomplete_trees_are_refused(tmp_path):
     root = layouts.tree(tmp_path)
     write(root / "val" / "ILSVRC2012_val_00000001.JPEG", b"")
     refused("class folders and 1 images beside them", root)
-    (root / "val" / "ILSVRC2012_val_00000001.JPEG").unlink()
+    (root / "val" / "ILSVRC2012_val_00000001.JPEG").rename(root / "val" / "1.jpeg")
+    refused("class folders and 1 images beside them", root)
+    (root / "val" / "1.jpeg").unlink()
     (root / "train" / WNIDS[0]).rename(root / "train" / "n0")
     refused("'n0' is in only one of train and val", root)
     shutil.rmtree(root / "train" / "n0")
@@ -104,8 +107,21 @@ def test_a_flat_val_and_its_list_must_agree(tmp_path):
     text = solution.read_text()
     solution.write_text(text.replace(WNIDS[0], "n9"))
     refused("shows n9, which is no folder of", root)
+    solution.write_text(text + f"ILSVRC2012_val_00000001,{WNIDS[1]} 1 2 3 4\n")
+    refused(r"line 14 of .*LOC_val_solution\.csv gives ILSVRC2012_val_00000001 a second class", root)
+    for path in layouts.images_of(val, WNIDS[2]):
+        path.unlink()
+    solution.write_text("\n".join(line for line in text.splitlines() if WNIDS[2] not in line))
+    refused(rf"LOC_val_solution\.csv names no image of {WNIDS[2]}, a folder of", root)
     solution.write_text("ImageId,PredictionString\nILSVRC2012_val_00000001,\n")
     refused(r"line 2 of .*LOC_val_solution\.csv names no image and class", root)
+
+
+def test_a_list_may_begin_as_spreadsheets_write_it(tmp_path):
+    root = layouts.kaggle(tmp_path)
+    expected, solution = open_source(root).sha256, root / "LOC_val_solution.csv"
+    solution.write_text(solution.read_text(), encoding="utf-8-sig")
+    assert open_source(root).sha256 == expected
 
 
 def test_a_damaged_devkit_is_refused(tmp_path):
@@ -128,6 +144,42 @@ def test_incomplete_parquet_copies_are_refused(tmp_path):
     refused("holds 1 of 2 train shards", tmp_path)
     train[1].write_bytes(kept[:-100])
     refused(r"train-00001-of-00002\.parquet is no whole Parquet file", tmp_path)
+
+
+def test_shards_of_several_copies_are_refused(tmp_path):
+    folder = layouts.parquet(tmp_path) / "data"
+    first, second = sorted(folder.glob("train-*"))
+    first.rename(folder / "train-00000-of-00002-aaaa.parquet")
+    second.rename(folder / "train-00000-of-00002-bbbb.parquet")
+    refused(r"holds train shards of several copies, train-00000-of-00002-aaaa\.parquet among them: remove", tmp_path)
+    (folder / "train-00000-of-00002-bbbb.parquet").rename(folder / "train-00001-of-00002-bbbb.parquet")
+    open_source(tmp_path)  # their names agree in what tells the number
+    shutil.copy(folder / "train-00000-of-00002-aaaa.parquet", folder / "train-00000-of-00001.parquet")
+    refused("holds train shards of several copies", tmp_path)
+    (folder / "train-00000-of-00001.parquet").rename(folder / "train-all.parquet")
+    refused(r"several copies, train-all\.parquet among them", tmp_path)
+    (folder / "train-all.parquet").rename(folder / "val-00000-of-00001.parquet")
+    refused(r"holds val-\*\.parquet and validation-\*\.parquet: remove", tmp_path)
+
+
+def test_every_shard_names_the_same_classes(tmp_path):
+    folder = layouts.parquet(tmp_path / "x") / "data"
+    second, val = folder / "train-00001-of-00002.parquet", folder / "validation-00000-of-00001.parquet"
+    for path in (second, val):
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({"wnids": json.dumps(WNIDS[::-1])}), path)
+        refused(rf"{path.name} names other classes than .*train-00000-of-00002\.parquet, or in another", tmp_path / "x")
+        pq.write_table(table, path)
+    metadata = {"wnids": json.dumps(WNIDS[::-1])}
+    refused("in another order than that of their WordNet ids", layouts.parquet(tmp_path / "y", metadata=metadata))
+
+
+def test_labels_must_be_whole_numbers(tmp_path):
+    folder = layouts.parquet(tmp_path) / "data"
+    path = folder / "validation-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "label", pa.array([WNIDS[0]] * len(table))), path)
+    refused("label is string, where whole numbers are expected", tmp_path)
 
 
 def test_parquet_rows_without_a_class_or_an_image_are_refused(tmp_path):

@@ -22,6 +22,12 @@ def data(
 ) -> None:
     """Load a preset's images and say what they are, or pack a large data set for it."""
     if context.invoked_subcommand:
+        for name in context.params:
+            if context.get_parameter_source(name).name == "COMMANDLINE":
+                raise ValueError(
+                    f"--{name.replace('_', '-')} stands before `{context.invoked_subcommand}`, which does not see it "
+                    "there: put it behind, or leave it out."
+                )
         return
     from vgglib.runner import load_images
 
@@ -58,9 +64,11 @@ def pack(
         done = packing.pack(Path(source), Path(target), smallest_side, skip_bad_images, jobs, count)
     typer.echo(f"images   {done.images:,} in {done.shards} shards, {done.size_bytes / 1e9:.2f} GB")
     typer.echo(f"skipped  {len(done.skipped)}" + ("" if len(done.skipped) <= LISTED else f", the first {LISTED} are"))
-    for name, reason in done.skipped[:LISTED]:
-        typer.echo(f"         {name}: {reason}")
+    for name, reason, shard in done.skipped[:LISTED]:
+        typer.echo(f"         {name}: {reason} (listed by {shard})")
     if done.skipped and not done.packed:
-        typer.echo("         delete the shards that list such an image, and pack again, once it is repaired")
+        listing = sorted({shard for *_, shard in done.skipped})
+        more = f" and {len(listing) - LISTED} more" if len(listing) > LISTED else ""
+        typer.echo(f"         once they are repaired, delete {', '.join(listing[:LISTED])}{more}, and pack again")
     rate = done.packed / done.seconds
     typer.echo(f"packed   {done.packed:,} images in {done.seconds:.1f} s, {rate:,.0f} images a second")

@@ -90,13 +90,17 @@ def decode_all(
 
     Returns the images, (H, W, 3) uint8 each, the (M,) int64 indices that decoded, and the names of those that did not.
     Unless `skip_bad_images`, a single bad image raises ValueError with the count and the first `LISTED` names: give the
-    names of all splits, so that one repair is enough.
+    names of all splits, so that one repair is enough. A file that cannot be read raises ValueError in any case.
     """
 
     def attempt(i: int) -> np.ndarray | str:
         try:
-            return decode(read(i), longest_smallest_side)
-        except (ValueError, OSError) as error:
+            data = read(i)
+        except OSError as error:  # no fault of the image, which is therefore not left out
+            raise ValueError(f"{names[i]} cannot be read ({error.strerror}): mend that first.") from error
+        try:
+            return decode(data, longest_smallest_side)
+        except ValueError as error:
             return str(error)
 
     with ThreadPoolExecutor(devices.cores()) as pool:

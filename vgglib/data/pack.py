@@ -35,14 +35,14 @@ SAMPLE = 256  # images from which the size of a pack is estimated, to some 6 %
 class Summary:
     """What a pack holds, and what the call that returns this has done.
 
-    images, shards, size_bytes: of the whole pack; skipped: (name, reason) of the images left out; packed: images that
-    this call has read, in `seconds`.
+    images, shards, size_bytes: of the whole pack; skipped: (name, reason, shard that lists it) of the images
+    left out; packed: images that this call has read, in `seconds`.
     """
 
     images: int
     shards: int
     size_bytes: int
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str, str], ...]
     packed: int
     seconds: float
 
@@ -262,6 +262,6 @@ def _summary(shards: list[Shard], packed: int, seconds: float) -> Summary:
     for shard in shards:
         with opened(shard.path) as reader:
             images += sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
-            skipped += left_out(reader)
+            skipped += [(*image, shard.path.name) for image in left_out(reader)]
     size_bytes = sum(shard.path.stat().st_size for shard in shards)
     return Summary(images, len(shards), size_bytes, tuple(skipped), packed, seconds)

@@ -241,14 +241,21 @@ def load(
             f"{len(missing)} of {sum(map(len, paths.values()))} shards of {folder} are missing, the first is "
             f"{missing[0].name}: go on with `vgg data pack SOURCE {folder}`."
         )
-    (train, skipped), (val, more) = (_split(paths[name], threads, decoder) for name in ("train", "val"))
-    return ImageSet.of(
-        described["name"], described["class_names"], train, val, (*skipped, *more), minival_share=minival_share
-    )
+    class_names = described["class_names"]
+    (train, skipped), (val, more) = (_split(folder, name, paths[name], threads, decoder) for name in ("train", "val"))
+    for name, split in (("train", train), ("val", val)):
+        if lost := set(range(len(class_names))) - set(split.labels.tolist()):
+            raise ValueError(
+                f"the pack {folder} holds no image of class {class_names[min(lost)]} in {name}, all were left out: "
+                "repair some, delete the shards that list them, and pack again."
+            )
+    return ImageSet.of(described["name"], class_names, train, val, (*skipped, *more), minival_share=minival_share)
 
 
-def _split(paths: list[Path], threads: int | None, decoder: str = "auto") -> tuple[PackedSplit, list[str]]:
-    """The images of some shards, and the names of those that were left out when they were packed."""
+def _split(
+    folder: Path, name: str, paths: list[Path], threads: int | None, decoder: str
+) -> tuple[PackedSplit, list[str]]:
+    """The images of a split's shards, and the names of those that were left out when they were packed."""
     parts, skipped = [], []
     for number, path in enumerate(paths):
         with mapped(path) as (reader, start):
@@ -256,6 +263,8 @@ def _split(paths: list[Path], threads: int | None, decoder: str = "auto") -> tup
             for i in range(reader.num_record_batches):
                 batch = reader.get_batch(i)
                 parts.append((number, *places(batch, start), *_columns(batch)))
+    if not parts:
+        raise ValueError(f"the pack {folder} holds no images of {name}: repair some, delete the folder and pack again.")
     numbers, offsets, lengths, stored, labels, sums, products = zip(*parts, strict=True)
     shard = np.repeat(np.array(numbers, np.int32), [len(part) for part in labels])
     return PackedSplit(

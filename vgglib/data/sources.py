@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from vgglib.data import parquet
-from vgglib.data.tree import images, tree, trees
+from vgglib.data.tree import images, is_image, tree, trees
 
 KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 SOLUTION = "LOC_val_solution.csv"
@@ -136,12 +136,8 @@ class Rows:
             with parquet.opened(path) as file:
                 for piece in pieces:
                     for row, record in _rows(file, piece, columns):
-                        label = record["label"]
-                        if label is None or not 0 <= label < len(self.class_names):
-                            raise ValueError(
-                                f"row {row} of row group {piece.group} of {path} has label {label}, for "
-                                f"{len(self.class_names)} classes: take another copy."
-                            )
+                        label, where = record["label"], f"row {row} of row group {piece.group} of {path}"
+                        parquet.check_label(label, len(self.class_names), where)
                         place = record["image"]["path"] or f"{path.stem}-{piece.group}-{row}"
                         yield f"{self.class_names[label]}/{os.path.basename(place)}", label, record["image"]
 
@@ -161,7 +157,8 @@ def open_source(folder: Path) -> Source:
     """The data set in `folder`, whichever of the layouts it has.
 
     Classes are in the order of their sorted names (WordNet ids), in which published weights count them; a Parquet copy
-    has its own order. Raises ValueError for a folder of no known layout, or an incomplete one.
+    that names them otherwise has its own order. Raises ValueError for a folder of no known layout, or an incomplete
+    one.
     """
     folder = folder.expanduser().absolute()
     if folder.is_file():
@@ -187,7 +184,7 @@ def open_source(folder: Path) -> Source:
 
 
 def _parquet(train: list[Path], val: list[Path]) -> Source:
-    class_names = parquet.class_names(train[0])
+    class_names = parquet.class_names([*train, *val])
     return Source(class_names, *(Rows(class_names, _pieces(paths)) for paths in (train, val)))
 
 
@@ -203,7 +200,7 @@ def _pieces(paths: list[Path]) -> tuple[Piece, ...]:
 def _sorted_val(root: Path) -> Source:
     train, val = trees(root)
     with os.scandir(root / "val") as entries:
-        if loose := sum(entry.name.endswith(".JPEG") for entry in entries):
+        if loose := sum(entry.is_file() and is_image(entry.name) for entry in entries):
             raise ValueError(f"{root / 'val'} holds class folders and {loose} images beside them: sort those in, too.")
     return Source(tuple(train), _files(root / "train", train), _files(root / "val", val))
 
@@ -229,6 +226,10 @@ def _flat_val(root: Path) -> Source:
             )
     if len(val) != len(label_of):
         raise ValueError(f"{root / 'val'} holds {len(val)} of the {len(label_of)} images of {listed}: unpack them all.")
+    if unseen := sorted(set(known) - set(label_of.values())):
+        raise ValueError(
+            f"{listed} names no image of {unseen[0]}, a folder of {root / 'train'}: both need the same classes."
+        )
     val.sort(key=lambda path: (label_of[path], path))  # as in a tree
     names = [f"{label_of[path]}/{path}" for path in val]
     labels = np.array([known[label_of[path]] for path in val])
@@ -250,12 +251,14 @@ def _val_classes(root: Path) -> tuple[dict[str, str], Path]:
 
 def _from_solution(path: Path) -> dict[str, str]:
     found = {}
-    with path.open(newline="") as file:
+    # Spreadsheets put a mark in front.
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             image, boxes = row.get("ImageId"), (row.get("PredictionString") or "").split()
             if not image or not boxes:
                 raise ValueError(f"line {number} of {path} names no image and class: fetch the file again.")
-            found[f"{image}.JPEG"] = boxes[0]
+            if found.setdefault(f"{image}.JPEG", boxes[0]) != boxes[0]:
+                raise ValueError(f"line {number} of {path} gives {image} a second class: fetch the file again.")
     return found
 
 

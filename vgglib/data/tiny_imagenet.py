@@ -50,31 +50,59 @@ def reader(data_dir: Path):
 def _parquet(data_dir: Path, which: str):
     train, val = parquet.splits(data_dir)
     shards = train if which == "train" else val
+    wnids = parquet.class_names([*train, *val])
     names, images, labels = [], [], []
     for shard in shards:
         with parquet.opened(shard) as file:
             table = file.read(columns=["image", "label"])
         images += (rows := table["image"].to_pylist())
-        labels += table["label"].to_pylist()
+        labels += (own := table["label"].to_pylist())
+        for row, label in enumerate(own):
+            parquet.check_label(label, len(wnids), f"row {row} of {shard}")
         names += [row["path"] or f"{shard.stem}-{number:06}" for number, row in enumerate(rows)]
-    wnids = parquet.class_names(shards[0])
     return names, labels, lambda i: images[i]["bytes"], wnids
 
 
 def _unpacked(data_dir: Path, which: str):
-    wnids = sorted((data_dir / "wnids.txt").read_text().split())
+    wnids = sorted(set(_text(data_dir / "wnids.txt").split()))
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     if which == "train":
-        files = [file for wnid in wnids for file in sorted((data_dir / "train" / wnid / "images").glob("*.JPEG"))]
+        files = [file for wnid in wnids for file in _images(data_dir / "train" / wnid / "images")]
         labels = [label_of[file.parent.parent.name] for file in files]
     else:
-        annotations = data_dir / "val" / "val_annotations.txt"
-        rows = [line.split("\t") for line in annotations.read_text().splitlines()]
-        for number, row in enumerate(rows, start=1):
-            if len(row) < 2 or row[1] not in label_of:
-                raise ValueError(
-                    f"line {number} of {annotations} names no image and class of wnids.txt: unpack it again."
-                )
-        files = [data_dir / "val" / "images" / row[0] for row in rows]
-        labels = [label_of[row[1]] for row in rows]
+        files, labels = _val(data_dir / "val", label_of)
     return [file.name for file in files], labels, lambda i: files[i].read_bytes(), wnids
+
+
+def _val(folder: Path, label_of: dict[str, int]) -> tuple[list[Path], list[int]]:
+    annotations, labels = folder / "val_annotations.txt", {}
+    for number, line in enumerate(_text(annotations).splitlines(), start=1):
+        name, wnid, *_ = [*line.split("\t"), "", ""]
+        if wnid not in label_of:
+            raise ValueError(f"line {number} of {annotations} names no image and class of wnids.txt: unpack it again.")
+        if name in labels:
+            raise ValueError(f"line {number} of {annotations} names {name} again: unpack it again.")
+        labels[name] = label_of[wnid]
+    files = _images(folder / "images")
+    if odd := sorted(set(labels) ^ {file.name for file in files}):
+        raise ValueError(
+            f"{annotations} names {len(labels)} images and {folder / 'images'} holds {len(files)}, {odd[0]} is in only "
+            "one of them: unpack both again."
+        )
+    return files, [labels[file.name] for file in files]
+
+
+def _images(folder: Path) -> list[Path]:
+    """The images in a folder, sorted; ValueError where there are none."""
+    if found := sorted(file for file in folder.glob("*.JPEG") if not file.name.startswith(".")):
+        return found
+    raise ValueError(f"{folder} holds no images (*.JPEG): unpack the zip again.")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): unpack the zip again.") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text: unpack the zip again.") from error

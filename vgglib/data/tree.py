@@ -7,13 +7,13 @@ from pathlib import Path
 
 from vgglib.data.files import PHOTOGRAPHS, SUFFIXES
 
-FOLLOWED = 2  # levels on which a link to a folder is one: splits and classes
+FOLLOWED = 3  # levels on which a link to a folder is one: splits, classes and what is in them
 
 
 def class_folders(root: Path) -> list[str]:
-    """Names of the folders in `root`, sorted, hidden ones left out."""
+    """Names of the folders in `root`, sorted, hidden ones left out; ValueError for one that is not in UTF-8."""
     with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(_written(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def tree(root: Path) -> dict[str, list[str]]:
@@ -47,23 +47,41 @@ def trees(data_dir: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 
 
 def images(folder: Path | str, prefix: str = "") -> list[str]:
-    """Image files in `folder` and below, relative to it, in no order; by os.scandir, for folders of a million."""
+    """Image files in `folder` and below, relative to it, in no order; by os.scandir, for folders of a million.
+
+    Raises ValueError for a name that is not in UTF-8.
+    """
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):  # a link may lead back up
-                found += images(entry.path, f"{prefix}{entry.name}/")
-            elif os.path.splitext(entry.name)[1].lower() in PHOTOGRAPHS:
-                found.append(prefix + entry.name)
+                found += images(entry.path, f"{prefix}{_written(entry)}/")
+            elif is_image(entry.name):
+                found.append(prefix + _written(entry))
     return found
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name is that of an image, and not a hidden one."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in PHOTOGRAPHS
+
+
+def _written(entry: os.DirEntry) -> str:
+    """The name of a file or a folder; ValueError for one that no text can hold, as old archives have them."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the name of {os.fsencode(entry.path)!r} is not in UTF-8: rename it.") from None
+    return entry.name
 
 
 def listing(folder: Path, below: bool = True) -> dict[str, tuple[int, int]]:
     """Every file in `folder`, and `below` it: its path -> bytes, and ns since the epoch of its last change.
 
-    Hidden ones are left out; links to splits and classes are followed, so that a change of what they lead to shows.
+    Hidden ones are left out; links to splits, classes and folders in these are followed, so that a change of what they
+    lead to shows.
     """
     found = {}
     for place, folders, files in os.walk(folder, followlinks=True):
