@@ -141,7 +141,7 @@ def written(store, entry, choices, labels, status="done"):
     record = dict.fromkeys(FIELDS) | {
         **{"schema": 2, "run_id": run.run_id, "preset": run.preset, "status": status, "seed": entry.seed},
         **{"experiment": experiments.as_dict(run.experiment), "protocol": experiments.as_dict(run.protocol)},
-        **{"n_images": len(labels), "n_classes": 3},
+        **{"n_images": len(labels), "n_classes": 3, "environment": {"images_skipped": 0}},
     }
     record.pop("digest")
     record.pop("posteriors_sha256")

@@ -4,12 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pages import NOTEBOOKS, code_cells
+from photographs import WNIDS, write, write_tree
 from PIL import Image
 from small_runs import run, small
 
 from vgglib import presets
+from vgglib.analysis import errors
 from vgglib.display import first_look, pictures
 from vgglib.evaluate import posteriors
+from vgglib.plans import plan
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def net(images, tmp_path, monkeypatch):
     """Net A of preset smoke, trained a little."""
     run(small(), results=tmp_path)
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path))
-    monkeypatch.setattr(pictures, "few_images", lambda name, folder: images)
+    monkeypatch.setattr(pictures, "few_images", lambda *_: images)
     monkeypatch.setattr(first_look.plans, "plan", lambda *_, **__: small())
     return first_look.trained("smoke", "A")
 
@@ -58,9 +61,25 @@ def test_images_that_a_net_was_not_trained_on_are_refused(net, images, monkeypat
     from_a_folder = replace(presets.named("smoke"), needs_folder=True)
     monkeypatch.setattr(first_look.presets, "named", lambda name: from_a_folder)
     assert first_look.trained("smoke", "A").images is images
-    monkeypatch.setattr(pictures, "few_images", lambda name, folder: replace(images, class_names=("cat", "dog")))
+    monkeypatch.setattr(pictures, "few_images", lambda *_: replace(images, class_names=("cat", "dog")))
     with pytest.raises(ValueError, match=r"A_S256_seed0.* of preset smoke was made from other images \(digest "):
         first_look.trained("smoke", "A")
+
+
+def test_images_that_a_record_left_out_are_left_out_again(tmp_path):
+    folder = write_tree(tmp_path / "own", train=9, val=3, sizes=((60, 50),))
+    write(folder / "val" / WNIDS[0] / "bad.png", b"no image")
+    small_recipe = {"epochs": 1, "width": 1 / 64, "resolution": 1 / 7, "precision": "fp32"}
+    entries = plan("folder", "3", ["A"], [0], ["256"], **small_recipe)
+    run(entries, data_dir=folder, skip_bad_images=True)
+    (bad,) = first_look.trained("folder", "A", 0, folder, **small_recipe).images.skipped
+    assert bad.endswith("bad.png")
+    assert errors.val_images("folder", errors.answers(entries), folder).skipped == (bad,)
+    write(folder / "val" / WNIDS[1] / "worse.png", b"no image either")
+    first_look.trained("folder", "A", 0, folder, **small_recipe)  # of what was read nothing has changed
+    next((folder / "train" / WNIDS[0]).iterdir()).write_bytes(b"no longer an image")
+    with pytest.raises(ValueError, match=r"A_S256_seed0.* of preset folder was made from other images"):
+        first_look.trained("folder", "A", 0, folder, **small_recipe)
 
 
 def test_what_is_not_there_is_named(net, tmp_path):

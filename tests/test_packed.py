@@ -22,7 +22,7 @@ from vgglib.data.stored import stored
 from vgglib.evaluate import posteriors
 from vgglib.experiments import Experiment
 from vgglib.models import VGG, initialise
-from vgglib.runner import load_images
+from vgglib.runner import load_again, load_images
 from vgglib.train import train
 from vgglib.training.distributed import Division
 
@@ -268,6 +268,10 @@ def test_the_digest_sees_pixels_labels_and_sizes(tmp_path, folder):
         lambda rows: rows.reverse(),
     ]
     assert len({digest(change) for change in changes}) == len(changes)
+
+
+def test_a_pack_whose_bad_images_were_left_out_is_loaded_again_as_it_is(folder):
+    assert load_again("imagenet", 3, folder).digest == load_images("imagenet", folder).digest
 
 
 def test_a_decoder_that_is_unknown_or_missing_is_refused(folder, monkeypatch):

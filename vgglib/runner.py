@@ -218,6 +218,18 @@ def load_images(
     return data.load(**settings, data_dir=data_dir, skip_bad_images=skip_bad_images, decoder=decoder)
 
 
+def load_again(
+    preset_name: str, images_skipped: int, data_dir: str | Path | None = None, **drawn: int
+) -> data.ImageSet:
+    """The images of a preset whose records left out `images_skipped` that do not decode, again without such images.
+
+    drawn: as in `load_images`. Raises ValueError as `data.load`.
+    """
+    # Those of a pack were left out when it was made.
+    skip = images_skipped > 0 and presets.named(preset_name).data["name"] not in data.WITHOUT_BAD
+    return load_images(preset_name, data_dir, skip, **drawn)
+
+
 def _execute_all(needed: list[Task], worker: Worker, pool: Workers | None, shown: Silent) -> None:
     def longest_first(task: Task) -> float:
         return -sum(task.macs(worker.images))

@@ -30,7 +30,8 @@ class Answers:
     """The answers behind one number, seed by seed; no seeds where it is not run.
 
     key: table, net, S, Q and method, as in `experiments.Entry`; name: what pages call it; classes: how many there are;
-    labels: (N,) int, the true ones; found: of each seed; find_mean: gives `mean`, which may take long.
+    labels: (N,) int, the true ones; found: of each seed; find_mean: gives `mean`, which may take long; images_skipped:
+    how many did not decode and were left out.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Answers:
     classes: int
     labels: np.ndarray
     find_mean: Callable[[], Answered]
+    images_skipped: int = 0
 
     @cached_property
     def wrong(self) -> np.ndarray:
@@ -88,10 +90,11 @@ def _answers(key: tuple, entries: list[Entry], reading: Reading) -> Answers:
     done = {entry.seed: entry.runs for entry in entries if reading.done(entry.runs)}
     found = tuple(reading.answered(tested, whose) for tested in done.values())
     labels = shared_labels([own.labels for own in found], whose).astype(int)
-    classes = max((reading.records[tested[0]]["n_classes"] for tested in done.values()), default=0)
-    return Answers(
-        name, key, tuple(done), found, classes, labels, partial(_mean, reading.store, tuple(done.values()), whose)
-    )
+    records = [reading.records[tested[0]] for tested in done.values()]
+    classes = max((record["n_classes"] for record in records), default=0)
+    skipped = max((record["environment"]["images_skipped"] for record in records), default=0)
+    find_mean = partial(_mean, reading.store, tuple(done.values()), whose)
+    return Answers(name, key, tuple(done), found, classes, labels, find_mean, skipped)
 
 
 def _mean(store: results.Store, tested: Sequence[tuple], whose: str) -> Answered:
@@ -209,7 +212,8 @@ def val_images(preset: str, found: Sequence[Answers], data_dir: str | None = Non
     """The `data.ImageSet` whose val the answers are about; None where none is run, and where the set is read from a
     folder and none is given.
 
-    A set that is drawn has hardly any training images here: they take most of the time, and val is the same.
+    A set that is drawn has hardly any training images here: they take most of the time, and val is the same. Images
+    that do not decode are left out where the answers' records left some out.
     Raises ValueError for images whose labels are not those recorded, and for a folder that will not do.
     """
     chosen = presets.named(preset)
@@ -218,7 +222,8 @@ def val_images(preset: str, found: Sequence[Answers], data_dir: str | None = Non
         return None
     from vgglib import runner  # needs torch
 
-    images = runner.load_images(preset, data_dir, train_images=2 * classes)
+    skipped = max(own.images_skipped for own in found)
+    images = runner.load_again(preset, skipped, data_dir, train_images=2 * classes)
     if not np.array_equal(images.val.labels.numpy(), labels):
         raise ValueError(f"the records of preset {preset} are about other images than these: check data_dir.")
     return images

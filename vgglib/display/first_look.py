@@ -50,7 +50,7 @@ def of(run: Run, store: results.Store, data_dir: str | None = None) -> Trained:
     the net was trained on.
     """
     model, record = weights.load(store, run), store.read(run)
-    images = pictures.few_images(run.preset, data_dir)
+    images = pictures.few_images(run.preset, data_dir, record["environment"]["images_skipped"])
     if presets.named(run.preset).needs_folder:  # of others only a few are drawn
         runner.check_images([record], images)
     return Trained(run, model, record, images)

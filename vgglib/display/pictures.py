@@ -50,13 +50,16 @@ def alone(image: Tensor) -> ImageSet:
     return ImageSet("one photograph", ("photograph",), split, split, split)
 
 
-def few_images(preset_name: str, data_dir: str | None = None, train: int = 240, val: int = 48) -> ImageSet:
-    """A preset's images, at most `val` of them for validation, evenly spaced.
+def few_images(
+    preset_name: str, data_dir: str | None = None, images_skipped: int = 0, train: int = 240, val: int = 48
+) -> ImageSet:
+    """A preset's images, at most `val` of them for validation, evenly spaced; without those that do not decode where
+    records left out `images_skipped` of them.
 
     A set that is drawn on the fly is drawn no further than needed, which saves seconds: its validation images are the
     preset's first ones, its mean colour that of the first `train` training images.
     """
-    images = runner.load_images(preset_name, data_dir, train_images=train, val_images=val)
+    images = runner.load_again(preset_name, images_skipped, data_dir, train_images=train, val_images=val)
     index = np.linspace(0, len(images.val) - 1, min(val, len(images.val))).astype(int)
     return replace(images, val=images.val.subset(index))
 
