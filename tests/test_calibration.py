@@ -36,8 +36,9 @@ def test_a_calibrated_net_has_an_error_too():
 def test_calibration_has_a_line_for_what_is_missing():
     a = saying([[0, 0, 1, 1, 0]], LABELS)  # right in four of five, with confidence 0.8
     rows = pd.DataFrame([row(top1_error_percent=20.0), row(net="E", status="failed")])
-    table = calibration.table(rows, [a, nothing("E")])
+    table = calibration.table(rows, [a, nothing("E"), nothing("D")])
     assert table.iloc[0, :4].tolist() == ["A", "20.0", "+0.0", "0.0"]
     assert float(table["of a calibrated net"].iloc[0]) > 5
     assert table.iloc[0, 5:].tolist() == ["1", "done"]
     assert table.iloc[1].tolist() == ["E", "-", "-", "-", "-", "0", "1 failed"]
+    assert table.iloc[2].tolist() == ["D", "-", "-", "-", "-", "0", "not run"]  # of a net without records

@@ -59,7 +59,7 @@ def table(rows: pd.DataFrame, found: Sequence[Answers], bins: int = BINS) -> pd.
     summary = {tuple(line[:5]): line for line in tables.summary(rows).itertuples(index=False)}
     lines = []
     for own in found:
-        line = summary[own.key]
+        line = summary.get(own.key)  # `rows` may leave out nets without records
         excess, distance, chance = _calibration(own, bins) if own.seeds else "---"
         numbers = {
             "Top-1 error (%)": f"{line.top1:.1f}" if own.seeds else "-",
@@ -67,7 +67,8 @@ def table(rows: pd.DataFrame, found: Sequence[Answers], bins: int = BINS) -> pd.
             "Calibration error (points)": distance,
             "of a calibrated net": chance,
         }
-        lines.append({"Net": own.name, **numbers, "Seeds": str(line.seeds), "Status": line.status})
+        seeds, status = (line.seeds, line.status) if line else (0, "not run")
+        lines.append({"Net": own.name, **numbers, "Seeds": str(seeds), "Status": status})
     return pd.DataFrame(lines)
 
 
