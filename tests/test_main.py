@@ -98,9 +98,16 @@ def test_bad_input_is_one_sentence_and_exit_2(arguments, message, tmp_path):
     assert message in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("vgg: ")
 
 
-def test_an_unknown_option_is_refused():
-    done = vgg("run", "--widht", "1")
-    assert done.returncode == 2 and "widht" in done.stderr
+@pytest.mark.parametrize(
+    "command, option",
+    [
+        (["run"], "--widht"),
+        (["evaluate", "--weights", "torchvision:A"], "--skip-bad-images"),  # packs, which it reads, have no bad ones
+    ],
+)
+def test_an_unknown_option_is_refused(command, option):
+    done = vgg(*command, option)
+    assert done.returncode == 2 and "No such option" in done.stderr and option in done.stderr
 
 
 def test_plan_and_table_read_records_without_running(tmp_path):

@@ -166,7 +166,6 @@ def evaluate(
     jobs: Annotated[
         int | None, typer.Option(help="Nets tested at once; by default one per core, one on a GPU.")
     ] = None,
-    skip_bad_images: SkipBadImages = False,
 ) -> None:
     """Test nets that others trained as the paper tests its own, and print their errors beside those expected."""
     from vgglib.analysis import expected
@@ -175,10 +174,7 @@ def evaluate(
 
     sources = [Source.of(text) for text in listed(weights)]
     with stoppable("tests that were done are kept"):
-        found = expected.evaluate(
-            preset, sources, table, results, data_dir=data_dir, device=device, jobs=jobs,
-            skip_bad_images=skip_bad_images,
-        )  # fmt: skip
+        found = expected.evaluate(preset, sources, table, results, data_dir=data_dir, device=device, jobs=jobs)
     if distributed.first():
         typer.echo(expected.shown(found).to_string(index=False))
 

@@ -101,7 +101,7 @@ def evaluate(
     store, classes = Store(results), None
     if settings.get("data_dir") or any(store.read(run) is None for run in runs(plan)):
         # Before half a gigabyte is downloaded: are the images there? They are kept for the run.
-        images = runner.load_images(preset_name, settings.get("data_dir"), settings.get("skip_bad_images", False))
+        images = runner.load_images(preset_name, settings.get("data_dir"))
         classes = len(images.class_names)
     if distributed.first():  # the others meet it in runner.run before they need the weights
         for source in sources:
