@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -53,7 +54,10 @@ def tree(settings: Settings, side: int = 64) -> Tree:
 
 
 def make(wanted: Tree, jobs: int) -> None:
-    """Write a tree unless it is there, whole classes at a time: what an interrupted call finished is kept."""
+    """Write a tree unless it is there, whole classes at a time: what an interrupted call finished is kept.
+
+    Raises ValueError, before anything is written, for a source that is no Tiny ImageNet or holds too little of it.
+    """
     marker = wanted.path / "complete"
     if marker.exists():
         return
@@ -121,11 +125,29 @@ def _copy(wanted: Tree, jobs: int) -> None:
     from vgglib.data import tiny_imagenet
 
     read = tiny_imagenet.reader(wanted.source)
+    found = {split: read(wanted.source, split) for split in _splits(wanted)}
+    _check_counts(wanted, {split: labels for split, (_, labels, _, _) in found.items()}, len(found["train"][-1]))
     for split, count in _splits(wanted).items():
-        names, labels, data, wnids = read(wanted.source, split)
+        names, labels, data, wnids = found[split]
         of_class: dict[int, list[int]] = {label: [] for label in range(wanted.classes)}
         for i in sorted(range(len(names)), key=names.__getitem__):
             if labels[i] in of_class and len(of_class[labels[i]]) < count:
                 of_class[labels[i]].append(i)
         for label, chosen in of_class.items():
             _write_class(wanted, split, wnids[label], ((Path(names[i]).name, data(i)) for i in chosen))
+
+
+def _check_counts(wanted: Tree, labels: dict[str, Sequence[int]], classes: int) -> None:
+    """ValueError where the source has fewer `classes`, or in a split fewer images of one of them, than are copied.
+
+    labels: split -> those of its images.
+    """
+    copied = range(min(classes, wanted.classes))
+    train, val = (min(map(Counter(labels[split]).__getitem__, copied), default=0) for split in ("train", "val"))
+    asked = _splits(wanted)
+    if classes < wanted.classes or train < asked["train"] or val < asked["val"]:
+        raise ValueError(
+            f"{wanted.source} has {classes} classes with at least {train} images in train and {val} in val, and "
+            f"{wanted.classes} with {asked['train']} and {asked['val']} are timed: give --images the whole of Tiny "
+            "ImageNet, or leave it out for drawn ones."
+        )

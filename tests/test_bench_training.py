@@ -104,7 +104,9 @@ def test_pictures_of_val_are_none_of_train(settings):
     assert len(train) == len(val) == 72 and not train & val
 
 
-def test_of_tiny_imagenet_the_files_themselves_are_taken(tmp_path):
+@pytest.fixture
+def tiny(tmp_path):
+    """Tiny ImageNet's zip with three classes, of each three images in train and two in val, which are bytes alone."""
     source = tmp_path / "tiny"
     (source / "val" / "images").mkdir(parents=True)
     (source / "wnids.txt").write_text("n3\nn1\nn2\n")
@@ -113,10 +115,16 @@ def test_of_tiny_imagenet_the_files_themselves_are_taken(tmp_path):
         place.mkdir(parents=True)
         for number in range(3):
             (place / f"{wnid}_{number}.JPEG").write_bytes(f"{wnid} {number}".encode())
-        (source / "val" / "images" / f"val_{wnid}.JPEG").write_bytes(f"val {wnid}".encode())
-    lines = [f"val_{wnid}.JPEG\t{wnid}\t0\t0\t9\t9\n" for wnid in ("n2", "n1", "n3")]
+    lines = []
+    for number, wnid in enumerate(("n2", "n1", "n3", "n3", "n2", "n1")):
+        (source / "val" / "images" / f"val_{number}.JPEG").write_bytes(f"val {number} {wnid}".encode())
+        lines.append(f"val_{number}.JPEG\t{wnid}\t0\t0\t9\t9\n")
     (source / "val" / "val_annotations.txt").write_text("".join(lines))
-    wanted = images.Tree(tmp_path / "tree", 64, classes=2, per_class=2, source=source)
+    return source
+
+
+def test_of_tiny_imagenet_the_files_themselves_are_taken(tiny, tmp_path):
+    wanted = images.Tree(tmp_path / "tree", 64, classes=2, per_class=2, source=tiny)
     images.make(wanted, 1)
     assert contents(wanted.path) == {
         "complete": b"",
@@ -124,9 +132,24 @@ def test_of_tiny_imagenet_the_files_themselves_are_taken(tmp_path):
         "train/n1/n1_1.JPEG": b"n1 1",
         "train/n2/n2_0.JPEG": b"n2 0",
         "train/n2/n2_1.JPEG": b"n2 1",
-        "val/n1/val_n1.JPEG": b"val n1",
-        "val/n2/val_n2.JPEG": b"val n2",
+        "val/n1/val_1.JPEG": b"val 1 n1",
+        "val/n1/val_5.JPEG": b"val 5 n1",
+        "val/n2/val_0.JPEG": b"val 0 n2",
+        "val/n2/val_4.JPEG": b"val 4 n2",
     }
+
+
+@pytest.mark.parametrize(
+    ("classes", "per_class", "asked"),
+    [(4, 2, "4 with 2 and 2"), (3, 4, "3 with 4 and 4"), (3, 3, "3 with 3 and 3")],
+    ids=["classes", "images of train", "images of val"],
+)
+def test_too_little_of_tiny_imagenet_is_refused_before_anything_is_copied(classes, per_class, asked, tiny, tmp_path):
+    wanted = images.Tree(tmp_path / "tree", 64, classes, per_class, source=tiny)
+    counts = rf"tiny has 3 classes with at least 3 images in train and 2 in val, and {asked} are timed"
+    with pytest.raises(ValueError, match=rf"{counts}: .*--images"):
+        images.make(wanted, 1)
+    assert not wanted.path.exists()
 
 
 @pytest.mark.parametrize("build", [rivals.torchvision_net, rivals.timm_net])
