@@ -37,7 +37,8 @@ class Case:
     """Contenders for the same work: ours is called `OURS`, and every other one is compared with it round by round.
 
     With `points` the contenders are not rivals but values along an axis, such as batch sizes: plain numbers as text.
-    `limit` is what ours must not exceed, or must reach where more is better, if that was fixed in advance.
+    `limit` is what ours must not exceed, or must reach where more is better, if that was fixed in advance. `images` is
+    "tiny-imagenet" where those of `Settings.images` are read, else "drawn".
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     points: bool = False
     limit: float | None = None
     rounds: int | None = None  # fewer than the others, of what takes minutes
+    images: str = "drawn"
 
 
 class LeftOut(Exception):

@@ -250,7 +250,6 @@ class _Suite:
             "measurements": measurements,
             "left_out": left_out,
             "forced": self.force,
-            "images": "tiny-imagenet" if self.settings.images else "drawn",
             "environment": self._environment(),
         }
         by_name = {one["name"]: one for one in (earlier["cases"] if earlier else ())} | {case.name: timed}

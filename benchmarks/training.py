@@ -39,16 +39,16 @@ def cases(settings: Settings) -> list[Case]:
     places = [(net, crop) for crop in _crops(settings) for net in _nets(settings)]
     # Compiling takes half a minute, however small the net. On a GPU ours replays a CUDA graph.
     own = [OURS, *([EAGER] if kind == "cuda" else []), *([] if settings.small else [COMPILED])]
+
+    def case(what: str, crop: int, contenders: Sequence[str], limit: float | None = None) -> Case:
+        source = None if what.startswith(STEP) else images.tree(settings, SIDES[crop]).source
+        read = "tiny-imagenet" if source else "drawn"
+        return Case(_name(settings, what, crop), tuple(contenders), "images/s", limit=limit, images=read)
+
     return [
-        *(
-            Case(_name(settings, f"net {net}", crop), (OURS, *RIVALS), "images/s", limit=LIMITS.get((kind, net, crop)))
-            for net, crop in places
-        ),
-        *(
-            Case(_name(settings, "net A-LRN beside net A", crop), (OURS, NET_A, TORCH_LRN), "images/s")
-            for crop in _crops(settings)
-        ),
-        *(Case(_name(settings, f"{STEP}net {net}", crop), tuple(own), "images/s") for net, crop in places),
+        *(case(f"net {net}", crop, (OURS, *RIVALS), LIMITS.get((kind, net, crop))) for net, crop in places),
+        *(case("net A-LRN beside net A", crop, (OURS, NET_A, TORCH_LRN)) for crop in _crops(settings)),
+        *(case(f"{STEP}net {net}", crop, own) for net, crop in places),
     ]
 
 

@@ -51,6 +51,14 @@ def test_cases_of_a_cpu_and_of_a_gpu(tmp_path):
     assert "threads" not in {case.name for case in growth.cases(Settings("cuda", 16, tmp_path))}
 
 
+def test_cases_say_which_images_they_read(tmp_path):
+    on_gpu = Settings("cuda:0", 16, tmp_path)
+    assert {case.images for case in training.cases(on_gpu)} == {"drawn"}
+    # Tiny ImageNet has 64 pixels, too few for crops of 224, and a step reads no files.
+    tiny = {case.name for case in training.cases(replace(on_gpu, images=tmp_path)) if case.images == "tiny-imagenet"}
+    assert tiny == {f"{what}, 56 pixels, width 1" for what in ("net A", "net D", "net A-LRN beside net A")}
+
+
 @pytest.mark.parametrize("source", [False, True])
 def test_an_epoch_of_the_trees_has_enough_steps_of_256(source, tmp_path):
     given = Settings("cpu", 2, tmp_path, tmp_path if source else None)

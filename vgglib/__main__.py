@@ -256,7 +256,7 @@ def bench(
     device: Device = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default one per core.")] = None,
     images: Annotated[
-        str | None, typer.Option(help="Folder of Tiny ImageNet, to time on; without it images are drawn.")
+        str | None, typer.Option(help="Folder of Tiny ImageNet, to time training on; without it images are drawn.")
     ] = None,
     scratch: Annotated[str, typer.Option(help="Folder for the images that contenders read; it is kept.")] = "bench",
     results: Results = None,
