@@ -49,8 +49,12 @@ def cases(settings: Settings) -> list[Case]:
 
 
 def prepare(settings: Settings, cases: Sequence[Case]) -> None:
-    """Images to be held in memory; photographs as a tree of JPEGs, and the same packed."""
-    drawn(settings)
+    """What these cases read: images to be held in memory; photographs as a tree of JPEGs, and the same packed."""
+    names = {case.name for case in cases}
+    if names - {PHOTOGRAPHS}:
+        drawn(settings)
+    if PHOTOGRAPHS not in names:
+        return
     if _missing():
         return  # `measure` says so
     from benchmarks.input import write_photographs

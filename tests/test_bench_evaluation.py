@@ -193,6 +193,15 @@ def test_colours_shift_by_a_tenth_of_the_principal_components(ours):
     assert torch.allclose(torch.cov(shifts.T), expected, rtol=0, atol=0.1 * float(expected.diagonal().mean()))
 
 
+def test_what_no_case_reads_is_not_made(settings, tmp_path):
+    cases = {case.name: case for case in data.cases(settings)}
+    for names, made in (((data.FIXED, data.JITTERED), ["drawn-48.npz"]), ((data.PHOTOGRAPHS,), ["few-photographs"])):
+        folder = tmp_path / made[0]
+        folder.mkdir()
+        data.prepare(replace(settings, folder=folder), [cases[name] for name in names])
+        assert [path.name for path in folder.iterdir()] == made
+
+
 def test_only_photographs_need_what_a_bare_machine_lacks(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(data, "find_spec", lambda name: None if name == "psutil" else name)
     bare = replace(settings, folder=tmp_path)
