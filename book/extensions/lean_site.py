@@ -5,8 +5,11 @@ from pathlib import Path
 from shutil import rmtree
 
 # Source maps of minified files, the theme's sources of its translations and templates, and fonts that are there in a
-# smaller form as well, which every browser prefers.
-UNUSED = ("_static/**/*.map", "_static/locales", "_static/*macros.html", "_static/vendor/**/*.ttf")
+# smaller form as well, which every browser prefers; and the picture that the README shows.
+UNUSED = (
+    *("_static/**/*.map", "_static/locales", "_static/*macros.html", "_static/vendor/**/*.ttf"),
+    "_static/screenshot.png",
+)
 
 
 def use_every_processor(app):
