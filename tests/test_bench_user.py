@@ -6,7 +6,8 @@ import pytest
 from benchmarks import full_records, harness, user
 from benchmarks.cases import OURS, LeftOut, Settings
 from vgglib import bench
-from vgglib.analysis import evidence
+from vgglib.analysis import errors, evidence
+from vgglib.plans import plan
 from vgglib.results import Store
 
 
@@ -151,6 +152,9 @@ def test_records_of_imagenets_size_are_made_once_and_kept_answers_are_cleared_fo
     full_records.made(root, images=5, classes=6)
     rows = evidence.rows(Store(root), "imagenet")
     assert set(rows["status"]) == {"done"} and rows["wrong"].map(len).eq(5).all()
+    monkeypatch.setenv("VGG_RESULTS", str(root))
+    (own,) = errors.answers(plan("imagenet", "3", ["A"], [0]))  # what the timed notebook asks first
+    assert own.seeds == (0,) and own.classes == 6
     posteriors = next(root.rglob("posteriors/*.npz"))
     posteriors.unlink()
     assert full_records.made(root, images=5, classes=6) == root and not posteriors.exists()
