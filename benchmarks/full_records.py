@@ -22,8 +22,10 @@ HISTORY = [
     }
     for epoch in range(1, 75)
 ]
-ENVIRONMENT = {"device": "cpu", "device_name": "made up", "precision": "fp32", "evaluation_seconds": 1.0}
-ENVIRONMENT |= {"images_skipped": 0}
+ENVIRONMENT = {
+    **{"device": "cpu", "device_name": "made up", "precision": "fp32"},
+    **{"evaluation_seconds": 1.0, "images_skipped": 0},
+}
 
 
 def made(root: Path, images: int = IMAGES, classes: int = CLASSES, seeds: Sequence[int] | None = None) -> Path:

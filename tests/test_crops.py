@@ -54,15 +54,13 @@ def test_what_depth_is_worth_by_pencil(found):
     assert (line["Nets"], line["Seeds"]) == ("E - A", "0, 1")
     assert line["Tested densely"].startswith("+62.5 (") and line["McNemar's p, dense"] == "0.500, 0.250"
     assert line["Tested on crops"].startswith("-25.0 (") and line["McNemar's p, crops"] == "1.000, 0.500"
-    assert crops.finding(found[found["seed"] == 0]) == "+50.0 tested densely, +0.0 tested on crops, of 1 seed"
-    assert crops.finding(found).endswith(", of 2 seeds") and crops.finding(found, "C") == ""
 
 
 def test_one_seed_has_no_interval_and_none_has_no_lines(found, store):
     one = crops.depth(found[found["seed"] == 0])
     assert one.loc[0, ["Tested densely", "Tested on crops"]].tolist() == ["+50.0", "+0.0"]
     nothing = crops.rows(store, "demo")
-    assert nothing.empty and crops.summary(nothing).empty and crops.depth(nothing).empty and not crops.finding(nothing)
+    assert nothing.empty and crops.summary(nothing).empty and crops.depth(nothing).empty
 
 
 def test_larger_scales_are_tested_q_by_q(store):

@@ -4,6 +4,7 @@ from records import RUN, record
 
 from vgglib.metrics import wrong
 from vgglib.most_probable import KEPT, WHOLE, restored, shortened
+from vgglib.results import REPOSITORY
 
 
 def test_the_most_probable_classes_by_pencil():
@@ -51,6 +52,12 @@ def test_posteriors_of_many_classes_are_stored_short_and_read_whole(store):
         assert found.shape == own.shape and found.dtype == np.float16 and np.array_equal(found_labels, labels)
         assert np.array_equal(found, own) == (classes == WHOLE)
         assert np.array_equal(np.sort(found, 1)[:, -KEPT:], np.sort(own, 1)[:, -KEPT:])
+
+
+@pytest.mark.parametrize("page", ["book/deviations.md", "results/README.md"])
+def test_pages_name_the_numbers_of_classes(page):
+    text = (REPOSITORY / page).read_text()
+    assert f"of more than {WHOLE} classes" in text.lower() and f"only the {KEPT} most probable of each image" in text
 
 
 def test_the_digest_vouches_for_the_classes_too(store):

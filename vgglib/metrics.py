@@ -78,3 +78,11 @@ def interval_text(values: Sequence[float], form: str = ".1f", limits: tuple[floa
     """
     low, high = np.clip(mean_interval(values), *limits) if len(values) > 1 else (np.nan, np.nan)
     return "-" if np.isnan(low) else f"{low:{form}} to {high:{form}}"
+
+
+def mean_text(
+    mean: float, values: Sequence[float], form: str = ".1f", limits: tuple[float, float] = (-np.inf, np.inf)
+) -> str:
+    """A mean for display with the `interval_text` of the values that it is of in brackets, where that says anything."""
+    interval = interval_text(values, form, limits)
+    return f"{mean:{form}}" + (f" ({interval})" if interval != "-" else "")

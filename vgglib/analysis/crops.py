@@ -9,7 +9,7 @@ import pandas as pd
 
 from vgglib.answered import Reading
 from vgglib.experiments import Protocol, runs
-from vgglib.metrics import interval_text
+from vgglib.metrics import mean_text
 from vgglib.plans import plan
 from vgglib.results import Store
 from vgglib.statistics import mcnemar_p, probability_text
@@ -68,16 +68,6 @@ def depth(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def finding(found: pd.DataFrame, net: str = "E") -> str:
-    """What `depth` says of one net, for a sentence; empty where there is nothing to say."""
-    pair = _beside_base(found).get(net)
-    if pair is None:
-        return ""
-    own, base = pair
-    said = ", ".join(f"{_points(own[way] - base[way])} {how}" for way, how in WAYS.items())
-    return f"{said}, of {len(own)} seed{'s' * (len(own) > 1)}"
-
-
 def _beside_base(found: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Lines at S = Q = 256 of each other net and of A, both by the seeds that they share, where there are any."""
     first = found[(found["train_scale"] == "256") & (found["test_scale"] == 256)].set_index("seed")
@@ -88,8 +78,7 @@ def _beside_base(found: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFr
 
 
 def _points(values: pd.Series) -> str:
-    interval = interval_text(values, "+.1f")
-    return f"{values.mean():+.1f}" + (f" ({interval})" if interval != "-" else "")
+    return mean_text(values.mean(), values, "+.1f")
 
 
 def _listed(p_values: Sequence[float]) -> str:

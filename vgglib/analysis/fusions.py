@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from vgglib.answered import Answered, Reading, shared_labels
 from vgglib.experiments import Run, runs
-from vgglib.metrics import interval_text
+from vgglib.metrics import mean_text
 from vgglib.plans import plan
 from vgglib.results import Store
 
@@ -108,8 +107,8 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
                 "Averaged": pairing,
                 "Number": str(len(own)),
                 "Seeds": str(len(errors)),
-                "Top-1 error": _with_interval(error, errors, ".2f", (0, 100)),  # an error cannot be outside
-                "Less that of the better net": "-" if one_net else _with_interval(difference, differences, "+.2f"),
+                "Top-1 error": mean_text(error, errors, ".2f", (0, 100)),  # an error cannot be outside
+                "Less that of the better net": "-" if one_net else mean_text(difference, differences, "+.2f"),
             }
         )
     return pd.DataFrame(lines)
@@ -125,7 +124,7 @@ def exchanges(found: pd.DataFrame) -> pd.DataFrame:
         for method, own in found.groupby("method", sort=False):
             first, second = (own[own["pairing"] == pairing] for pairing in (treatment, baseline))
             values = pseudo_values(first, "error") - pseudo_values(second, "error")
-            line[method] = _with_interval(first["error"].mean() - second["error"].mean(), values, "+.2f")
+            line[method] = mean_text(first["error"].mean() - second["error"].mean(), values, "+.2f")
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -158,15 +157,8 @@ def first_stage(store: Store, preset: str) -> pd.DataFrame:
                 "Averaged": names,
                 "Seeds": len(both),
                 "Top-1 error": f"{both.mean():.2f}",
-                "Less that of the better net": _with_interval((both - better).mean(), pd.Series(both - better), "+.2f"),
+                "Less that of the better net": mean_text((both - better).mean(), pd.Series(both - better), "+.2f"),
             }
             for names, both, better in sorted(lines, key=lambda line: line[1].mean())
         ]
     )
-
-
-def _with_interval(
-    mean: float, values: pd.Series, form: str, limits: tuple[float, float] = (-math.inf, math.inf)
-) -> str:
-    interval = interval_text(values, form, limits)
-    return f"{mean:{form}}" + (f" ({interval})" if interval != "-" else "")

@@ -14,7 +14,7 @@ from vgglib.analysis.by_hand import AT_DEADLINES, BY_RULE
 from vgglib.analysis.predictions import held_back
 from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.experiments import Protocol
-from vgglib.metrics import interval_text
+from vgglib.metrics import mean_text
 from vgglib.plans import TESTS, plan
 from vgglib.results import Store
 from vgglib.statistics import lower
@@ -148,8 +148,7 @@ def without_rule(found: pd.DataFrame) -> pd.DataFrame:
 def _effect(points: pd.Series, failed: int = 0) -> str:
     if len(points) < 2:
         return with_failed("-", failed)
-    interval = interval_text(points, "+.2f")
-    said = f"{points.mean():+.2f}" + (f" ({interval})" if interval != "-" else "")
+    said = mean_text(points.mean(), points, "+.2f")
     return with_failed(f"{said}, below 0 in {(points < 0).sum()} of {len(points)} seeds", failed)
 
 
