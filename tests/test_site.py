@@ -125,6 +125,14 @@ MARK = """known => {
     element.toggleAttribute("data-known", repeated.has(element) && !repeated.has(element.parentElement));
   return [...seen];
 }"""
+# What runs out of the window on the right, where nothing can be scrolled to see it.
+CUT = """() => [...document.querySelectorAll("article *")].filter(element => {
+  const {right, width, height} = element.getBoundingClientRect();
+  if (!width || !height || right <= innerWidth + 1) return false;
+  for (let around = element.parentElement; around; around = around.parentElement)
+    if (["auto", "scroll"].includes(getComputedStyle(around).overflowX)) return false;
+  return true;
+}).map(element => element.outerHTML.slice(0, 200))"""
 SCHEMES = ("light", "dark")
 PHONE = 390  # pixels
 
@@ -151,6 +159,8 @@ def test_pages_fetch_nothing_complain_of_nothing_fit_a_phone_and_can_be_read_by_
         page.set_viewport_size({"width": PHONE, "height": 800})
         if (width := page.evaluate("document.documentElement.scrollWidth")) > PHONE:
             problems.append((path.name, f"is {width} pixels wide on a phone"))
+        if cut := page.evaluate(CUT):
+            problems.append((path.name, "is cut on a phone", cut[0]))
         page.close()
     context.close()
     assert not problems

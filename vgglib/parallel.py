@@ -37,13 +37,13 @@ class Workers:
     """Processes that take calls.
 
     folder: for files that all of them see; events: a queue from them to this process; parallel: a joblib.Parallel;
-    lost: what it raises when a process is gone.
+    lost: what it raises when a process is gone, beside concurrent.futures' BrokenExecutor.
     """
 
     folder: Path
     events: Any
     parallel: Any
-    lost: tuple[type[Exception], ...] = (BrokenExecutor,)
+    lost: tuple[type[Exception], ...] = ()
 
     def share(self, content: Any) -> str:
         """Write an object where every worker gets it by `shared`, and return its path; OSError where it has no room."""
@@ -65,7 +65,7 @@ class Workers:
 
         try:
             return self.parallel(joblib.delayed(function)(*call) for call in calls)
-        except self.lost as error:
+        except (BrokenExecutor, *self.lost) as error:
             raise ValueError(
                 "a process was killed, most likely for lack of memory: run again with fewer --jobs; what was done is "
                 "kept."
