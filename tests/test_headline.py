@@ -65,9 +65,9 @@ def test_what_came_out_stands_beside_its_control(control, verdict):
     weights, said = sorted(headline.reproduced(judge(rows), rows), key=lambda line: "jitter" in line)
     assert weights.endswith(": a count, which needs no training.")
     assert said.startswith(
-        "*Scale jitter in training helps, even with a single test scale*: -2.00 points; in the paper -1.1; asked as "
+        "*Scale jitter in training helps, even with a single test scale*: -2.00 points, in the paper -1.1. Asked "
+        f"otherwise:\n  - S = [256; 512] - S = 384 for as long, mean of C, D, E: {verdict}, "
     )
-    assert f'for as long, mean of C, D, E": {verdict}, ' in said
 
 
 def test_another_baseline_and_the_papers_effect_are_named():
@@ -77,8 +77,8 @@ def test_another_baseline_and_the_papers_effect_are_named():
     smallest = [comparison.baselines[0] for comparison in claim_called("multi-scale").again[1].comparisons]
     rows = pd.concat([several, rows_of(*((arm, [37.0, 37.2, 37.0]) for arm in smallest))])
     said = next(line for line in headline.reproduced(judge(rows), rows) if "test scales" in line)
-    assert "-10.03 points; in the paper -0.5; " in said
-    assert 'asked as "three Q - the smallest of the three alone, mean of ten nets and S": +0.97' in said
+    assert "-10.03 points, in the paper -0.5. Asked otherwise" in said
+    assert "\n  - three Q - the smallest of the three alone, mean of ten nets and S: +0.97" in said
 
 
 def test_the_first_page_says_it_in_a_list(monkeypatch):

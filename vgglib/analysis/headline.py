@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from textwrap import indent
 
 import pandas as pd
 
@@ -51,6 +52,11 @@ def outcomes(found: Sequence[Verdict]) -> str:
     return f"of {len(found)} claims {', '.join(parts)}"
 
 
+def with_list(text: str, items: Sequence[str]) -> str:
+    """An item of a list in Markdown that has a list of its own, whose items may have theirs."""
+    return "\n".join([text, *(indent(f"- {item}", "  ") for item in items)])
+
+
 def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
     """The verdict on one claim from every preset's records that have an effect, each after what its pictures are."""
     own = {preset: verdict for preset, verdicts in found.items() for verdict in verdicts if verdict.name == name}
@@ -58,14 +64,14 @@ def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
 
 
 def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
-    """What the claims that came out as in the paper rest on, a sentence each: whether they are about errors at all,
-    the paper's effect beside it, what its control says, and asked in which other way it turns.
+    """What the claims that came out as in the paper rest on, an item of a list in Markdown each: whether they are about
+    errors at all, the paper's effect beside it, what its control says, and asked in which other way it turns.
 
     found, rows: as `verdicts.judge` gives and takes them, of one preset.
     """
     by_name, compared = {verdict.name: verdict for verdict in found}, checked(rows)
     return [
-        f"*{verdict.claim}*: {_rests_on(verdict, by_name, compared)}."
+        f"*{verdict.claim}*: {_rests_on(verdict, by_name, compared)}"
         for verdict in found
         if verdict.verdict == "reproduced"
     ]
@@ -74,15 +80,15 @@ def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
 def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> str:
     measure = measured(verdict.kind)
     if measure != ERROR:
-        return "a count, which needs no training" if measure is None else "a time, and no error"
-    claim, remarks = claim_called(verdict.name), []
-    if verdict.paper is not None:
-        remarks.append(f"in the paper {verdict.paper:+.1f}")
+        return "a count, which needs no training." if measure is None else "a time, and no error."
+    claim, otherwise = claim_called(verdict.name), []
+    paper = "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
+    said = f"{verdict.effect:+.2f} points{paper}."
     if claim.control and by_name[claim.control].seeds:
         control = by_name[claim.control]
-        remarks.append(f'asked as "{control.comparison}": {brief(control)}')
+        otherwise.append(f"{control.comparison}: {brief(control)}")
     for pool in claim.again:
         again = Evidence.of(compared, pool.comparisons, ERROR).effect()
         if again["effect"] is not None and again["effect"] >= 0 and verdict.kind == "lower error":
-            remarks.append(f'asked as "{pool.label}": {again["effect"]:+.2f}')
-    return "; ".join([f"{verdict.effect:+.2f} points", *remarks])
+            otherwise.append(f"{pool.label}: {again['effect']:+.2f}")
+    return with_list(f"{said} Asked otherwise:", otherwise) if otherwise else said

@@ -8,16 +8,15 @@ import pandas as pd
 
 from vgglib import catalogue, experiments, presets, results, show, tables
 from vgglib.analysis import evidence, headline, verdict_tables
-from vgglib.claims import KINDS, claim_called
+from vgglib.claims import KINDS, claim_called, measured
+from vgglib.comparisons import ERROR
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 from vgglib.statistics import probability_text
 from vgglib.verdicts import Verdict, judge
 
-EFFECTS = (
-    "Effects in points of top-1 error, minus means that what is named first errs less; of costs a ratio, of counts "
-    "millions of weights."
-)
+POINTS, RATIOS = "in points of top-1 error, minus means that what is named first errs less", "of costs a ratio"
+EFFECTS = f"Effects {POINTS}; {RATIOS}, of counts millions of weights."
 
 
 def the_plan(entries: Sequence[Entry]) -> None:
@@ -33,7 +32,8 @@ def the_plan(entries: Sequence[Entry]) -> None:
     ]
     example = entries[0].runs[0].experiment
     trainings = list(_training(example))
-    listed = pd.DataFrame(tests).groupby(trainings, sort=False, as_index=False).agg(_listed)
+    columns = {"Q": _listed, "Evaluation": _listed, "Seeds": _seeds}
+    listed = pd.DataFrame(tests).groupby(trainings, sort=False, as_index=False).agg(columns)
     caption = f"The plan, preset {entries[0].preset}: width {example.width:g}, crops of {example.crop} pixels, batches "
     caption += f"of {example.batch_size}. S and Q are in the paper's units. A start that has no line is trained first."
     show.table(listed, caption)
@@ -55,6 +55,12 @@ def _training(experiment: Experiment) -> dict:
 
 def _listed(values: pd.Series) -> str:
     return ", ".join(map(str, sorted(set(values))))
+
+
+def _seeds(values: pd.Series) -> str:
+    """Those of several seeds without a gap are told by the first and the last."""
+    first, last, count = values.min(), values.max(), values.nunique()
+    return f"{first} to {last}" if count > 2 and last - first == count - 1 else _listed(values)
 
 
 def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> None:
@@ -81,12 +87,9 @@ def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> N
 
 
 def verdicts(rows: pd.DataFrame, *names: str) -> None:
-    """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each, and what other
-    presets' records say of it.
-    """
+    """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each."""
     found = judge(rows, *names)
     show.table(verdict_tables.frame(found).drop(columns="Why"), EFFECTS)
-    others = _of_others(rows) if any(KINDS[verdict.kind] for verdict in found) else {}
     for verdict in found:
         said = [f"**{verdict.claim}: {verdict.verdict}** ({verdict.why})."]
         if verdict.difference_p:
@@ -94,9 +97,28 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
             said.append(
                 f"The p value of a difference, before the correction: {t} by the t test, {flips} by sign flips."
             )
-        if elsewhere := headline.everywhere(others, verdict.name):
-            said.append(f"Other records: {'; '.join(elsewhere)}.")
         show.sentence(" ".join(said))
+
+
+def outcomes(rows: pd.DataFrame, *names: str) -> None:
+    """What became of the claims called `names`, as a list; rows: of one preset, after which others' records follow."""
+    own = judge(rows, *names)
+    others = _of_others(rows) if any(KINDS[verdict.kind] for verdict in own) else {}
+    preset, lines = rows["preset"].iloc[0], []
+    for verdict in own:
+        if KINDS[verdict.kind] is None:
+            lines.append(f"**{verdict.claim}**: {verdict.verdict} ({verdict.why}).")
+            continue
+        found = {preset: [verdict], **others}
+        paper = "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
+        said = headline.everywhere(found, verdict.name)
+        if not verdict.seeds:
+            said.insert(0, f"{presets.named(preset).pictures}: {verdict.verdict}")
+        lines.append(headline.with_list(f"**{verdict.claim}** ({verdict.comparison}{paper}):", said))
+    kinds = {verdict.kind for verdict in own if KINDS[verdict.kind]}
+    units = [POINTS] * any(measured(kind) == ERROR for kind in kinds) + [RATIOS] * ("cheaper" in kinds)
+    lead = [f"Effects {'; '.join(units)}, with 95 % intervals over seeds.", ""] if units else []
+    show.sentence("\n".join([*lead, *(f"- {line}" for line in lines)]))
 
 
 def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
@@ -132,22 +154,19 @@ def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
     paper = next(verdict.paper for verdict in found[preset] if verdict.name == headline.MAIN)
     ran = [headline.setting(name, own) for name, own in rows.items() if (own["status"] == "done").any()]
     lines = [
-        _with_list("**What was run**, the longer trainings of some pages aside:", ran or ["nothing"]),
+        headline.with_list("**What was run**, the longer trainings of some pages aside:", ran or ["nothing"]),
         f"**What came out** on {presets.named(preset).pictures}: {headline.outcomes(found[preset])}.",
-        _with_list(
+        headline.with_list(
             "**Depth**, the paper's main claim: the top-1 error with 19 layers less that with 11, in points. In the "
             f"paper it is {paper:+.1f}, and here, on",
             headline.everywhere(found) or ["nothing that was run"],
         ),
     ]
     if same := headline.reproduced(found[preset], rows[preset]):
-        lines.append(_with_list(f"**What came out as in the paper** ({len(same)}), and what is behind it:", same))
+        lines.append(
+            headline.with_list(f"**What came out as in the paper** ({len(same)}), and what is behind it:", same)
+        )
     show.sentence("\n".join(f"- {line}" for line in lines))
-
-
-def _with_list(text: str, items: Sequence[str]) -> str:
-    """An item of a list in Markdown that has a list of its own."""
-    return "\n".join([text, *(f"  - {item}" for item in items)])
 
 
 def scoreboard(rows: pd.DataFrame, preset: str = "demo") -> None:
