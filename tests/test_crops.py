@@ -42,11 +42,11 @@ def test_what_crops_change_by_pencil(found):
     first, second, third = crops.summary(found).to_dict("records")
     # Of A, seed 1, one image is wrong on crops alone: one toss says nothing.
     assert (first["Net"], first["Seeds"], first["Dense"], first["Crops"]) == ("A", "2", "25.0", "37.5")
-    assert first["McNemar's p"] == "1.000, 1.000" and first["Crops less dense"].startswith("+12.5 (")
-    assert (second["Net"], second["Crops less dense"]) == ("C", "+0.0")
+    assert first["McNemar's p"] == "1.000, 1.000" and first["Crops - dense"].startswith("+12.5 (")
+    assert (second["Net"], second["Crops - dense"]) == ("C", "+0.0")
     # Two images, then four, that are wrong densely alone: 2 / 4 and 2 / 16.
     assert (third["Net"], third["McNemar's p"]) == ("E", "0.500, 0.125")
-    assert third["Crops less dense"].startswith("-75.0 (")
+    assert third["Crops - dense"].startswith("-75.0 (")
 
 
 def test_what_depth_is_worth_by_pencil(found):

@@ -62,8 +62,8 @@ def test_how_long_the_first_rate_lasted_is_said_with_its_rank_correlation(rows):
     # Of the 120 orders of five errors one rises and one falls all the way: p = 2 / 120.
     assert drops.said(drops.of(longer)) == (
         "The first rate lasted 1 to 5 epochs. "
-        "Its rank correlation with the error: -1.00 for A (5 seeds, p value 0.017). "
-        "Below 0 it says that seeds whose first rate lasted longer err less."
+        "Rank correlation of its length with the error: -1.00 for A (5 seeds, p value 0.017). "
+        "A value below 0 means that seeds whose first rate lasted longer err less."
     )
     assert drops.said(drops.of(longer.iloc[:4])) == "The first rate lasted 1 to 4 epochs."  # too few for a correlation
     assert drops.said(drops.of(longer.iloc[:1])) == "The first rate lasted 1 epoch."

@@ -68,7 +68,7 @@ def test_scales_are_shown_net_by_net_and_jitter_last():
 
 def test_what_is_found_tells_fit_from_error(rows):
     assert fits.finding(fits.of(rows)) == (
-        "Beside A, by the means over seeds alone: E errs more, with a higher training loss; D errs more, with a "
+        "Compared with A, by the means over seeds alone: E errs more, with a higher training loss; D errs more, with a "
         "training loss no more than 0.05 higher; B errs no more."
     )
     assert fits.finding(fits.of(rows[rows["net"] != "A"])) == "There is no net to compare with A."
@@ -79,7 +79,8 @@ def test_the_loss_alone_does_not_explain_what_nets_of_one_loss_err_apart(rows):
     found = fits.of(rows)
     # A and D have mean losses of 2 and 2.04, and errors of 55 and 70; B and E have losses of their own.
     assert fits.at_one_loss(found).startswith(
-        "Of nets whose training losses differ by 0.05 at most, D (2.04) errs 15.0 points more than A (2.00), "
+        "Among nets whose training losses differ by at most 0.05, the largest gap in error lies between D (2.04) and A "
+        "(2.00): D errs 15.0 points more, "
     )
     assert fits.at_one_loss(found[found["net"] != "D"]) == ""
 

@@ -135,7 +135,7 @@ def test_summary_and_exchanges_by_pencil():
     assert list(one.values()) == [
         "dense", ONE_SEED, "3", "3", "11.00 (8.52 to 13.48)", "-19.00 (-21.48 to -16.52)",
     ]  # fmt: skip
-    assert (alone["Averaged"], alone["Less that of the better net"]) == ("D", "-")
+    assert (alone["Averaged"], alone["Minus the better net's"]) == ("D", "-")
     assert (two["Number"], two["Seeds"], two["Top-1 error"]) == ("6", "3", "8.00")
     assert last["Top-1 error"] == "8.33 (0.00 to 80.04)"  # as in the test above; no error is below 0
     seed, net, other = fusions.exchanges(found).to_dict("records")
@@ -186,6 +186,6 @@ def test_every_two_nets_of_the_first_stage_by_pencil(store):
         "Averaged": "D and E",
         "Seeds": 2,
         "Top-1 error": "25.00",
-        "Less that of the better net": "+0.00",
+        "Minus the better net's": "+0.00",
     }
     assert fusions.first_stage(Store(store.root / "none"), "smoke").empty

@@ -90,10 +90,10 @@ def test_effects_by_pencil():
 def test_a_failed_run_leaves_its_comparison_undecided_and_is_counted():
     rows = of_recipe(OWN_RECIPE, A=[10, 10, 10, 10], E=[5.0, 5.1, 4.9, 1]) + of_recipe(LONG, A=[5, 5], E=[4.0, 4.1])
     found = pd.DataFrame(rows)
-    assert f"reproduced ({OWN_RECIPE}, tested dense)" in lengths.finding(found)
+    assert f"**Reproduced**: {OWN_RECIPE}, tested densely;" in lengths.finding(found)
     failed = (found["net"] == "E") & (found["seed"] == 3) & (found["recipe"] == OWN_RECIPE)
     found.loc[failed, ["status", "top1_error_percent"]] = "failed", None
-    assert f"undecided ({OWN_RECIPE}, tested dense, 1 failed)" in lengths.finding(found)
+    assert f"**Undecided**: {OWN_RECIPE}, tested densely, 1 failed." in lengths.finding(found)
     (line,) = lengths.effects(found).to_dict("records")
     assert line[OWN_RECIPE] == "-5.00 (-5.25 to -4.75), below 0 in 3 of 3 seeds, 1 failed"  # t = 4.303, 0.1 / sqrt(3)
     (change,) = lengths.changes(found).to_dict("records")
@@ -108,7 +108,7 @@ def test_changes_pair_seeds_within_one_arithmetic():
         + of_recipe("96 epochs, fp32", A=[5, 5, 5], E=[1, 1, 1])
     )
     longer, crops = lengths.changes(found).to_dict("records")
-    assert longer["What changes"] == f"{LONG} instead of {OWN_RECIPE}, tested dense"
+    assert longer["What changes"] == f"{LONG} instead of {OWN_RECIPE}, tested densely"
     assert longer["E - A changes by"] == "-3.00 (-5.48 to -0.52), below 0 in 3 of 3 seeds"  # -2, -3, -4
     assert crops["What changes"] == f"crops instead of dense evaluation, {OWN_RECIPE}"
     assert crops["E - A changes by"] == "-1.00, below 0 in 2 of 2 seeds"  # 0 - 1, 1 - 2
@@ -123,7 +123,7 @@ def test_the_longest_is_set_against_the_shortest():
         ]
     )
     (longer,) = lengths.changes(found)["What changes"]
-    assert longer == f"{LONG} instead of {OWN_RECIPE}, tested dense"
+    assert longer == f"{LONG} instead of {OWN_RECIPE}, tested densely"
 
 
 def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
@@ -134,8 +134,8 @@ def test_other_drops_are_set_against_the_rule_with_as_many_epochs():
         + of_recipe("96 epochs, late, bf16", drops=lengths.AT_DEADLINES, A=[5, 5], E=[5, 5])
     )
     longer, other = lengths.changes(found).to_numpy()
-    assert longer[0] == f"{LONG} instead of {OWN_RECIPE}, tested dense"
-    assert other[0] == f"48 epochs, late, bf16 instead of {LONG}, tested dense"
+    assert longer[0] == f"{LONG} instead of {OWN_RECIPE}, tested densely"
+    assert other[0] == f"48 epochs, late, bf16 instead of {LONG}, tested densely"
     assert other[1].startswith("-2.00 (-4.48 to +0.48)")  # -1, -2, -3; nothing to set 96 epochs against
 
 
@@ -147,7 +147,9 @@ def test_what_crops_change_is_itself_compared_between_resolutions():
         + of_recipe(FINE, "multi-crop", resolution="resolution 1/2", A=[5, 5, 5], E=[3, 3, 3])
     )
     last = lengths.changes(found).iloc[-1]
-    assert last["What changes"] == f"crops instead of dense evaluation, {FINE} less {OWN_RECIPE}"
+    assert last["What changes"] == (
+        f"crops instead of dense evaluation: the change with {FINE} minus that with {OWN_RECIPE}"
+    )
     # -1 less -4, -5, -6: mean 4, standard error 1/sqrt(3), t = 4.303.
     assert last["E - A changes by"] == "+4.00 (+1.52 to +6.48), below 0 in 0 of 3 seeds"
 
@@ -160,8 +162,8 @@ def test_more_pixels_are_set_against_the_presets_with_as_many_epochs():
         + of_recipe("96 epochs, resolution 1/2, bf16", resolution="resolution 1/2", A=[5, 5], E=[3, 4])
     )
     longer, finer = lengths.changes(found)["What changes"]
-    assert longer == f"{LONG} instead of {OWN_RECIPE}, tested dense"
-    assert finer == f"{FINE} instead of {OWN_RECIPE}, tested dense"
+    assert longer == f"{LONG} instead of {OWN_RECIPE}, tested densely"
+    assert finer == f"{FINE} instead of {OWN_RECIPE}, tested densely"
 
 
 def test_what_the_rule_costs_is_told_by_the_same_seeds():
@@ -178,18 +180,18 @@ def test_the_finding_is_that_of_the_claims_test():
         of_recipe(OWN_RECIPE, A=[10, 10, 10], E=[15, 16, 14]) + of_recipe(LONG, "multi-crop", A=[10, 10], E=[9, 12])
     )
     said = lengths.finding(found)
-    assert f"opposite ({OWN_RECIPE}, tested dense); undecided ({LONG}, tested multi-crop)." in said
+    assert said.endswith(f"**Opposite**: {OWN_RECIPE}, tested densely. **Undecided**: {LONG}, tested on crops.")
     assert "fewer than two seeds" in lengths.finding(pd.DataFrame(of_recipe(OWN_RECIPE, A=[10], E=[15])))
 
 
 def test_ends_are_those_of_the_histories():
     found = pd.DataFrame(of_recipe(OWN_RECIPE, A=[10, 10]) + of_recipe(LONG, A=[5, 5]))
     found["history"] = [[{}] * epochs for epochs in (12, 12, 29, 32)]
-    assert lengths.ends(found) == "Trainings ended: of at most 12 epochs after 12; of at most 48 epochs after 29 to 32."
+    assert lengths.ends(found) == "Epochs really trained: 12 of at most 12; 29 to 32 of at most 48."
     found["drops"] = ["", "", "", lengths.AT_DEADLINES]
-    assert lengths.ends(found).endswith("after 29; of at most 48 epochs with drops at the deadlines after 32.")
+    assert lengths.ends(found).endswith("29 of at most 48; 32 of at most 48 with drops at the deadlines.")
     found["resolution"] = ["resolution 1/2", *[lengths.OWN] * 3]
-    assert "of at most 12 epochs after 12; of at most 12 epochs at resolution 1/2 after 12" in lengths.ends(found)
+    assert "12 of at most 12; 12 of at most 12 at resolution 1/2" in lengths.ends(found)
 
 
 def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
@@ -231,8 +233,8 @@ def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):
             trained(store, net, seed, table="crops")
     follow_ups.lengths_in_short("demo")
     (text,) = said
-    assert text.startswith("That the error falls with depth, from A to E: ")
-    assert "for seeds 8 to 15 before any of these was trained: **not run**" in text
+    assert text.startswith("Does the error fall with depth, from A to E? ")
+    assert "for seeds 8 to 15 before any of these was trained. The outcome: **not run**" in text
 
 
 def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypatch):
@@ -244,10 +246,12 @@ def test_a_page_says_whether_the_records_tell_what_the_rule_did(store, monkeypat
         trained(store, "A", seed)
         trained(store, "A", seed, epochs=48)
     follow_ups.lengths_of("demo")
-    assert said.pop().endswith("The records do not tell, since the rule was the same for all.")
+    assert said.pop().endswith("The records do not tell which, since the rule was the same for all.")
     trained(store, "A", 0, epochs=48, patience=48)
     follow_ups.lengths_of("demo")
-    assert said.pop().endswith("The records do not tell, since the rule was the same for all.")  # of one seed no table
+    assert said.pop().endswith(
+        "The records do not tell which, since the rule was the same for all."
+    )  # of one seed no table
     trained(store, "A", 1, epochs=48, patience=48)
     follow_ups.lengths_of("demo")
-    assert "waited for the deadlines, in the last table" in said.pop()
+    assert "The last table shows what changed" in said.pop()

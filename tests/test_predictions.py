@@ -39,8 +39,9 @@ def test_it_is_put_to_a_t_test_over_its_own_seeds(store):
     said = predictions.finding(store, "demo")
     assert "after 48 epochs whose rate drops at the deadlines alone, tested on crops" in said
     assert (
-        "seeds 2 to 4 before any of these was trained: **held**, -77.78 points (-125.59 to -29.97), p = 0.020" in said
-    )
+        "seeds 2 to 4 before any of these was trained. The outcome: **held**, -77.78 points (-125.59 to -29.97), "
+        "p = 0.020"
+    ) in said
 
 
 def test_the_opposite_refutes_it(store):

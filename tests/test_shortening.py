@@ -50,4 +50,4 @@ def test_the_page_says_what_is_missing(pairs, store, monkeypatch):
     follow_ups.shortening_of("smoke")
     assert len(shown[-1][0]) == 2 and "the 20 most probable" in shown[-1][1]
     follow_ups.shortening_of("demo")
-    assert "Preset demo has no records of two nets" in shown[-1][0]
+    assert "Preset demo has no records of two nets of one seed" in shown[-1][0]

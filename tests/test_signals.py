@@ -39,8 +39,8 @@ def test_starts_are_compared_seed_by_seed(rows):
     # mean is 1 / (20 sqrt 2), its interval a factor of exp(12.706 x ln 2 / 2) to both sides.
     said = signals.finding(signals.of(rows))
     assert said == (
-        "Net E of 2 seeds, before the first update, glorot beside he-fan-out: spread of the scores 0.01 times as large "
-        "and gradient of conv1_1 0.035 times as large (0.00043 to 2.9)."
+        "Net E before the first update, 2 seeds: with glorot the spread of the scores is 0.01 times and the gradient "
+        "of conv1_1 is 0.035 times (0.00043 to 2.9) that with he-fan-out."
     )
     assert signals.finding(signals.of(rows[rows["seed"] == 0])) == ""
     assert signals.finding(signals.of(rows[rows["start"] == "glorot"])) == ""
@@ -50,4 +50,4 @@ def test_without_a_first_batch_there_is_a_sentence(monkeypatch):
     said = []
     monkeypatch.setattr(follow_ups.show, "sentence", said.append)
     follow_ups.signals_of(pd.DataFrame([row(), row(status="not run")]))
-    assert said == ["No record of these nets holds a first batch."]
+    assert said == ["No record of these nets has measurements of the first batch."]

@@ -53,7 +53,7 @@ def test_the_pair_is_compared_by_way_to_test_and_as_a_ratio():
     assert (centre["B"], centre["B-5x5"], centre["B - B-5x5"]) == ("3.00", "8.00", "-5.00")
     assert centre["B-5x5 : B"] == "2.00 (0.36 to 11.19)"
     assert (centre["Tested"], centre["Below 0"]) == ("centre-crop", "2 of 3 seeds")
-    assert centre["That B errs less"] == "undecided"
+    assert centre["B errs less"] == "undecided"
     # One ratio in all seeds has no interval.
     assert (dense["B-5x5 : B"], dense["95 % interval"]) == ("-", "-")
 
@@ -64,15 +64,17 @@ def test_an_error_of_zero_has_no_ratio_and_a_failed_run_decides_nothing():
     rows = [entry | {"seed": 2} if entry["status"] == "failed" else entry for entry in rows]
     (line,) = small_filters.table(pd.DataFrame(rows)).to_dict("records")
     assert line["B-5x5 : B"] == "-" and line["B - B-5x5"] == "-3.00"
-    assert line["Below 0"] == "2 of 2 seeds, 1 failed" and line["That B errs less"] == "undecided"
+    assert line["Below 0"] == "2 of 2 seeds, 1 failed" and line["B errs less"] == "undecided"
 
 
 def test_the_sentence_is_about_the_papers_test_of_nets_from_random_weights():
     rows = of_pair(LONG, B=[2.0, 3.0, 4.0], shallow=[4.0, 5.1, 6.2])
     rows += of_pair(LONG, "dense", B=[2.0, 2.0], shallow=[1.0, 1.5])
     said = small_filters.finding(pd.DataFrame(rows))
-    assert said.startswith(f"Both from random weights for at most {LONG}, on a centre crop: B less B-5x5 is -2.10 ")
-    assert "**reproduced**" in said and "errs 1.74 times as much" in said and said.count("Both") == 1
+    assert said.startswith(
+        f"Both nets from random weights, at most {LONG}, tested on a centre crop: B - B-5x5 is -2.10 "
+    )
+    assert "**reproduced**" in said and "errs 1.74 times as much as B (" in said and said.count("Both") == 1
 
 
 def test_a_page_shows_the_pair_or_how_to_test_it(store, capsys, monkeypatch):
@@ -91,5 +93,5 @@ def test_a_page_shows_the_pair_or_how_to_test_it(store, capsys, monkeypatch):
     captions = []
     monkeypatch.setattr(show, "table", lambda table, caption: captions.append((len(table), caption)))
     follow_ups.small_filters_of("demo")
-    assert captions[0][0] == 1 and "B against B-5x5 by two ways to test" in captions[0][1]
-    assert "Both from random weights" in shown[-1]
+    assert captions[0][0] == 1 and "B against B-5x5, tested in two ways" in captions[0][1]
+    assert "Both nets from random weights" in shown[-1]

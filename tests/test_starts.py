@@ -93,14 +93,14 @@ def test_summary_by_pencil():
 
 def test_a_failed_training_has_no_error_is_counted_and_decides_nothing():
     rows = of_start(FROM_A, 10.0, 10.1, 9.9, 10.0) + of_start(LONGER_START, 20.0, 20.0, 20.0, 20.0)
-    assert starts.gains(pd.DataFrame(rows))["That E from A errs less"].tolist() == ["reproduced"]
+    assert starts.gains(pd.DataFrame(rows))["E from A errs less"].tolist() == ["reproduced"]
     rows[-1] |= {"status": "failed", "top1_error_percent": None, "history": []}
     found = pd.DataFrame(rows)
     longer = starts.summary(found).iloc[1]
     assert (longer["Seeds"], longer["Left chance"]) == ("3, 1 failed", "0 of 4")
     (line,) = starts.gains(found).to_dict("records")
     assert (line["Points"], line["Below 0"]) == ("-10.00", "3 of 3 seeds, 1 failed")
-    assert line["That E from A errs less"] == "undecided"
+    assert line["E from A errs less"] == "undecided"
 
 
 def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
@@ -115,7 +115,7 @@ def test_the_start_from_a_is_set_against_as_many_epochs_and_not_against_fewer():
     assert points.tolist() == [-1, -2, -3] and points.index.tolist() == [0, 1, 2]
     (line,) = starts.gains(pd.DataFrame(rows)).to_dict("records")
     assert (line["Points"], line["95 % interval"], line["Below 0"]) == ("-2.00", "-4.48 to +0.48", "3 of 3 seeds")
-    assert line["That E from A errs less"] == "undecided"
+    assert line["E from A errs less"] == "undecided"
     assert starts.gains(pd.DataFrame(of_start(FROM_A, 10.0) + of_start(LONGER_START, 11.0))).empty  # one seed
 
 

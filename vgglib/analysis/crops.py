@@ -48,7 +48,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
         lines.append(
             {"Net": net, "S": train_scale, "Q": str(test_scale), "Seeds": str(len(own))}
             | {"Dense": f"{own['dense'].mean():.1f}", "Crops": f"{own['crops'].mean():.1f}"}
-            | {"Crops less dense": _points(own["crops"] - own["dense"]), "McNemar's p": _listed(p_values)}
+            | {"Crops - dense": _points(own["crops"] - own["dense"]), "McNemar's p": _listed(p_values)}
         )
     return pd.DataFrame(lines)
 

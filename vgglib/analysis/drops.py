@@ -57,7 +57,9 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
                 "Points below chance": f"{row.from_chance:.1f}",
                 "Training loss in the end": f"{row.train_loss:.2f}",
                 "Top-1 error": f"{row.top1_error_percent:.1f}",
-                "Of seeds that dropped late": f"{others[ERROR].mean():.1f} ({len(others)})" if len(others) else "-",
+                "Error of seeds that dropped late": f"{others[ERROR].mean():.1f} ({len(others)})"
+                if len(others)
+                else "-",
             }
         )
     return pd.DataFrame(lines)
@@ -124,8 +126,8 @@ def said(found: pd.DataFrame) -> str:
             parts.append(f"{correlation:+.2f} for {net} ({len(own)} seeds, p value {probability_text(p_value)})")
     if not parts:
         return text
-    text += f" Its rank correlation with the error: {', '.join(parts)}."
-    return f"{text} Below 0 it says that seeds whose first rate lasted longer err less."
+    text += f" Rank correlation of its length with the error: {', '.join(parts)}."
+    return f"{text} A value below 0 means that seeds whose first rate lasted longer err less."
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -64,8 +64,9 @@ def at_one_loss(found: pd.DataFrame) -> str:
         return ""
     points, more, less = max(pairs, key=lambda pair: pair[0])
     said = (
-        f"Of nets whose training losses differ by {ALIKE} at most, {more.net} ({more.loss:.2f}) errs {points:.1f} "
-        f"points more than {less.net} ({less.loss:.2f}), the largest such gap, which training loss does not explain."
+        f"Among nets whose training losses differ by at most {ALIKE}, the largest gap in error lies between {more.net} "
+        f"({more.loss:.2f}) and {less.net} ({less.loss:.2f}): {more.net} errs {points:.1f} points more, which training "
+        "loss does not explain."
     )
     return said + (ONE_SEED if min(more.seeds, less.seeds) < 2 else "")
 
@@ -95,7 +96,7 @@ def by_scale(rows: pd.DataFrame) -> pd.DataFrame:
         p_values = [mcnemar_p(tests[-1].wrong, one.wrong) for tests, one in zip(seeds, best, strict=True)]
         lines.append(
             {"Net": net, "S": scale, "Seeds": len(seeds), **dict(zip(names, means, strict=True))}
-            | {"All three less the best": f"{sum(gains) / len(gains):+.2f}"}
+            | {"All three - the best": f"{sum(gains) / len(gains):+.2f}"}
             | {"McNemar's p": ", ".join(map(probability_text, p_values))}
         )
     return pd.DataFrame(lines)
@@ -120,5 +121,5 @@ def finding(found: pd.DataFrame) -> str:
         if which.any()
     ]
     if found["seeds"].max() < 2:
-        return f"Beside {BASE}: {'; '.join(said)}." + ONE_SEED
-    return f"Beside {BASE}, by the means over seeds alone: {'; '.join(said)}."
+        return f"Compared with {BASE}: {'; '.join(said)}." + ONE_SEED
+    return f"Compared with {BASE}, by the means over seeds alone: {'; '.join(said)}."

@@ -108,7 +108,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
                 "Number": str(len(own)),
                 "Seeds": str(len(errors)),
                 "Top-1 error": mean_text(error, errors, ".2f", (0, 100)),  # an error cannot be outside
-                "Less that of the better net": "-" if one_net else mean_text(difference, differences, "+.2f"),
+                "Minus the better net's": "-" if one_net else mean_text(difference, differences, "+.2f"),
             }
         )
     return pd.DataFrame(lines)
@@ -157,7 +157,7 @@ def first_stage(store: Store, preset: str) -> pd.DataFrame:
                 "Averaged": names,
                 "Seeds": len(both),
                 "Top-1 error": f"{both.mean():.2f}",
-                "Less that of the better net": mean_text((both - better).mean(), pd.Series(both - better), "+.2f"),
+                "Minus the better net's": mean_text((both - better).mean(), pd.Series(both - better), "+.2f"),
             }
             for names, both, better in sorted(lines, key=lambda line: line[1].mean())
         ]

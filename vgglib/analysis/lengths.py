@@ -98,14 +98,14 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
         for before, after in pairs:
             for method in TESTS:
                 both = [compared(found, recipe, method, ENDS) for recipe in (before, after)]
-                lines.append((f"{after} instead of {before}, tested {method}", *_change(*both)))
+                lines.append((f"{after} instead of {before}, tested {by_hand.HOW[method]}", *_change(*both)))
         crops = {}
         for recipe in group["recipe"]:
             crops[recipe] = _change(*(compared(found, recipe, method, ENDS) for method in TESTS))
             lines.append((f"crops instead of dense evaluation, {recipe}", *crops[recipe]))
         for before, after in finer:  # a change here and none there would not show that the two differ
             (less, failed), (more, failed_too) = crops[before], crops[after]
-            what = f"crops instead of dense evaluation, {after} less {before}"
+            what = f"crops instead of dense evaluation: the change with {after} minus that with {before}"
             lines.append((what, more - less, failed + failed_too))
     return pd.DataFrame(
         [
@@ -159,21 +159,22 @@ def ends(found: pd.DataFrame) -> str:
     for (epochs, drops, resolution), own in done.groupby(["epochs", "drops", "resolution"]):
         least, most = own["history"].map(len).min(), own["history"].map(len).max()
         after = least if least == most else f"{least} to {most}"
-        said.append(
-            f"of at most {epochs} epochs{drops and f' with {drops}'}{resolution and f' at {resolution}'} after {after}"
-        )
-    return f"Trainings ended: {'; '.join(said)}."
+        said.append(f"{after} of at most {epochs}{drops and f' with {drops}'}{resolution and f' at {resolution}'}")
+    return f"Epochs really trained: {'; '.join(said)}."
 
 
 def finding(found: pd.DataFrame) -> str:
     """Whether the error falls from A to E, by recipe and way to test: each by its test alone, undecided where a run
-    failed.
+    failed. What came out alike is named together.
     """
-    said = []
+    said: dict[str, list[str]] = {}
     for recipe in found["recipe"].unique():
         for method in TESTS:
             own = compared(found, recipe, method, ENDS)
             if len(own.seeds) > 1 or own.failed:
-                how = with_failed(f"{recipe}, tested {method}", own.failed)
-                said.append(f"{own.decided(lower).verdict} ({how})")
-    return f"That the error falls with depth, from A to E: {'; '.join(said) or 'undecided, with fewer than two seeds'}."
+                how = with_failed(f"{recipe}, tested {by_hand.HOW[method]}", own.failed)
+                said.setdefault(own.decided(lower).verdict, []).append(how)
+    if not said:
+        return "That the error falls with depth, from A to E: undecided, with fewer than two seeds."
+    found = " ".join(f"**{verdict.capitalize()}**: {'; '.join(ways)}." for verdict, ways in said.items())
+    return f"Does the error fall with depth, from A to E? {found}"

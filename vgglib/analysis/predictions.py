@@ -145,10 +145,10 @@ def finding(store: Store, preset: str) -> str:
     for prediction in of(preset):
         found = rows(store, prediction, prediction.seeds, prediction.method)
         evidence, own = _evidence(prediction, found, prediction.method), decision(prediction, found)
-        text = f"*{claim_called(prediction.claim).statement}*, asked once more: seeds {min(prediction.seen)} to "
+        text = f"*{claim_called(prediction.claim).statement}*, asked once more. Seeds {min(prediction.seen)} to "
         text += f"{max(prediction.seen)} suggested that {prediction.treatment} errs less than {prediction.baseline} "
-        text += f"after {prediction.recipe}, tested {by_hand.HOW[prediction.method]}. That was predicted for seeds "
-        text += f"{min(prediction.seeds)} to {max(prediction.seeds)} before any of these was trained: "
+        text += f"after {prediction.recipe}, tested {by_hand.HOW[prediction.method]}. The same was predicted for seeds "
+        text += f"{min(prediction.seeds)} to {max(prediction.seeds)} before any of these was trained. The outcome: "
         text += f"**{OUTCOMES[own.verdict]}**"
         if own.p_value is not None:
             points = evidence.differences

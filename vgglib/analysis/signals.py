@@ -38,8 +38,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def finding(found: pd.DataFrame, net: str = "E", start: str = "glorot", other: str = "he-fan-out") -> str:
-    """How many times as large both are with one start as with another, seed by seed, in a sentence; empty for fewer
-    than two seeds that have both.
+    """By what factors one start differs from another, seed by seed, in a sentence; empty for fewer than two seeds that
+    have both.
     """
     own = found[found["net"] == net].pivot(index="seed", columns="start", values=list(MEASURED))
     if not {start, other} <= set(own.columns.get_level_values(1)):
@@ -51,8 +51,8 @@ def finding(found: pd.DataFrame, net: str = "E", start: str = "glorot", other: s
             return ""
         ratio, low, high = np.exp([logs.mean(), *mean_interval(logs)])
         interval = "" if np.isnan(low) else f" ({low:.2g} to {high:.2g})"
-        said.append(f"{name[0].lower()}{name[1:]} {ratio:.2g} times as large{interval}")
-    return f"Net {net} of {len(logs)} seeds, before the first update, {start} beside {other}: {' and '.join(said)}."
+        said.append(f"the {name[0].lower()}{name[1:]} is {ratio:.2g} times{interval}")
+    return f"Net {net} before the first update, {len(logs)} seeds: with {start} {' and '.join(said)} that with {other}."
 
 
 def _spread(values: pd.Series) -> str:

@@ -131,7 +131,7 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
                 "Points": f"{points.mean():+.2f}" if len(points := own.by_seed) else "-",
                 "95 % interval": interval_text(points, "+.2f"),
                 "Below 0": with_failed(f"{(points < 0).sum()} of {len(points)} seeds", own.failed),
-                "That E from A errs less": own.decided(lower).verdict,
+                "E from A errs less": own.decided(lower).verdict,
             }
             for label, own in evidence.items()
             if len(own.seeds) > 1 or own.failed

@@ -22,8 +22,8 @@ from vgglib.analysis import (
 from vgglib.display.sections import EFFECTS
 
 LEFT_CHANCE = (
-    "Left chance: trainings in which the error on minival fell below that of guessing by as much as the rule of the "
-    "plateaus asks, and when"
+    "Left chance: in how many trainings, and after how many epochs, the error on minival had fallen as far below that "
+    "of guessing as the rule of the plateaus asks"
 )
 
 
@@ -38,7 +38,7 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
     found = second_looks.table(rows, *others)
     if len(found):
         caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
-        show.table(found, caption + "Not corrected for their number; they decide nothing.")
+        show.table(found, caption + "Tests are not corrected for their number, and decide nothing.")
         if predicted := predictions.finding(store, preset):
             show.sentence(predicted)
 
@@ -55,19 +55,19 @@ def equal_starts_of(preset: str = "demo", **overrides) -> None:
         return
     from vgglib import plots
 
-    caption = "Net E from several starts and for several lengths, the A before it, and A where it was trained for as "
-    caption += f"long as A and E from it together, preset {preset}, S = Q = 256, dense evaluation: "
-    caption += f"errors in percent, with intervals over seeds. {LEFT_CHANCE}"
+    caption = "Errors in percent of net E from several starts and for several lengths, of the A before it, and of A "
+    caption += f"trained for as long as A and E together: preset {preset}, S = Q = 256, dense evaluation, intervals "
+    caption += f"over seeds. {LEFT_CHANCE}"
     show.table(starts.summary(found), caption)
     for length, own in starts.raced(found).items():
         alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
-        caption = f"{alt}, a line for each start and seed. Lines from A have E's own epochs alone; A's came before."
+        caption = f"{alt}, a line for each start and seed. Lines from A show E's own epochs alone; A's came before."
         show.picture(plots.training_curves(own, by="start").figure, alt, caption)
     gained = starts.gains(found)
     if len(gained):
-        caption = "What the start from A is worth when others have as many epochs as A and E together, and what E adds "
-        caption += "to that A: points of top-1 error by seed; minus means that E from A errs less. Tests stand alone, "
-        show.table(gained, caption + "as a second look")
+        caption = "What the start from A is worth against nets with as many epochs as A and E together, and what E "
+        caption += "adds to its A: points of top-1 error, means over seeds; minus means that E from A errs less. Each "
+        show.table(gained, caption + "test stands alone, as a second look")
         if mixed := starts.mixed_devices(found):
             show.sentence(mixed)
 
@@ -76,11 +76,11 @@ def signals_of(rows: pd.DataFrame) -> None:
     """What reaches both ends of the nets of these rows, as `Store.rows` gives them, before their first update."""
     found = signals.of(rows)
     if found.empty:
-        show.sentence("No record of these nets holds a first batch.")
+        show.sentence("No record of these nets has measurements of the first batch.")
         return
-    caption = "The first batch, before any update, S = 256: the standard deviation of its scores, over images and "
-    caption += "classes, and the norm of the gradient that reaches conv1_1's weights; geometric means over seeds, with "
-    show.table(signals.table(found), f"{caption}the least and the most. {LEFT_CHANCE}")
+    caption = "The first batch before any update, S = 256: the standard deviation of the scores over images and "
+    caption += "classes, and the norm of the gradient of conv1_1's weights. Geometric means over seeds, with the least "
+    show.table(signals.table(found), f"{caption}and the most in brackets. {LEFT_CHANCE}")
     if said := signals.finding(found):
         show.sentence(said)
 
@@ -95,9 +95,9 @@ def small_filters_of(preset: str = "demo") -> None:
             f"Preset {preset} has no such records of both nets; `{plans.command_line(preset, *words)}` makes them."
         )
         return
-    caption = f"B against B-5x5 by two ways to test, preset {preset}, S = Q = 256: mean top-1 errors in percent, their "
-    caption += "difference in points, minus means that B errs less, and the error of B-5x5 over that of B, a geometric "
-    caption += "mean; with 95 % intervals over seeds. Tests stand alone, as a second look"
+    caption = f"B against B-5x5, tested in two ways, preset {preset}, S = Q = 256: mean top-1 errors in percent, their "
+    caption += "difference in points (minus means that B errs less), and the error of B-5x5 divided by that of B (a "
+    caption += "geometric mean). 95 % intervals are over seeds. Each test stands alone, as a second look"
     show.table(pairs, caption)
     if said := small_filters.finding(found):
         show.sentence(said)
@@ -135,25 +135,25 @@ def lengths_of(preset: str = "demo") -> None:
     if longest["history"].map(len).any():
         alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
         show.picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
-    caption = f"What a step of depth is worth, preset {preset}: points of top-1 error, with 95 % intervals over seeds; "
+    caption = f"What a step of depth is worth, preset {preset}: points of top-1 error with 95 % intervals over seeds; "
     caption += "minus means that the deeper net errs less"
     show.table(lengths.effects(found), caption)
     changed = lengths.changes(found)
     if len(changed):
-        caption = "By how many points more epochs, other drops of the rate, more pixels, and another test change what "
-        show.table(changed, caption + "19 layers are worth against 11")
+        caption = "What more epochs, other drops of the rate, more pixels and another test change in E - A, what 19 "
+        show.table(changed, caption + "layers are worth against 11: points of top-1 error")
     late = lengths.without_rule(found)
     if len(late):
-        caption = "Trainings whose rate follows the rule of the plateaus, and the same seeds whose rate waits for the "
-        caption += f"deadlines, preset {preset}: mean top-1 error, and in brackets its standard "
-        show.table(late, caption + "deviation over seeds; the change in points, minus means that waiting errs less")
+        caption = "Trainings whose rate follows the rule of the plateaus, and trainings of the same seeds whose rate "
+        caption += f"waits for the deadlines, preset {preset}: mean top-1 error in percent (standard deviation over "
+        show.table(late, caption + "seeds), and the change in points; minus means that nets which waited err less")
     show.sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
-    told = "The records do not tell, since the rule was the same for all."
+    told = "The records do not tell which, since the rule was the same for all."
     if len(late):
-        told = "Trainings whose rate waited for the deadlines, in the last table, tell what it came to."
+        told = "The last table shows what changed where the rate waited for the deadlines."
     show.sentence(
-        f"The longest trainings, tested dense. {drops.said(drops.of(longest))} Of those whose first rate lasted less "
-        f"long, the rule may have cut some short, or only seen that they had stopped. {told}"
+        f"The longest trainings, tested densely. {drops.said(drops.of(longest))} Where the first rate lasted less "
+        f"long, the rule may have cut learning short, or only noticed that it had stopped. {told}"
     )
 
 
@@ -165,8 +165,8 @@ def predictions_of(preset: str = "demo") -> None:
         show.sentence(f"Nothing was predicted about the nets of preset {preset}.")
         return
     show.sentence(predictions.finding(store, preset))
-    caption = f"The seeds that suggested the prediction about preset {preset}, and those that it was put to: mean "
-    caption += "top-1 errors in percent, their difference in points with its 95 % interval over seeds, and seed by seed"
+    caption = f"The seeds that suggested the prediction about preset {preset}, and those that tested it: mean top-1 "
+    caption += "errors in percent, their difference in points with its 95 % interval over seeds, and seed by seed"
     show.table(found, caption)
 
 
@@ -184,8 +184,8 @@ def arithmetic_of(preset: str = "demo") -> None:
     if not found["same_images"].all():
         images = "images from the same seeds that are not equal to the last bit (their digests differ),"
     show.sentence(
-        f"These nets of preset {preset} were trained in both arithmetics on {images} in the same order: {nets}. What "
-        "starts from A starts from an A in its own arithmetic."
+        f"These nets of preset {preset} were trained in both arithmetics on {images} in the same order: {nets}. "
+        "Those that start from A start from an A in their own arithmetic."
     )
     caption = f"The same trainings of preset {preset} with products in bf16 and in fp32: mean top-1 errors in percent, "
     caption += "their difference in points with its 95 % interval over seeds, and the standard deviations of errors "
@@ -202,11 +202,13 @@ def shortening_of(preset: str) -> None:
     """
     found = shortening.rows(results.Store(), preset)
     if found.empty:
-        show.sentence(f"Preset {preset} has no records of two nets, with all their classes, of one seed.")
+        show.sentence(f"Preset {preset} has no records of two nets of one seed that hold all classes.")
         return
-    caption = f"Every two nets of preset {preset} of one seed, S = Q = 256, dense: errors in percent of their averaged "
-    caption += f"posteriors over all classes and with the {most_probable.KEPT} most probable of each net and image; "
-    caption += "means over pairs, and the largest difference of any pair in either direction"
+    caption = (
+        f"All pairs of nets of one seed, preset {preset}, S = Q = 256, dense: errors in percent of their averaged "
+    )
+    caption += f"posteriors, from all classes and from the {most_probable.KEPT} most probable of each net and image. "
+    caption += "Means over pairs, and the largest difference of any pair in either direction"
     show.table(shortening.summary(found), caption)
 
 
@@ -225,12 +227,11 @@ def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overr
     if found.empty:
         return
     caption = f"D and E of preset {preset}, trained with jitter and tested at the scales of Table 5, alone and in "
-    caption += "pairs. Means over all nets or pairs (their number): top-1 error in percent, and by how many points a "
-    caption += "pair's differs from that of its better net, minus means that the pair errs less. 95 % intervals are "
-    caption += "over seeds; those of pairs of two seeds, which share nets, leave out one seed at a time (jackknife) "
-    caption += "and need three."
+    caption += "pairs: top-1 error in percent, and the error of a pair minus that of its better net, in points. Both "
+    caption += "are means over all nets or pairs, with 95 % intervals over seeds. Pairs of two seeds share nets, so "
+    caption += "their intervals leave out one seed at a time (jackknife), which needs three."
     show.table(fusions.summary(found), caption)
-    caption = f"What an exchange of one thing does to the top-1 error of a pair, preset {preset}: points, minus means "
+    caption = f"What an exchange of one thing does to the top-1 error of a pair, preset {preset}, in points. Minus "
     show.table(
-        fusions.exchanges(found), caption + "that what is named first errs less. Intervals as in the table above."
+        fusions.exchanges(found), caption + "means that what is named first errs less. Intervals as in the table above."
     )

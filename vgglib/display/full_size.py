@@ -62,7 +62,7 @@ def several_devices(net: str = "D") -> pd.DataFrame:
                 lines.append(
                     {
                         "Devices": f"{count}, {machine}",
-                        "Gradients travel as": gradients if count > 1 else "-",
+                        "Gradients sent as": gradients if count > 1 else "-",
                         "Hours": f"{least:,.1f}" if count == 1 else f"{least:,.1f} to {most:,.1f}",
                         "Device-hours, at most": f"{count * most:,.0f}",
                     }
@@ -107,7 +107,7 @@ def on_gpus(records: bench_page.Records) -> pd.DataFrame:
                 "Images a second": f"{row.median:,.0f}",
                 "Trillion operations a second": f"{operations * row.median / 1e12:,.0f}",
                 f"Hours for {run.experiment.epochs} epochs": f"{images / row.median / 3600:,.1f}",
-                "To the first update, s": f"{first[name, row.contender]:,.0f}",
+                "Before the first update, s": f"{first[name, row.contender]:,.0f}",
             }
             lines.append(line)
     return pd.DataFrame(lines)
