@@ -77,8 +77,8 @@ def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> N
         )
     found = tables.beside_paper(own[0], rows)
     title = ", ".join(filter(None, (catalogue.TABLES[own[0]].title, whose)))
-    caption = f"{title}. Errors in percent; the interval is that of our top-1 error, over seeds, or where there is one "
-    caption += '("images") over the test images alone.'
+    caption = f"{title}. Errors in percent. The interval is that of our top-1 error over seeds; of a single seed it is "
+    caption += 'over the test images alone ("images").'
     text = tables.shown(found)
     net = next((column for column in ("net", "ensemble") if column in found), None)
     show.table(text[found[net].isin(rows["net"])] if net and len(rows) else text, caption)
@@ -138,13 +138,13 @@ def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found, claim = verdict_tables.details(rows, name), claim_called(name)
-    caption = f"Behind '{claim.statement}'. {EFFECTS} The p values are those of a difference from 0 over seeds: of the "
-    caption += "t test, and of sign flips, which do not take differences to be normal. The bootstrap draws seeds and "
-    caption += "images anew, and of a single seed images alone. McNemar's p values are those of two fixed nets, seed "
-    caption += "by seed. None of these is corrected, and they decide nothing."
+    caption = f"Behind '{claim.statement}'. {EFFECTS} No test in this table is corrected, and none decides anything. "
+    caption += "The t test and the sign flips, which assume no normal distribution, ask whether the mean over seeds "
+    caption += "differs from 0. The bootstrap draws seeds and images anew; with a single seed, images alone. McNemar's "
+    caption += "test compares two fixed nets, seed by seed."
     if any(len(comparison.baselines) > 1 for comparison in claim.comparisons):
-        caption += " The best of several baselines is picked by these seeds and images, so that McNemar's p value is "
-        caption += "too small for a loss and the bootstrap leaves the pick out."
+        caption += " The best of several baselines is picked on these very images: McNemar's p value is then too small "
+        caption += "for a loss, and the bootstrap leaves the pick out."
     show.table(found, caption)
 
 
@@ -176,8 +176,8 @@ def scoreboard(rows: pd.DataFrame, preset: str = "demo") -> None:
     caption += "the claim is about (depth, jitter, more crops) brings a gain, above 0 a loss; a claim of no gain "
     caption += "expects about 0. Of costs a ratio, of counts millions of weights"
     if any(verdict.p_value is not None for verdict in found):
-        caption += ". A verdict allows for all claims that can be tested, so an interval may leave out 0 and the claim "
-        caption += "be undecided"
+        caption += ". Verdicts are corrected for all claims that can be tested, so a claim may be undecided although "
+        caption += "its interval leaves out 0"
     show.table(verdict_tables.short(found), caption)
 
 
@@ -212,12 +212,12 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
         "Seeds": cost["seeds"].astype(str),
         "On": cost["on"].fillna("not run"),
     }
-    caption = "Time of evaluation for each image, three test scales with mirror images: medians over the seeds with "
-    caption += "both, and of their ratios, with the least and the most. Crops share no computation; dense evaluation "
+    caption = "Time of evaluation for each image, three test scales with mirror images. Medians of both times and of "
+    caption += "their ratio, over the seeds that have both, with the least and the most. Crops share no computation; "
     caption += (
-        "looks at every part of the image once. Other work on the machine is in these times and sets seeds apart; "
+        "dense evaluation looks at every part of the image once. Other work on the machine is in these times; the "
     )
-    caption += "the page on speed has the same timed on a machine that did nothing else."
+    caption += "page on speed has the same, timed on a machine that did nothing else."
     show.table(pd.DataFrame(text), caption)
     square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))
     show.sentence(
