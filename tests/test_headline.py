@@ -46,6 +46,17 @@ def test_claims_are_counted_by_their_outcome():
     )
 
 
+def test_undecided_claims_that_are_decided_alone_are_counted():
+    # A t of 5.5 with three seeds: p is 0.032, and 0.48 among the fifteen claims that can be tested.
+    found = judge(rows_of((A, [40.0, 40.0, 40.0]), (E, [41.0, 42.0, 41.5])))
+    assert headline.outcomes(found) == (
+        "of 18 claims 1 as in the paper (none of them about errors), 1 undecided (1 of them decided if tested alone), "
+        "14 not run, 2 not to be tested here"
+    )
+    (said,) = headline.everywhere({"demo": found})
+    assert said.startswith("drawn pictures of 24 classes: undecided among all claims, alone the opposite, +1.50 (")
+
+
 def test_every_preset_with_an_effect_says_what_it_shows():
     rows = {
         "demo": rows_of((A, [40, 41, 42]), (E, [50.0, 51.1, 52.0])),
@@ -54,7 +65,7 @@ def test_every_preset_with_an_effect_says_what_it_shows():
     }
     demo, photographs = headline.everywhere({preset: judge(own) for preset, own in rows.items()})
     assert demo == "drawn pictures of 24 classes: opposite, +10.03 (+9.89 to +10.18), 3 seeds"
-    assert photographs == "photographs of 200 classes (Tiny ImageNet): undecided, -1.00, 1 seed"
+    assert photographs == "photographs of 200 classes (Tiny ImageNet): undecided, without a test, -1.00, 1 seed"
 
 
 @pytest.mark.parametrize("control, verdict", [([38.0, 38.1, 38.0], "undecided"), ([34.0, 34.1, 34.0], "opposite")])
@@ -78,7 +89,10 @@ def test_another_baseline_and_the_papers_effect_are_named():
     rows = pd.concat([several, rows_of(*((arm, [37.0, 37.2, 37.0]) for arm in smallest))])
     said = next(line for line in headline.reproduced(judge(rows), rows) if "test scales" in line)
     assert "-10.03 points, in the paper -0.5. Asked otherwise" in said
-    assert "\n  - three Q - the smallest of the three alone, mean of ten nets and S: +0.97" in said
+    # 1.0, 0.9, 1.0: a mean of 0.967, a standard error of 0.0333, t = 4.303.
+    assert said.endswith(
+        "\n  - three Q - the smallest of the three alone, mean of ten nets and S: +0.97 (+0.82 to +1.11)"
+    )
 
 
 def test_the_first_page_says_it_in_a_list(monkeypatch):

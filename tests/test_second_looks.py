@@ -30,7 +30,7 @@ def test_another_way_stands_beside_the_verdict():
             rows.append(row_of(Arm("5", net, "256-512", "256 384 512", "multi-crop"), seed, crops[seed]))
     (line,) = looked(rows).to_dict("records")
     assert line["Claim"] == "The error no longer falls from 16 layers to 19"
-    assert line["Verdict"] == "a loss"
+    assert line["The claim's own verdict"] == "a loss"
     assert line["Asked otherwise"] == "E - D, S = [256; 512], on 150 crops"
     # 1, 2, 3: standard error 1/sqrt(3), t = 4.303.
     assert (line["Ours"], line["95 % interval"], line["Seeds"]) == ("+2.00", "-0.48 to +4.48", "3")

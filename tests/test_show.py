@@ -10,7 +10,7 @@ from PIL import Image
 from rows import best, fused, row, seeds
 
 from vgglib import catalogue, results, show, tables
-from vgglib.analysis import evidence
+from vgglib.analysis import evidence, headline
 from vgglib.display import sections
 from vgglib.plans import plan
 from vgglib.runner import load_images
@@ -83,7 +83,7 @@ def test_the_table_is_the_one_of_the_rows_or_the_one_named(shown):
     sections.the_table(pd.DataFrame(seeds(40.0, 42.0, table="4", net="B", test_scales="224 256 288")))
     sections.the_table(pd.DataFrame(), "7")
     (fourth, table), (seventh, lines), sentence = shown
-    assert fourth.startswith(catalogue.TABLES["4"].title) and "the interval is" in fourth
+    assert fourth.startswith(catalogue.TABLES["4"].title) and "of a single seed it is over the test images" in fourth
     assert table["Top-1, ours"].tolist() == ["41.0"] and len(lines) == 15
     assert seventh.startswith("Table 7 of the paper")
     assert sentence == tables.NOT_COMPARABLE
@@ -154,6 +154,20 @@ def test_what_other_records_say_stands_beside_the_outcome(shown, monkeypatch):
     ]
     sections.outcomes(own, "epochs")  # which no records are read for, and which has no effect
     assert len(shown) == 3 and shown[2].startswith("- **The deep nets need")
+
+
+def test_an_outcome_has_what_comes_out_otherwise_and_its_caveat(shown, monkeypatch):
+    monkeypatch.setattr(evidence, "presets", lambda store: [])
+    monkeypatch.setattr(headline, "otherwise", lambda name, rows, found: [f"{name} {sorted(found)[:3]}"])
+    own = pd.DataFrame([*seeds(40.0, 41.0, 42.0, net="B"), *seeds(30.0, 31.5, 31.0, net="C")])
+    sections.outcomes(own, "non-linearity", "jitter", "jitter-control")
+    first, jitter, _ = shown[0].split("- **")[1:]
+    assert first.splitlines()[2:] == [
+        "  - asked otherwise, on drawn pictures of 24 classes:",
+        "    - non-linearity ['both', 'cheaper-dense', 'context']",
+        "  - note: C is also deeper than B",
+    ]
+    assert "jitter-control" not in jitter  # which has a line of its own
 
 
 def test_the_p_values_of_a_difference_stand_beside_a_verdict(shown):

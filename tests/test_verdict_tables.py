@@ -106,4 +106,4 @@ def test_a_failed_run_shows_wherever_its_claim_does():
     assert overview.loc[depth.claim, "demo"] == "undecided, 3 seeds, 1 failed"
     nothing = compared(-9.0)
     nothing["status"] = "failed"
-    assert verdict_tables.brief(judge(nothing, "depth")[0]) == "undecided, -, 2 failed"
+    assert verdict_tables.brief(judge(nothing, "depth")[0]) == "undecided, without a test, -, 2 failed"

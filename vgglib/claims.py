@@ -11,7 +11,7 @@ from vgglib import paper
 from vgglib.comparisons import ERROR, SECONDS, Arm, Comparison
 from vgglib.statistics import Decision, lower, no_better
 
-OVERFEAT_MILLIONS = 144  # weights of Sermanet et al.'s net, as Sect. 2.3 quotes them; in none of the paper's tables
+OVERFEAT_MILLIONS = 144  # weights of Sermanet et al.'s net, as Sect. 2.2 quotes them; in none of the paper's tables
 SINGLE_SCALE = {"256": "256", "384": "384", "256-512": "384"}  # S -> Q of Table 3
 SEVERAL_SCALES = {"256": "224 256 288", "384": "352 384 416", "256-512": "256 384 512"}  # S -> Q of Table 4
 # Net and S of Table 4's rows.
@@ -313,7 +313,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "weights",
         "The deep nets have no more weights than a shallower, wider one",
-        section="2.3",
+        section="2.2",
         kind="count",
         contrast="millions of weights, E - OverFeat",
         paper=lambda: _paper_millions("E") - OVERFEAT_MILLIONS,

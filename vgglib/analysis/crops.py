@@ -59,7 +59,7 @@ def depth(found: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     for net, (own, base) in _beside_base(found).items():
-        line = {"Nets": f"{net} - {BASE}", "Seeds": ", ".join(map(str, own.index))}
+        line = {"Nets": f"{net} - {BASE}", "Seeds": str(len(own))}
         for way, how in WAYS.items():
             pairs = zip(own[f"{way}_wrong"], base[f"{way}_wrong"], strict=True)
             line |= {how.capitalize(): _points(own[way] - base[way])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from textwrap import indent
 
@@ -12,7 +12,8 @@ import pandas as pd
 from vgglib import plans, presets
 from vgglib.analysis.verdict_tables import brief
 from vgglib.claims import claim_called, measured
-from vgglib.comparisons import ERROR, Evidence, checked
+from vgglib.comparisons import ERROR, Evidence, Row, checked
+from vgglib.metrics import mean_text
 from vgglib.statistics import LOSS
 from vgglib.verdicts import Verdict
 
@@ -44,12 +45,19 @@ def setting(preset: str, rows: pd.DataFrame) -> str:
 
 def outcomes(found: Sequence[Verdict]) -> str:
     """How many claims came out in which way, in a sentence without its full stop."""
-    counts = Counter(verdict.verdict for verdict in found)
-    parts = [f"{counts[verdict]} {words}" for verdict, words in OUTCOMES.items() if counts[verdict]]
-    if counts["reproduced"]:
-        of_errors = sum(verdict.verdict == "reproduced" and measured(verdict.kind) == ERROR for verdict in found)
-        parts[0] += f" ({of_errors or 'none'} of them about errors)"
+    counts, words = Counter(verdict.verdict for verdict in found), dict(OUTCOMES)
+    of_errors = sum(verdict.verdict == "reproduced" and measured(verdict.kind) == ERROR for verdict in found)
+    words["reproduced"] += f" ({of_errors or 'none'} of them about errors)"
+    if alone := sum(verdict.verdict == "undecided" and verdict.alone not in ("", "undecided") for verdict in found):
+        words["undecided"] += f" ({alone} of them decided if tested alone)"
+    parts = [f"{counts[verdict]} {text}" for verdict, text in words.items() if counts[verdict]]
     return f"of {len(found)} claims {', '.join(parts)}"
+
+
+def tallies(found: Mapping[str, Sequence[Verdict]]) -> list[str]:
+    """The `outcomes` of every preset that has an effect, each after what its pictures are."""
+    ran = {preset: own for preset, own in found.items() if any(verdict.seeds for verdict in own)}
+    return [f"{presets.named(preset).pictures}: {outcomes(own)}" for preset, own in ran.items()]
 
 
 def with_list(text: str, items: Sequence[str]) -> str:
@@ -65,7 +73,7 @@ def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
 
 def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
     """What the claims that came out as in the paper rest on, an item of a list in Markdown each: whether they are about
-    errors at all, the paper's effect beside it, what its control says, and asked in which other way it turns.
+    errors at all, the paper's effect beside it, and what comes out `otherwise`.
 
     found, rows: as `verdicts.judge` gives and takes them, of one preset.
     """
@@ -81,14 +89,22 @@ def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> 
     measure = measured(verdict.kind)
     if measure != ERROR:
         return "a count, which needs no training." if measure is None else "a time, and no error."
-    claim, otherwise = claim_called(verdict.name), []
     paper = "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
     said = f"{verdict.effect:+.2f} points{paper}."
-    if claim.control and by_name[claim.control].seeds:
-        control = by_name[claim.control]
-        otherwise.append(f"{control.comparison}: {brief(control)}")
+    others = otherwise(verdict.name, compared, by_name)
+    return with_list(f"{said} Asked otherwise:", others) if others else said
+
+
+def otherwise(name: str, rows: Sequence[Row], found: Mapping[str, Verdict]) -> list[str]:
+    """What comes out where the claim called `name` is asked otherwise, a phrase each: the verdict on its control, of
+    those in `found`, and effects with their intervals.
+
+    rows: from `comparisons.checked`.
+    """
+    claim, said = claim_called(name), []
+    if (control := found.get(claim.control)) and control.seeds:
+        said.append(f"{control.comparison}: {brief(control)}")
     for pool in claim.again:
-        again = Evidence.of(compared, pool.comparisons, ERROR).effect()
-        if again["effect"] is not None and again["effect"] >= 0 and verdict.kind == "lower error":
-            otherwise.append(f"{pool.label}: {again['effect']:+.2f}")
-    return with_list(f"{said} Asked otherwise:", otherwise) if otherwise else said
+        if len(points := Evidence.of(rows, pool.comparisons, ERROR).differences):
+            said.append(f"{pool.label}: {mean_text(points.mean(), pd.Series(points), '+.2f')}")
+    return said

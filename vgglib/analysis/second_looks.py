@@ -37,7 +37,12 @@ def table(rows: pd.DataFrame, trainings: pd.DataFrame, started: pd.DataFrame, sh
         for pool in claim.again:
             looks[pool.label] = Evidence.of(compared, pool.comparisons, KINDS[claim.kind][0])
         lines += [
-            {"Claim": claim.statement, "Verdict": verdict.verdict, "Asked otherwise": label, **_effect(own)}
+            {
+                "Claim": claim.statement,
+                "Asked otherwise": label,
+                **_effect(own),
+                "The claim's own verdict": verdict.verdict,
+            }
             for label, own in looks.items()
             if len(own.seeds) > 1
         ]

@@ -128,7 +128,7 @@ def memory_shown(nets: Sequence[str], batch_size: int, image_size: int = 224) ->
 
 
 def overfeat_sentence() -> str:
-    """Sect. 2.3's comparison with a shallower net with wider layers, in a sentence; its weights are for 1000 classes,
+    """Sect. 2.2's comparison with a shallower net with wider layers, in a sentence; its weights are for 1000 classes,
     so ours are, too.
     """
     least, most = (cost.parameters(config(net), num_classes=1000) / 1e6 for net in ("A", "E"))

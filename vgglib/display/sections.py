@@ -9,7 +9,7 @@ import pandas as pd
 from vgglib import catalogue, experiments, presets, results, show, tables
 from vgglib.analysis import evidence, headline, verdict_tables
 from vgglib.claims import KINDS, claim_called, measured
-from vgglib.comparisons import ERROR
+from vgglib.comparisons import ERROR, checked
 from vgglib.cost import crops_over_dense
 from vgglib.experiments import Entry, Experiment
 from vgglib.statistics import probability_text
@@ -102,20 +102,24 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 def outcomes(rows: pd.DataFrame, *names: str) -> None:
     """What became of the claims called `names`, as a list; rows: of one preset, after which others' records follow."""
-    own = judge(rows, *names)
-    others = _of_others(rows) if any(KINDS[verdict.kind] for verdict in own) else {}
-    preset, lines = rows["preset"].iloc[0], []
+    preset, found = rows["preset"].iloc[0], {verdict.name: verdict for verdict in judge(rows)}
+    own = [found[claim_called(name).name] for name in names]
+    kinds = {verdict.kind for verdict in own if KINDS[verdict.kind]}
+    everyone = {preset: own} | (_of_others(rows) if kinds else {})
+    apart = {name: verdict for name, verdict in found.items() if name not in names}  # the others have their own lines
+    lines = []
     for verdict in own:
         if KINDS[verdict.kind] is None:
             lines.append(f"**{verdict.claim}**: {verdict.verdict} ({verdict.why}).")
             continue
-        found = {preset: [verdict], **others}
         paper = "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
-        said = headline.everywhere(found, verdict.name)
+        said, pictures = headline.everywhere(everyone, verdict.name), presets.named(preset).pictures
         if not verdict.seeds:
-            said.insert(0, f"{presets.named(preset).pictures}: {verdict.verdict}")
+            said.insert(0, f"{pictures}: {verdict.verdict}")
+        if others := headline.otherwise(verdict.name, checked(rows), apart):
+            said.append(headline.with_list(f"asked otherwise, on {pictures}:", others))
+        said += [f"note: {text}" for text in (verdict.remark, claim_called(verdict.name).caveat) if text]
         lines.append(headline.with_list(f"**{verdict.claim}** ({verdict.comparison}{paper}):", said))
-    kinds = {verdict.kind for verdict in own if KINDS[verdict.kind]}
     units = [POINTS] * any(measured(kind) == ERROR for kind in kinds) + [RATIOS] * ("cheaper" in kinds)
     lead = [f"Effects {'; '.join(units)}, with 95 % intervals over seeds.", ""] if units else []
     show.sentence("\n".join([*lead, *(f"- {line}" for line in lines)]))
@@ -155,9 +159,9 @@ def in_short(rows: Mapping[str, pd.DataFrame], preset: str = "demo") -> None:
     ran = [headline.setting(name, own) for name, own in rows.items() if (own["status"] == "done").any()]
     lines = [
         headline.with_list("**What was run**, the longer trainings of some pages aside:", ran or ["nothing"]),
-        f"**What came out** on {presets.named(preset).pictures}: {headline.outcomes(found[preset])}.",
+        headline.with_list("**What came out**, on", headline.tallies(found) or ["nothing that was run"]),
         headline.with_list(
-            "**Depth**, the paper's main claim: the top-1 error with 19 layers less that with 11, in points. In the "
+            "**Depth**, the paper's main claim: the top-1 error with 19 layers minus that with 11, in points. In the "
             f"paper it is {paper:+.1f}, and here, on",
             headline.everywhere(found) or ["nothing that was run"],
         ),
