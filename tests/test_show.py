@@ -159,12 +159,13 @@ def test_what_other_records_say_stands_beside_the_outcome(shown, monkeypatch):
 def test_an_outcome_has_what_comes_out_otherwise_and_its_caveat(shown, monkeypatch):
     monkeypatch.setattr(evidence, "presets", lambda store: [])
     monkeypatch.setattr(headline, "otherwise", lambda name, rows, found: [f"{name} {sorted(found)[:3]}"])
-    own = pd.DataFrame([*seeds(40.0, 41.0, 42.0, net="B"), *seeds(30.0, 31.5, 31.0, net="C")])
+    own = pd.DataFrame([*seeds(40.0, 41.0, 42.0, net="B"), *seeds(30.0, 31.5, 31.0, net="C", start="A")])
     sections.outcomes(own, "non-linearity", "jitter", "jitter-control")
     first, jitter, _ = shown[0].split("- **")[1:]
     assert first.splitlines()[2:] == [
         "  - asked otherwise, on drawn pictures of 24 classes:",
         "    - non-linearity ['both', 'cheaper-dense', 'context']",
+        "  - note, on drawn pictures of 24 classes: C has A's training behind it, B has not",
         "  - note: C is also deeper than B",
     ]
     assert "jitter-control" not in jitter  # which has a line of its own

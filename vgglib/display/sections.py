@@ -118,7 +118,8 @@ def outcomes(rows: pd.DataFrame, *names: str) -> None:
             said.insert(0, f"{pictures}: {verdict.verdict}")
         if others := headline.otherwise(verdict.name, checked(rows), apart):
             said.append(headline.with_list(f"asked otherwise, on {pictures}:", others))
-        said += [f"note: {text}" for text in (verdict.remark, claim_called(verdict.name).caveat) if text]
+        notes = {f"note, on {pictures}": verdict.remark, "note": claim_called(verdict.name).caveat}
+        said += [f"{where}: {text}" for where, text in notes.items() if text]
         lines.append(headline.with_list(f"**{verdict.claim}** ({verdict.comparison}{paper}):", said))
     units = [POINTS] * any(measured(kind) == ERROR for kind in kinds) + [RATIOS] * ("cheaper" in kinds)
     lead = [f"Effects {'; '.join(units)}, with 95 % intervals over seeds.", ""] if units else []
