@@ -158,17 +158,28 @@ def test_what_other_records_say_stands_beside_the_outcome(shown, monkeypatch):
 
 def test_an_outcome_has_what_comes_out_otherwise_and_its_caveat(shown, monkeypatch):
     monkeypatch.setattr(evidence, "presets", lambda store: [])
-    monkeypatch.setattr(headline, "otherwise", lambda name, rows, found: [f"{name} {sorted(found)[:3]}"])
+    monkeypatch.setattr(headline, "otherwise", lambda name, rows, found: [f"{name}, {'jitter-control' in found}"])
     own = pd.DataFrame([*seeds(40.0, 41.0, 42.0, net="B"), *seeds(30.0, 31.5, 31.0, net="C", start="A")])
     sections.outcomes(own, "non-linearity", "jitter", "jitter-control")
     first, jitter, _ = shown[0].split("- **")[1:]
     assert first.splitlines()[2:] == [
         "  - asked otherwise, on drawn pictures of 24 classes:",
-        "    - non-linearity ['both', 'cheaper-dense', 'context']",
+        "    - non-linearity, False",
         "  - note, on drawn pictures of 24 classes: C has A's training behind it, B has not",
         "  - note: C is also deeper than B",
     ]
-    assert "jitter-control" not in jitter  # which has a line of its own
+    assert "    - jitter, False" in jitter  # its control has a line of its own
+    sections.outcomes(own, "jitter")
+    assert "    - jitter, True" in shown[1]
+
+
+def test_a_failed_run_shows_in_the_outcome(shown, monkeypatch):
+    monkeypatch.setattr(evidence, "presets", lambda store: [])
+    failed = [row(net=net, status="failed") for net in ("B", "C")]
+    sections.outcomes(pd.DataFrame(failed), "non-linearity", "lrn")
+    lines = shown[0].splitlines()
+    assert "  - drawn pictures of 24 classes: undecided, without a test, -, 2 failed" in lines
+    assert "  - drawn pictures of 24 classes: not run" in lines
 
 
 def test_the_p_values_of_a_difference_stand_beside_a_verdict(shown):

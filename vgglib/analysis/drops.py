@@ -48,6 +48,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for row in found[found["early"]].sort_values(["net", "seed"]).itertuples():
         others = found[(found["net"] == row.net) & ~found["early"]]
+        late = f"{others[ERROR].mean():.1f} ({len(others)})" if len(others) else "-"
         lines.append(
             {
                 "Net": row.net,
@@ -57,9 +58,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
                 "Points below chance": f"{row.from_chance:.1f}",
                 "Training loss in the end": f"{row.train_loss:.2f}",
                 "Top-1 error": f"{row.top1_error_percent:.1f}",
-                "Error of seeds that dropped late": f"{others[ERROR].mean():.1f} ({len(others)})"
-                if len(others)
-                else "-",
+                "Error of seeds that dropped late": late,
             }
         )
     return pd.DataFrame(lines)

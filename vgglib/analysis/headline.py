@@ -55,8 +55,8 @@ def outcomes(found: Sequence[Verdict]) -> str:
 
 
 def tallies(found: Mapping[str, Sequence[Verdict]]) -> list[str]:
-    """The `outcomes` of every preset that has an effect, each after what its pictures are."""
-    ran = {preset: own for preset, own in found.items() if any(verdict.seeds for verdict in own)}
+    """The `outcomes` of every preset that has an effect or a failed run, each after what its pictures are."""
+    ran = {preset: own for preset, own in found.items() if any(map(was_run, own))}
     return [f"{presets.named(preset).pictures}: {outcomes(own)}" for preset, own in ran.items()]
 
 
@@ -66,9 +66,21 @@ def with_list(text: str, items: Sequence[str]) -> str:
 
 
 def everywhere(found: dict[str, list[Verdict]], name: str = MAIN) -> list[str]:
-    """The verdict on one claim from every preset's records that have an effect, each after what its pictures are."""
-    own = {preset: verdict for preset, verdicts in found.items() for verdict in verdicts if verdict.name == name}
-    return [f"{presets.named(preset).pictures}: {brief(verdict)}" for preset, verdict in own.items() if verdict.seeds]
+    """The verdict on one claim from every preset's records that have an effect or a failed run, each after what its
+    pictures are.
+    """
+    own = [(preset, verdict) for preset, verdicts in found.items() for verdict in verdicts if verdict.name == name]
+    return [f"{presets.named(preset).pictures}: {brief(verdict)}" for preset, verdict in own if was_run(verdict)]
+
+
+def was_run(verdict: Verdict) -> bool:
+    """Whether records have an effect for a verdict, or a run that failed."""
+    return bool(verdict.seeds or verdict.failed)
+
+
+def in_the_paper(verdict: Verdict) -> str:
+    """The paper's effect, to go on a sentence with; empty where it has none."""
+    return "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
 
 
 def reproduced(found: Sequence[Verdict], rows: pd.DataFrame) -> list[str]:
@@ -89,8 +101,7 @@ def _rests_on(verdict: Verdict, by_name: dict[str, Verdict], compared: list) -> 
     measure = measured(verdict.kind)
     if measure != ERROR:
         return "a count, which needs no training." if measure is None else "a time, and no error."
-    paper = "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
-    said = f"{verdict.effect:+.2f} points{paper}."
+    said = f"{verdict.effect:+.2f} points{in_the_paper(verdict)}."
     others = otherwise(verdict.name, compared, by_name)
     return with_list(f"{said} Asked otherwise:", others) if others else said
 
@@ -106,5 +117,5 @@ def otherwise(name: str, rows: Sequence[Row], found: Mapping[str, Verdict]) -> l
         said.append(f"{control.comparison}: {brief(control)}")
     for pool in claim.again:
         if len(points := Evidence.of(rows, pool.comparisons, ERROR).differences):
-            said.append(f"{pool.label}: {mean_text(points.mean(), pd.Series(points), '+.2f')}")
+            said.append(f"{pool.label}: {mean_text(points.mean(), points, '+.2f')}")
     return said

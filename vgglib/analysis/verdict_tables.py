@@ -85,16 +85,14 @@ def short(found: list[Verdict]) -> pd.DataFrame:
     return table.assign(Paper=table["Paper"].where([verdict.verdict != "not tested" for verdict in found], "-"))
 
 
-def standing(verdict: Verdict) -> str:
-    """The verdict in words; of an undecided claim with what its test says alone, or that there was none."""
-    return verdict.verdict if (group := _group(verdict)) == SIDES["undecided"] else group
-
-
 def brief(verdict: Verdict) -> str:
-    """Verdict, effect, interval and number of seeds, for a sentence."""
+    """Verdict, effect, interval and number of seeds, for a sentence; of an undecided claim with what its test says
+    alone, or that there was none.
+    """
+    said = verdict.verdict if (group := _group(verdict)) == SIDES["undecided"] else group
     effect = _text(verdict.effect, verdict.kind)
     interval = "" if verdict.low is None else f" ({_interval(verdict.low, verdict.high, verdict.kind)})"
-    return f"{standing(verdict)}, {effect}{interval}{_seeds(verdict)}"
+    return f"{said}, {effect}{interval}{_seeds(verdict)}"
 
 
 def markdown(found: list[Verdict]) -> str:

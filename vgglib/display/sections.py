@@ -101,26 +101,29 @@ def verdicts(rows: pd.DataFrame, *names: str) -> None:
 
 
 def outcomes(rows: pd.DataFrame, *names: str) -> None:
-    """What became of the claims called `names`, as a list; rows: of one preset, after which others' records follow."""
+    """What became of the claims called `names`, as a list; rows: of one preset, after which others' records follow.
+
+    Raises ValueError for an unknown name.
+    """
     preset, found = rows["preset"].iloc[0], {verdict.name: verdict for verdict in judge(rows)}
     own = [found[claim_called(name).name] for name in names]
     kinds = {verdict.kind for verdict in own if KINDS[verdict.kind]}
     everyone = {preset: own} | (_of_others(rows) if kinds else {})
     apart = {name: verdict for name, verdict in found.items() if name not in names}  # the others have their own lines
-    lines = []
+    compared, pictures, lines = checked(rows), presets.named(preset).pictures, []
     for verdict in own:
         if KINDS[verdict.kind] is None:
             lines.append(f"**{verdict.claim}**: {verdict.verdict} ({verdict.why}).")
             continue
-        paper = "" if verdict.paper is None else f", in the paper {verdict.paper:+.1f}"
-        said, pictures = headline.everywhere(everyone, verdict.name), presets.named(preset).pictures
-        if not verdict.seeds:
+        said = headline.everywhere(everyone, verdict.name)
+        if not headline.was_run(verdict):
             said.insert(0, f"{pictures}: {verdict.verdict}")
-        if others := headline.otherwise(verdict.name, checked(rows), apart):
+        if others := headline.otherwise(verdict.name, compared, apart):
             said.append(headline.with_list(f"asked otherwise, on {pictures}:", others))
         notes = {f"note, on {pictures}": verdict.remark, "note": claim_called(verdict.name).caveat}
         said += [f"{where}: {text}" for where, text in notes.items() if text]
-        lines.append(headline.with_list(f"**{verdict.claim}** ({verdict.comparison}{paper}):", said))
+        compares = f"{verdict.comparison}{headline.in_the_paper(verdict)}"
+        lines.append(headline.with_list(f"**{verdict.claim}** ({compares}):", said))
     units = [POINTS] * any(measured(kind) == ERROR for kind in kinds) + [RATIOS] * ("cheaper" in kinds)
     lead = [f"Effects {'; '.join(units)}, with 95 % intervals over seeds.", ""] if units else []
     show.sentence("\n".join([*lead, *(f"- {line}" for line in lines)]))
@@ -219,10 +222,8 @@ def evaluation_cost(rows: pd.DataFrame) -> None:
     }
     caption = "Time of evaluation for each image, three test scales with mirror images. Medians of both times and of "
     caption += "their ratio, over the seeds that have both, with the least and the most. Crops share no computation; "
-    caption += (
-        "dense evaluation looks at every part of the image once. Other work on the machine is in these times; the "
-    )
-    caption += "page on speed has the same, timed on a machine that did nothing else."
+    caption += "dense evaluation looks at every part of the image once. Other work on the machine is in these times. "
+    caption += "The page on speed has the same, timed on a machine that did nothing else."
     show.table(pd.DataFrame(text), caption)
     square, wide = (crops_over_dense(aspect=aspect) for aspect in (1, 4 / 3))
     show.sentence(
