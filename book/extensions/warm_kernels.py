@@ -7,6 +7,8 @@ each of them. Where there is no fork, Jupyter starts its kernels as usual.
 import gc
 import multiprocessing
 import os
+import shutil
+import tempfile
 from importlib.metadata import EntryPoint
 from multiprocessing import forkserver
 from pathlib import Path
@@ -22,6 +24,17 @@ IMPORTED += ("vgglib.display.first_look", "vgglib.display.sections", "vgglib.dis
 
 class WarmProvisioner(LocalProvisioner):
     """Forks kernels from `multiprocessing`'s server instead of starting Python for each."""
+
+    async def pre_launch(self, **kwargs):
+        # Sockets in a folder of its own: a port, chosen here and bound by the kernel later, may be taken by then, for
+        # example by a kernel of the other process that reads pages. The folder for temporary files keeps paths short.
+        self._folder = tempfile.mkdtemp(prefix="kernel-")
+        self.parent.transport, self.parent.ip = "ipc", str(Path(self._folder, "socket"))
+        return await super().pre_launch(**kwargs)
+
+    async def cleanup(self, restart=False):
+        await super().cleanup(restart)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def launch_kernel(self, cmd, **kwargs):
         if os.getpid() != _builder:
@@ -49,7 +62,8 @@ class _Handle:
         return self._process.exitcode
 
     def send_signal(self, number):
-        os.kill(self._process.pid, number)
+        if self.poll() is None:
+            os.kill(self._process.pid, number)
 
 
 def _kernel(arguments, folder, environment):
