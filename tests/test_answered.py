@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from records import record
 
-from vgglib import answered
+from vgglib import answered, files
 from vgglib.answered import Answered, Reading
 from vgglib.experiments import runs
 from vgglib.plans import plan
@@ -79,6 +79,21 @@ def test_what_was_much_work_is_kept_under_the_digests_of_its_posteriors(store):
         assert (kept := reading.kept(RUNS)) is None or the_same(kept, found)
     written(store, RUNS[1], POSTERIORS)
     assert not the_same(Reading(store, RUNS).answered(RUNS, "they"), found)
+
+
+def test_what_was_little_work_is_known_while_its_posteriors_stay_as_they_are(store, monkeypatch):
+    first = Reading(store, RUNS).answered(RUNS[:1], "they")
+    assert Reading(store, RUNS).answered(RUNS[:1], "they") is not first  # they may have changed a moment ago
+    monkeypatch.setattr(files, "SETTLED_SECONDS", 0)
+    known = Reading(store, RUNS).answered(RUNS[:1], "they")
+    assert Reading(store, RUNS).answered(RUNS[:1], "they") is known and the_same(known, first)
+    with pytest.raises(ValueError, match="read-only"):
+        known.missed[0] = True
+    written(store, RUNS[0], np.roll(POSTERIORS, 1, 1))
+    assert not the_same(Reading(store, RUNS).answered(RUNS[:1], "they"), known)
+    store.posteriors_path(RUNS[0]).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        Reading(store, RUNS).answered(RUNS[:1], "they")
 
 
 def test_a_folder_that_cannot_be_written_costs_time_and_nothing_else(store):

@@ -1,5 +1,6 @@
 """Pages whose code runs on records of which some were changed."""
 
+import copy
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ def change(store: Store, run: Run) -> None:
     """Replace a record and its posteriors by ones in which every third image has another answer, after a training that
     took a hundred times as long.
     """
-    record = store.read(run)
+    record = copy.deepcopy(store.read(run))
     posteriors, labels = store.posteriors(run)
     posteriors = posteriors.copy()
     posteriors[::3] = np.roll(posteriors[::3], 1, axis=1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from records import ENTRY, LABELS, POSTERIORS, RUN, record
 
+from vgglib import files
 from vgglib.experiments import as_dict, runs
 from vgglib.files import previous
 from vgglib.metrics import error_percent
@@ -72,6 +73,19 @@ def test_a_damaged_record_is_refused_by_name(store, damage, message):
     with pytest.raises(ValueError, match=message) as refusal:
         store.read(RUN)
     assert str(path) in str(refusal.value)
+
+
+def test_a_record_is_read_once_while_its_file_stays_as_it_is(store, monkeypatch):
+    store.write(RUN, record())
+    assert store.read(RUN) is not store.read(RUN)  # times of files are too coarse to tell changes that follow at once
+    monkeypatch.setattr(files, "SETTLED_SECONDS", 0)
+    assert store.read(RUN) is store.read(RUN)
+    path = store.record_path(RUN)
+    path.write_text(path.read_text().replace("50.0", "50.25"))
+    with pytest.raises(ValueError, match="changed after it was written"):
+        store.read(RUN)
+    path.unlink()
+    assert store.read(RUN) is None
 
 
 def test_a_record_of_other_settings_is_refused(store):

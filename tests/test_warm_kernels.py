@@ -2,6 +2,8 @@
 
 import multiprocessing
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from jupyter_client.manager import start_new_kernel
 from jupyter_client.provisioning import KernelProvisionerFactory
 from jupyter_client.provisioning.local_provisioner import LocalPortCache
 
-EXTENSIONS = Path(__file__).resolve().parents[1] / "book" / "extensions"
+ROOT = Path(__file__).resolve().parents[1]
+EXTENSIONS = ROOT / "book" / "extensions"
 
 pytestmark = pytest.mark.skipif(
     "forkserver" not in multiprocessing.get_all_start_methods(), reason="nothing is forked on this system"
@@ -18,11 +21,16 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def kernel(monkeypatch, tmp_path):
-    """`kernel()` starts one as a build does: its manager and its client."""
+def warm_kernels(monkeypatch):
     monkeypatch.syspath_prepend(str(EXTENSIONS))
     import warm_kernels
 
+    return warm_kernels
+
+
+@pytest.fixture
+def kernel(monkeypatch, tmp_path, warm_kernels):
+    """`kernel()` starts one as a build does: its manager and its client."""
     factory = KernelProvisionerFactory.instance()
     monkeypatch.setattr(factory, "provisioners", dict(factory.provisioners))
     monkeypatch.setattr(factory, "default_provisioner_name", factory.default_provisioner_name)
@@ -49,3 +57,9 @@ def test_a_kernel_answers_though_its_ports_are_taken(kernel, monkeypatch):
         _, client = kernel()
         reply = client.execute("1 + 1", reply=True, timeout=60)
     assert reply["content"]["status"] == "ok"
+
+
+def test_the_server_finds_what_it_imports(warm_kernels):
+    """It says nothing of a module that it does not find: its kernels only start later."""
+    code = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", code, *warm_kernels.IMPORTED], cwd=ROOT, check=True)

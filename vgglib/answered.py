@@ -15,13 +15,14 @@ import numpy as np
 
 from vgglib.ensemble import mean_posteriors
 from vgglib.experiments import Run
-from vgglib.files import DAMAGED_NPZ, write_atomically
+from vgglib.files import DAMAGED_NPZ, state, write_atomically
 from vgglib.metrics import percent, wrong
 
 if TYPE_CHECKING:
     from vgglib.results import Store
 
 WORTH_KEEPING = 10_000_000  # numbers to average: fewer take a tenth of a second or so
+ANSWERS_HELD = 2048  # in memory, of posteriors that are less than `WORTH_KEEPING`
 HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
 BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
 FORM = "2"  # of what is kept; what has another is made anew
@@ -88,8 +89,9 @@ class Reading:
     """A look at the records of some runs, which reads each record once, and a file of posteriors as seldom as memory
     allows: tables share runs.
 
-    What many posteriors come to is kept in `<results>/<preset>/answered/`, under the digests of these posteriors, which
-    then need not be read. Nothing is lost with that folder.
+    What posteriors come to is known for the rest of the process, while their files do not change. Of many it is kept in
+    `<results>/<preset>/answered/`, under the digests of these posteriors, which then need not be read. Nothing is lost
+    with that folder.
     """
 
     def __init__(self, store: Store, tested: Sequence[Run]):
@@ -110,16 +112,29 @@ class Reading:
         whose: named in the ValueError that is raised where they saw different images; other ValueErrors as
         `Store.posteriors`.
         """
+        if not self.worth_keeping(tested):
+            files = tuple((self.store.posteriors_path(run), self.records[run]["posteriors_sha256"]) for run in tested)
+            states = tuple(state(path) for path, _ in files)
+            known = [] if None in states else _known(files, states)
+            if not known:
+                known.append(self._found_out(tested, whose))
+            return known[0]
         found = self.kept(tested)
         if found is None:
-            members, labels = self.members(tested, whose)
-            parts = [
+            found = self._found_out(tested, whose)
+            self.keep(tested, found)
+        return found
+
+    def _found_out(self, tested: Sequence[Run], whose: str) -> Answered:
+        members, labels = self.members(tested, whose)
+        found = Answered.joined(
+            [
                 Answered.of(mean_posteriors([own[block] for own in members]), labels[block])
                 for block in blocks(members[0])
             ]
-            found = Answered.joined(parts)
-            if self.worth_keeping(tested):
-                self.keep(tested, found)
+        )
+        for name in Answered.__dataclass_fields__:
+            getattr(found, name).setflags(write=False)  # others may be given the same
         return found
 
     def worth_keeping(self, tested: Sequence[Run]) -> bool:
@@ -154,6 +169,12 @@ class Reading:
         digests = sorted(self.records[run]["posteriors_sha256"] for run in tested)
         name = hashlib.sha256(" ".join([FORM, *digests]).encode()).hexdigest()
         return self.store.answered_path(tested[0].preset, name)
+
+
+@lru_cache(ANSWERS_HELD)
+def _known(files: tuple, states: tuple) -> list[Answered]:
+    """A place for what some files of posteriors come to while they are as they are."""
+    return []
 
 
 def blocks(posteriors: np.ndarray) -> Iterator[slice]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -226,9 +227,9 @@ def checked(rows: pd.DataFrame) -> list[Row]:
 def _entries(rows: list[Row], arm: Arm) -> dict[int, Row]:
     """Seed -> row of an arm; ValueError when two rows disagree about one seed."""
     asked = {field.name: value for field in fields(arm) if (value := getattr(arm, field.name)) is not None}
-    found = {}
+    own, wanted, found = attrgetter(*asked), tuple(asked.values()), {}
     for row in rows:
-        if any(getattr(row, column) != value for column, value in asked.items()):
+        if own(row) != wanted:
             continue
         other = found.setdefault(int(row.seed), row)
         if _result(row) != _result(other):

@@ -19,6 +19,7 @@ DAMAGED_NPZ = (
     zipfile.BadZipFile,
     zlib.error,
 )  # what reading one raises
+SETTLED_SECONDS = 10  # times of files are coarse: two changes at once may bear the same
 STALE_SECONDS = 3600  # a temporary file this old belongs to a process that was killed
 
 
@@ -66,6 +67,18 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)  # unless it has been renamed
+
+
+def state(path: Path) -> tuple[int, ...] | None:
+    """What is another once a file is: its inode, size and times; None where there is no file, and for a while after its
+    last change, when a further one might not show.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return None if time.time() - max(times) / 1e9 < SETTLED_SECONDS else (found.st_ino, found.st_size, *times)
 
 
 def previous(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -21,9 +22,9 @@ class LocalResponseNorm(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        channel = torch.arange(channels)
-        band = ((channel[:, None] - channel[None, :]).abs() <= LRN_N // 2).float() * LRN_ALPHA
-        self.register_buffer("band", band, persistent=False)
+        channel = np.arange(channels)  # of a net without memory PyTorch would import its compiler for this
+        near = np.abs(np.subtract.outer(channel, channel)) <= LRN_N // 2
+        self.register_buffer("band", torch.tensor(near * LRN_ALPHA, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return _Normalise.apply(x, self.band.float())  # a net that was cast to bf16 included

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -61,15 +62,20 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
 
     Raises ValueError for fewer.
     """
-    from scipy import stats  # as above
-
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError(f"an interval of a mean takes two values or more, not {len(values)}: run more seeds.")
     if np.ptp(values) <= SAME:
         return np.nan, np.nan
-    ends = stats.t.interval(confidence, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    ends = values.mean() + values.std(ddof=1) / np.sqrt(len(values)) * _t_ends(confidence, len(values) - 1)
     return tuple(float(end) for end in ends)
+
+
+@cache
+def _t_ends(confidence: float, degrees: int) -> np.ndarray:
+    from scipy import stats  # as above
+
+    return np.array(stats.t.interval(confidence, degrees))
 
 
 def interval_text(values: Sequence[float], form: str = ".1f", limits: tuple[float, float] = (-np.inf, np.inf)) -> str:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ import pandas as pd
 from vgglib import most_probable
 from vgglib.answered import Reading
 from vgglib.experiments import Entry, Name, Run, as_dict, differences, runs
-from vgglib.files import DAMAGED_NPZ, latest, sweep, write_atomically
+from vgglib.files import DAMAGED_NPZ, latest, state, sweep, write_atomically
 
 ANSWERED = "answered"  # the folder of what can be computed anew from the others
 ARRAYS = ("posteriors", "labels", "classes")  # of a file of posteriors, the last where it holds the most probable ones
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = 2
+RECORDS_HELD = 2048  # in memory, about 30 kB each
 FIELDS = (
     *(
         "schema",
@@ -207,8 +209,11 @@ class Store:
         return [record for path in paths if (record := self.at(path)) is not None]
 
     def at(self, path: Path) -> dict | None:
-        """The record of a file, None where there is none; ValueError as `records` raises it."""
-        return read_sealed(path, SCHEMA, "delete it and run again", FIELDS)
+        """The record of a file, None where there is none; ValueError as `records` raises it. A file that has not
+        changed is read once: nobody may alter the record.
+        """
+        unchanged = state(path)
+        return _record(path) if unchanged is None else _held(path, unchanged)
 
     def seeds(self, preset: str, any_recipe: bool = False) -> tuple[int, ...]:
         """The seeds of which a preset has records made with its own recipe, or with any."""
@@ -238,6 +243,9 @@ class Store:
         """A record of a run's training where that has failed, by the records of all of its tests: a single test that
         failed says nothing of the others.
         """
+        own = self.at(self.record_path(run))
+        if own and own["status"] != "failed" and not differences(own["experiment"], as_dict(run.experiment)):
+            return None  # without a look at its other tests
         found = self._all_tests(run)
         return found[0] if found and all(one["status"] == "failed" for one in found) else None
 
@@ -260,6 +268,15 @@ class Store:
         """
         reading = Reading(self, runs(entries))
         return pd.DataFrame([_row(entry, reading) for entry in entries])
+
+
+def _record(path: Path) -> dict | None:
+    return read_sealed(path, SCHEMA, "delete it and run again", FIELDS)
+
+
+@lru_cache(RECORDS_HELD)
+def _held(path: Path, unchanged: tuple[int, ...]) -> dict | None:
+    return _record(path)
 
 
 def timed_on(environment: dict) -> tuple:

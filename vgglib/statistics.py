@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,12 +40,17 @@ def lower(differences: np.ndarray, none: str = "0") -> Decision:
     """
     if not _spread(differences):
         return Decision("undecided", None, "all seeds differ by exactly the same")
-    p_value = float(stats.ttest_1samp(differences, 0).pvalue)
+    p_value = _t_test_p(tuple(differences))
     if p_value >= LEVEL:
         return Decision("undecided", p_value, f"the interval contains {none}", "difference")
     if np.mean(differences) < 0:
         return Decision("reproduced", p_value, f"the interval lies below {none}", "difference")
     return Decision("opposite", p_value, f"the interval lies above {none}", "difference")
+
+
+@cache  # a page asks for the same seeds more than once
+def _t_test_p(differences: tuple[float, ...]) -> float:
+    return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
 def no_better(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -> Decision:
@@ -77,7 +83,12 @@ def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -
     """
     if not _spread(differences):
         return 1.0
-    return float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
+    return _equivalence_p(tuple(differences), margin)
+
+
+@cache
+def _equivalence_p(differences: tuple[float, ...], margin: float) -> float:
+    return float(ttost_paired(np.array(differences), np.zeros(len(differences)), -margin, margin)[0])
 
 
 def _spread(differences: np.ndarray) -> bool:
@@ -106,8 +117,13 @@ def sign_flip_p(differences: np.ndarray) -> float:
     """
     if not len(differences):
         raise ValueError("0 differences leave nothing to test: give one for each seed.")
+    return _flips_p(tuple(differences))
+
+
+@cache
+def _flips_p(differences: tuple[float, ...]) -> float:
     ways = stats.permutation_test(
-        (differences, np.zeros(len(differences))),
+        (np.array(differences), np.zeros(len(differences))),
         # In whole units, since ways whose means are equal by pencil and paper must count as equal.
         lambda first, second, axis: np.rint(np.mean(first - second, axis=axis) / SAME),
         permutation_type="samples",

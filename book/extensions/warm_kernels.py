@@ -1,4 +1,4 @@
-"""Sphinx extension: notebooks start from a process that has imported the heavy libraries already.
+"""Sphinx extension: notebooks start from a process that has imported the heavy libraries and read the records already.
 
 Every page still runs in a kernel of its own; it is forked instead of started anew, which saves seconds of imports for
 each of them. Where there is no fork, Jupyter starts its kernels as usual.
@@ -19,7 +19,9 @@ NAME = "warm"
 _builder: int | None = None  # the process that started the server, which is Sphinx's in a build
 # The first is what runs a build: multiprocessing imports it in every process that it starts.
 IMPORTED = ("jupyter_book.cli.main", "ipykernel.kernelapp", "matplotlib_inline.backend_inline", "vgglib.runner")
-IMPORTED += ("vgglib.display.first_look", "vgglib.display.sections", "vgglib.display.explore_ensembles")
+IMPORTED += ("vgglib.plots", "vgglib.display.first_look", "vgglib.display.sections", "vgglib.display.explore_ensembles")
+# By its place in the project, where a build runs: the server does not look where Sphinx finds extensions.
+IMPORTED += ("book.extensions.read_records",)
 
 
 class WarmProvisioner(LocalProvisioner):

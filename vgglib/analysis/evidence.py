@@ -82,17 +82,21 @@ def _at_once(lines: pd.DataFrame) -> dict[Experiment, int]:
 
 
 def _line(record: dict, planned: set[str]) -> dict:
-    epochs = pd.DataFrame(record["history"], columns=["images_per_second", "peak_share"], dtype=float)
     return {
         **{key: record[key] for key in ("preset", "run_id", "status", "n_images")},
         "experiment": _experiment(record["experiment"]),
         "by_hand": record["run_id"] not in planned,
         "epochs": len(record["history"]),
-        **epochs.median(),
+        **{name: _median(record["history"], name) for name in ("images_per_second", "peak_share")},
         "evaluation_seconds": math.nan,  # failed runs have none
         **record["environment"],
         **_machine(record["environment"]),
     }
+
+
+def _median(history: Sequence[dict], name: str) -> float:
+    values = [epoch[name] for epoch in history if epoch.get(name) is not None]
+    return float(np.median(values)) if values else math.nan
 
 
 def _machine(environment: dict) -> dict:
