@@ -4,7 +4,6 @@ import multiprocessing
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -28,35 +27,22 @@ def warm_kernels(monkeypatch):
     return warm_kernels
 
 
-@pytest.fixture
-def kernel(monkeypatch, tmp_path, warm_kernels):
-    """`kernel()` starts one as a build does: its manager and its client."""
+def test_a_kernel_answers_though_its_ports_are_taken(warm_kernels, monkeypatch):
+    """Another process of the build, or of the machine, may take a port between its choice and its use."""
     factory = KernelProvisionerFactory.instance()
     monkeypatch.setattr(factory, "provisioners", dict(factory.provisioners))
     monkeypatch.setattr(factory, "default_provisioner_name", factory.default_provisioner_name)
     monkeypatch.setattr(warm_kernels, "IMPORTED", ())
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     warm_kernels.start()
-    started = []
-
-    def start():
-        started[:] = start_new_kernel(startup_timeout=120)
-        return started
-
-    yield start
-    for manager, client in [started] if started else []:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-    assert not list(tmp_path.glob("kernel-*"))
-
-
-def test_a_kernel_answers_though_its_ports_are_taken(kernel, monkeypatch):
-    """Another process of the build, or of the machine, may take a port between its choice and its use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr(LocalPortCache, "find_available_port", lambda cache, ip: taken.getsockname()[1])
-        _, client = kernel()
-        reply = client.execute("1 + 1", reply=True, timeout=60)
-    assert reply["content"]["status"] == "ok"
+        manager, client = start_new_kernel(startup_timeout=120)
+        try:
+            assert client.execute("1 + 1", reply=True, timeout=60)["content"]["status"] == "ok"
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+    assert not Path(manager.ip).parent.exists()
 
 
 def test_the_server_finds_what_it_imports(warm_kernels):
