@@ -4,7 +4,7 @@ from rows import OWN_RECIPE, of_recipe
 
 from vgglib import plots, show
 from vgglib.analysis import lengths
-from vgglib.display import follow_ups
+from vgglib.display import follow_ups, length_plots
 
 LONG, FINE = "48 epochs, bf16", "12 epochs, resolution 1/2, bf16"
 
@@ -204,6 +204,25 @@ def test_the_figure_has_a_line_for_each_recipe_and_test(house_style):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["A\n11", "E\n19"]
 
 
+def test_a_figure_has_a_point_for_every_seed_and_their_mean(house_style):
+    found = pd.DataFrame(
+        of_recipe(OWN_RECIPE, A=[10, 12], E=[20, 30])
+        + of_recipe(OWN_RECIPE, "multi-crop", A=[5], D=[1])
+        + of_recipe(LONG, E=[7, None])
+    )
+    axes = length_plots.seeds(found)
+    drawn = {line.get_label(): [list(map(float, values)) for values in line.get_data()] for line in axes.lines}
+    assert drawn == {
+        "net A": [[10, 12, 5], [-0.15, -0.15, 0.85]],
+        "its mean, A": [[11, 5], [-0.15, 0.85]],
+        "net E": [[20, 30, 7], [0.15, 0.15, 2.15]],
+        "its mean, E": [[25, 7], [0.15, 2.15]],
+    }
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [
+        f"{OWN_RECIPE},\ndensely", f"{OWN_RECIPE},\non crops", f"{LONG},\ndensely",
+    ]  # fmt: skip
+
+
 def test_a_page_shows_what_there_is(store, monkeypatch):
     shown = []
     for name in ("sentence", "table", "picture"):
@@ -216,7 +235,7 @@ def test_a_page_shows_what_there_is(store, monkeypatch):
             trained(store, net, seed, table="crops")
     shown.clear()
     follow_ups.lengths_of("demo")
-    assert shown == ["picture", "picture", "table", "table", "sentence", "sentence"]
+    assert shown == ["picture", "picture", "table", "picture", "table", "sentence", "sentence"]
 
 
 def test_in_short_a_page_has_the_findings_alone(store, monkeypatch):

@@ -126,6 +126,7 @@ def lengths_of(preset: str = "demo") -> None:
         show.sentence(_no_lengths(preset))
         return
     from vgglib import plots
+    from vgglib.display import length_plots
 
     alt = "Top-1 error against the number of weight layers, a line for each kind of training and way to test"
     show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
@@ -138,6 +139,10 @@ def lengths_of(preset: str = "demo") -> None:
     caption = f"What a step of depth is worth, preset {preset}: points of top-1 error with 95 % intervals over seeds; "
     caption += "minus means that the deeper net errs less"
     show.table(lengths.effects(found), caption)
+    if found.loc[found["net"].isin([*lengths.ENDS]), lengths.ERROR].notna().any():
+        alt = f"Top-1 error of every seed of A and E by training and way to test, preset {preset}"
+        caption = f"{alt}. Where seeds of one net lie in groups, its mean describes none of them."
+        show.picture(length_plots.seeds(found).figure, alt, caption)
     changed = lengths.changes(found)
     if len(changed):
         caption = "What more epochs, other drops of the rate, more pixels and another test change in E - A, what 19 "
