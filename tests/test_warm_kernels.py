@@ -1,5 +1,6 @@
 """The kernels of a build: forked from a server that has imported the heavy libraries."""
 
+import importlib
 import multiprocessing
 import socket
 import subprocess
@@ -10,6 +11,10 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from jupyter_client.provisioning import KernelProvisionerFactory
 from jupyter_client.provisioning.local_provisioner import LocalPortCache
+from records import trained
+
+from vgglib import files, results
+from vgglib.analysis import evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENSIONS = ROOT / "book" / "extensions"
@@ -49,3 +54,16 @@ def test_the_server_finds_what_it_imports(warm_kernels):
     """It says nothing of a module that it does not find: its kernels only start later."""
     code = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]"
     subprocess.run([sys.executable, "-c", code, *warm_kernels.IMPORTED], cwd=ROOT, check=True)
+
+
+def test_what_the_server_reads_no_page_reads_again(store, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    monkeypatch.setattr(files, "SETTLED_SECONDS", 0)
+    monkeypatch.setenv("VGG_RESULTS", str(store.root))
+    for net in "AE":
+        trained(store, net, 0)
+    monkeypatch.delitem(sys.modules, "read_records", raising=False)
+    importlib.import_module("read_records")
+    read = results._held.cache_info().misses
+    rows = evidence.rows(results.Store(), "demo")
+    assert (rows["status"] == "done").any() and results._held.cache_info().misses == read

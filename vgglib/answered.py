@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vgglib.results import Store
 
 WORTH_KEEPING = 10_000_000  # numbers to average: fewer take a tenth of a second or so
-ANSWERS_HELD = 2048  # in memory, of posteriors that are less than `WORTH_KEEPING`
+ANSWERS_HELD = 1024  # in memory, 28 bytes an image each
 HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
 BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
 FORM = "2"  # of what is kept; what has another is made anew
@@ -89,9 +89,9 @@ class Reading:
     """A look at the records of some runs, which reads each record once, and a file of posteriors as seldom as memory
     allows: tables share runs.
 
-    What posteriors come to is known for the rest of the process, while their files do not change. Of many it is kept in
-    `<results>/<preset>/answered/`, under the digests of these posteriors, which then need not be read. Nothing is lost
-    with that folder.
+    What few posteriors come to is known for the rest of the process, while their files do not change. What many come to
+    is kept in `<results>/<preset>/answered/`, under the digests of these posteriors, which then need not be read.
+    Nothing is lost with that folder.
     """
 
     def __init__(self, store: Store, tested: Sequence[Run]):
@@ -173,7 +173,7 @@ class Reading:
 
 @lru_cache(ANSWERS_HELD)
 def _known(files: tuple, states: tuple) -> list[Answered]:
-    """A place for what some files of posteriors come to while they are as they are."""
+    """A place for what some files of posteriors come to while they are as they are; empty until somebody finds out."""
     return []
 
 

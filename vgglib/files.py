@@ -70,8 +70,8 @@ def replacing(path: Path, kept: Path | None = None) -> Iterator[Path]:
 
 
 def state(path: Path) -> tuple[int, ...] | None:
-    """What is another once a file is: its inode, size and times; None where there is no file, and for a while after its
-    last change, when a further one might not show.
+    """What differs once a file has changed: its inode, size and times. None where there is no file, and for a while
+    after its last change, when a further one might not show. File systems of networks may tell of a change late.
     """
     try:
         found = path.stat()

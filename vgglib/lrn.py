@@ -22,7 +22,7 @@ class LocalResponseNorm(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        channel = np.arange(channels)  # of a net without memory PyTorch would import its compiler for this
+        channel = np.arange(channels)  # NumPy: on the meta device PyTorch would import its compiler for these steps
         near = np.abs(np.subtract.outer(channel, channel)) <= LRN_N // 2
         self.register_buffer("band", torch.tensor(near * LRN_ALPHA, dtype=torch.float32), persistent=False)
 

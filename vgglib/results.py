@@ -153,7 +153,7 @@ class Store:
         return write_sealed(self.record_path(run), record)
 
     def read(self, run: Run) -> dict | None:
-        """The record of a run, None where it has not been made.
+        """The record of a run, None where it has not been made; shared with other readers: copy it before you alter it.
 
         Raises ValueError, naming the file, for one that is broken, altered, of another schema, or made with other
         settings.
@@ -198,7 +198,8 @@ class Store:
         return posteriors, labels
 
     def records(self, preset: str) -> list[dict]:
-        """Every record of a preset, those with settings made by hand included, in the order of their names.
+        """Every record of a preset, those with settings made by hand included, in the order of their names; shared with
+        other readers.
 
         Raises ValueError, naming the file, for one that is broken, altered or of another schema.
         """
@@ -209,8 +210,8 @@ class Store:
         return [record for path in paths if (record := self.at(path)) is not None]
 
     def at(self, path: Path) -> dict | None:
-        """The record of a file, None where there is none; ValueError as `records` raises it. A file that has not
-        changed is read once: nobody may alter the record.
+        """The record of a file, read once while that does not change; None where there is none; ValueError as `records`
+        raises it.
         """
         unchanged = state(path)
         return _record(path) if unchanged is None else _held(path, unchanged)
@@ -243,9 +244,6 @@ class Store:
         """A record of a run's training where that has failed, by the records of all of its tests: a single test that
         failed says nothing of the others.
         """
-        own = self.at(self.record_path(run))
-        if own and own["status"] != "failed" and not differences(own["experiment"], as_dict(run.experiment)):
-            return None  # without a look at its other tests
         found = self._all_tests(run)
         return found[0] if found and all(one["status"] == "failed" for one in found) else None
 
@@ -263,7 +261,8 @@ class Store:
         are wrong, seconds of evaluation, history and first batch's signal of the training, environment. What was to
         start from a training that failed, and has not begun, has failed with it.
 
-        A row of several runs has the errors of the mean of their posteriors; nothing is run for it. Raises ValueError
+        A row of several runs has the errors of the mean of their posteriors; nothing is run for it. History, signal and
+        environment are the record's own, shared with other readers. Raises ValueError
         where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
         """
         reading = Reading(self, runs(entries))

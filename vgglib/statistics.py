@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ EQUIVALENCE_POINTS = 0.5  # fixed before any run: a smaller difference in top-1 
 RESAMPLES = 2000
 POWER = 0.8  # how often a test should find what is there
 MOST_SEEDS = 1000  # more than anyone will train
+HELD = 1024  # p values in memory: pages ask for those of the same seeds again and again
 LOSS = "a loss"  # where a claim says that something brings no gain
 
 
@@ -48,7 +49,7 @@ def lower(differences: np.ndarray, none: str = "0") -> Decision:
     return Decision("opposite", p_value, f"the interval lies above {none}", "difference")
 
 
-@cache  # a page asks for the same seeds more than once
+@lru_cache(HELD)
 def _t_test_p(differences: tuple[float, ...]) -> float:
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
@@ -83,12 +84,7 @@ def equivalence_p(differences: np.ndarray, margin: float = EQUIVALENCE_POINTS) -
     """
     if not _spread(differences):
         return 1.0
-    return _equivalence_p(tuple(differences), margin)
-
-
-@cache
-def _equivalence_p(differences: tuple[float, ...], margin: float) -> float:
-    return float(ttost_paired(np.array(differences), np.zeros(len(differences)), -margin, margin)[0])
+    return float(ttost_paired(differences, np.zeros(len(differences)), -margin, margin)[0])
 
 
 def _spread(differences: np.ndarray) -> bool:
@@ -120,7 +116,7 @@ def sign_flip_p(differences: np.ndarray) -> float:
     return _flips_p(tuple(differences))
 
 
-@cache
+@lru_cache(HELD)
 def _flips_p(differences: tuple[float, ...]) -> float:
     ways = stats.permutation_test(
         (np.array(differences), np.zeros(len(differences))),

@@ -2,7 +2,6 @@
 
 import gc
 import os
-from functools import cache
 from pathlib import Path
 
 from sphinx.pycode import ModuleAnalyzer
@@ -19,8 +18,10 @@ def use_every_processor(app):
     app.parallel = 2 * processors
 
 
-@cache
-def _source(module: str) -> tuple[str, dict] | None:
+def source(app, module):
+    """The text of one of our modules for its page, and where its parts are, None for others. To look for it, Sphinx
+    would import all of them once more, PyTorch included; given it, every build writes these pages anew.
+    """
     place = PROJECT.joinpath(*module.split("."))
     path = next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.exists()), None)
     if path is None:
@@ -28,13 +29,6 @@ def _source(module: str) -> tuple[str, dict] | None:
     analyzer = ModuleAnalyzer.for_file(path, module)
     analyzer.find_tags()
     return analyzer.code, analyzer.tags
-
-
-def source(app, module):
-    """The text of one of our modules for its page, and where its parts are; to look for it, Sphinx would import all of
-    them once more, PyTorch included.
-    """
-    return _source(module)
 
 
 def leave_garbage(app, exception):

@@ -59,6 +59,11 @@ def rows(store: Store, preset: str) -> pd.DataFrame:
     return whole.sort_values(["epochs", "drops", "resolution"], kind="stable")
 
 
+def of_ends(found: pd.DataFrame) -> pd.DataFrame:
+    """Those of `rows` that have the error of A or E."""
+    return found[found["net"].isin([*ENDS]) & found[ERROR].notna()]
+
+
 def compared(found: pd.DataFrame, recipe: str, method: str, nets: str) -> Evidence:
     """First of `nets` against the second, of one recipe and way to test."""
     own = found[found["recipe"] == recipe]

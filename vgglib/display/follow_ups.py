@@ -139,7 +139,7 @@ def lengths_of(preset: str = "demo") -> None:
     caption = f"What a step of depth is worth, preset {preset}: points of top-1 error with 95 % intervals over seeds; "
     caption += "minus means that the deeper net errs less"
     show.table(lengths.effects(found), caption)
-    if found.loc[found["net"].isin([*lengths.ENDS]), lengths.ERROR].notna().any():
+    if len(lengths.of_ends(found)):
         alt = f"Top-1 error of every seed of A and E by training and way to test, preset {preset}"
         caption = f"{alt}. Where seeds of one net lie in groups, its mean describes none of them."
         show.picture(length_plots.seeds(found).figure, alt, caption)

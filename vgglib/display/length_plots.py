@@ -18,11 +18,9 @@ def seeds(found: pd.DataFrame) -> Axes:
 
     found: from `lengths.rows`. What failed has no error, and no point.
     """
-    nets = sorted(lengths.ENDS)
-    own = found[found["net"].isin(nets) & found[ERROR].notna()]
-    ways = list(own.groupby(["recipe", "method"], sort=False))
+    ways = list(lengths.of_ends(found).groupby(["recipe", "method"], sort=False))
     axes = plt.subplots(figsize=(7, 1 + 0.55 * len(ways)), layout="constrained")[1]
-    for number, net in enumerate(nets):
+    for number, net in enumerate(sorted(lengths.ENDS)):
         points = [(place, group.loc[group["net"] == net, ERROR].astype(float)) for place, (_, group) in enumerate(ways)]
         look = plots.look(number) | {"linestyle": ""}
         height = APART * (2 * number - 1)
