@@ -1,4 +1,6 @@
 import gc
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,13 @@ def one_thread():
 def own_results(monkeypatch, tmp_path):
     """No test reads or writes the repository's records unless it says so."""
     monkeypatch.setenv("VGG_RESULTS", str(tmp_path / "results"))
+
+
+@pytest.fixture
+def extension(monkeypatch):
+    """`extension(name)` imports one of the book's own extensions of Sphinx."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "book" / "extensions"))
+    return importlib.import_module
 
 
 @pytest.fixture

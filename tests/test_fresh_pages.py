@@ -1,21 +1,15 @@
 """Which pages a second build of a book makes anew."""
 
 import os
-from pathlib import Path
 
 import pytest
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-EXTENSIONS = Path(__file__).resolve().parents[1] / "book" / "extensions"
-
 
 @pytest.fixture
-def fresh_pages(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXTENSIONS))
-    import fresh_pages
-
-    return fresh_pages
+def fresh_pages(extension):
+    return extension("fresh_pages")
 
 
 @pytest.fixture

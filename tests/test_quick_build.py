@@ -1,20 +1,14 @@
 """What a build of the book leaves out."""
 
 import sys
-from pathlib import Path
 
 import pytest
 from sphinx.pycode import ModuleAnalyzer
 
-EXTENSIONS = Path(__file__).resolve().parents[1] / "book" / "extensions"
-
 
 @pytest.fixture
-def quick_build(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXTENSIONS))
-    import quick_build
-
-    return quick_build
+def quick_build(extension):
+    return extension("quick_build")
 
 
 @pytest.mark.parametrize("module", ["vgglib.metrics", "vgglib.data"])

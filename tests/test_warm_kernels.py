@@ -1,6 +1,5 @@
 """The kernels of a build: forked from a server that has imported the heavy libraries."""
 
-import importlib
 import multiprocessing
 import socket
 import subprocess
@@ -17,7 +16,6 @@ from vgglib import files, results
 from vgglib.analysis import evidence
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTENSIONS = ROOT / "book" / "extensions"
 
 pytestmark = pytest.mark.skipif(
     "forkserver" not in multiprocessing.get_all_start_methods(), reason="nothing is forked on this system"
@@ -25,11 +23,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def warm_kernels(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXTENSIONS))
-    import warm_kernels
-
-    return warm_kernels
+def warm_kernels(extension):
+    return extension("warm_kernels")
 
 
 def test_a_kernel_answers_though_its_ports_are_taken(warm_kernels, monkeypatch):
@@ -56,14 +51,13 @@ def test_the_server_finds_what_it_imports(warm_kernels):
     subprocess.run([sys.executable, "-c", code, *warm_kernels.IMPORTED], cwd=ROOT, check=True)
 
 
-def test_what_the_server_reads_no_page_reads_again(store, monkeypatch):
-    monkeypatch.syspath_prepend(str(EXTENSIONS))
+def test_what_the_server_reads_no_page_reads_again(store, monkeypatch, extension):
     monkeypatch.setattr(files, "SETTLED_SECONDS", 0)
     monkeypatch.setenv("VGG_RESULTS", str(store.root))
     for net in "AE":
         trained(store, net, 0)
     monkeypatch.delitem(sys.modules, "read_records", raising=False)
-    importlib.import_module("read_records")
+    extension("read_records")
     read = results._held.cache_info().misses
     rows = evidence.rows(results.Store(), "demo")
     assert (rows["status"] == "done").any() and results._held.cache_info().misses == read

@@ -227,9 +227,9 @@ def checked(rows: pd.DataFrame) -> list[Row]:
 def _entries(rows: list[Row], arm: Arm) -> dict[int, Row]:
     """Seed -> row of an arm; ValueError when two rows disagree about one seed."""
     asked = {field.name: value for field in fields(arm) if (value := getattr(arm, field.name)) is not None}
-    own, wanted, found = attrgetter(*asked), tuple(asked.values()), {}
+    values, wanted, found = attrgetter(*asked), tuple(asked.values()), {}
     for row in rows:
-        if own(row) != wanted:
+        if values(row) != wanted:
             continue
         other = found.setdefault(int(row.seed), row)
         if _result(row) != _result(other):

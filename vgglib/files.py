@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and noticing that one has changed."""
 
 from __future__ import annotations
 

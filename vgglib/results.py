@@ -262,8 +262,8 @@ class Store:
         start from a training that failed, and has not begun, has failed with it.
 
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. History, signal and
-        environment are the record's own, shared with other readers. Raises ValueError
-        where runs of one training were tests of nets with different weights, or runs to be averaged of other images.
+        environment are the record's own, shared with other readers. Raises ValueError where runs of one training were
+        tests of nets with different weights, or runs to be averaged of other images.
         """
         reading = Reading(self, runs(entries))
         return pd.DataFrame([_row(entry, reading) for entry in entries])
