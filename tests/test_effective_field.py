@@ -183,14 +183,14 @@ def test_central_units():
 def test_a_table_of_measures_by_hand():
     uniform = np.full((224, 224), 224.0**-2)
     found = measure(config("E"), {"pool5": uniform, "conv1_1": uniform}, share=0.25).set_index("layer")
-    assert found.loc["pool5"].tolist() == [268, 224, 112, 0.5]
-    assert found.loc["conv1_1", ["size_px", "inside_px"]].tolist() == [3, 3]
+    assert found.loc["pool5"].tolist() == [268, 112, 112 / 268]
+    assert found.loc["conv1_1", "size_px"] == 3
 
 
 def test_nets_stand_in_one_table_with_their_maps():
     models = {"A": random_net(), "D": random_net("D")}
     lines, maps = measure_nets(models, pictures(1, 64), seed=3)
-    assert list(lines.columns) == ["net", "layer", "size_px", "inside_px", "effective_px", "ratio"]
+    assert list(lines.columns) == ["net", "layer", "size_px", "effective_px", "ratio"]
     assert lines["net"].tolist() == ["A"] * 5 + ["D"] * 5
     assert lines["layer"].tolist() == [f"pool{number}" for number in range(1, 6)] * 2
     assert lines.loc[lines["layer"] == "pool5", "size_px"].tolist() == [150, 212]
@@ -198,9 +198,9 @@ def test_nets_stand_in_one_table_with_their_maps():
 
 
 def test_readers_see_a_column_per_net_in_the_order_given():
-    lines = [("E", "pool1", 6, 6, 3), ("E", "pool2", 16, 16, 12), ("A", "pool1", 4, 4, 4), ("A", "pool2", 10, 10, 8)]
-    frame = pd.DataFrame(lines, columns=["net", "layer", "size_px", "inside_px", "effective_px"])
-    found = shown(frame.assign(ratio=frame["effective_px"] / frame["inside_px"]))
+    lines = [("E", "pool1", 6, 3), ("E", "pool2", 16, 12), ("A", "pool1", 4, 4), ("A", "pool2", 10, 8)]
+    frame = pd.DataFrame(lines, columns=["net", "layer", "size_px", "effective_px"])
+    found = shown(frame.assign(ratio=frame["effective_px"] / frame["size_px"]))
     assert list(found.columns) == ["Layer", "E", "A"]
     assert found.values.tolist() == [
         ["pool1", "3 of 6 (50 %)", "4 of 4 (100 %)"],

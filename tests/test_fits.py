@@ -71,6 +71,10 @@ def test_what_is_found_tells_fit_from_error(rows):
         "Compared with A, by the means over seeds alone: E errs more, with a higher training loss; D errs more, with a "
         "training loss no more than 0.05 higher; B errs no more."
     )
+    better = rows.assign(
+        history=[[{"train_loss": 1.9}] if net == "D" else own for net, own in rows[["net", "history"]].values]
+    )
+    assert "D errs more, with a training loss that is no higher; " in fits.finding(fits.of(better))
     assert fits.finding(fits.of(rows[rows["net"] != "A"])) == "There is no net to compare with A."
     assert fits.of(rows.iloc[:0]).empty
 

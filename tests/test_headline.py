@@ -30,9 +30,9 @@ def test_a_setting_is_the_presets_own():
     said = headline.setting("demo", rows_of((A, [40, 41]), (E, [30])))
     assert said == (
         "drawn pictures of 24 classes, 3,592 of them to learn from, in crops of 56 pixels, nets of 1/8 of the paper's "
-        "width, at most 12 epochs, up to 2 seeds (preset `demo`)"
+        "width, at most 12 epochs at S = 256, up to 2 seeds (preset `demo`)"
     )
-    assert "epochs, 2 seeds (preset" in headline.setting("demo", rows_of((A, [40, 41]), (E, [30, 31])))
+    assert "S = 256, 2 seeds (preset" in headline.setting("demo", rows_of((A, [40, 41]), (E, [30, 31])))
     said = headline.setting("imagenet", rows_of((A, [40])))
     assert "in crops of 224 pixels, nets of the paper's width, at most 74 epochs, 1 seed (preset" in said
     assert headline.setting("folder", rows_of((A, [40]))).startswith("your own images, in crops of 56 pixels")

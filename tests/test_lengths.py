@@ -90,7 +90,7 @@ def test_effects_by_pencil():
 def test_a_failed_run_leaves_its_comparison_undecided_and_is_counted():
     rows = of_recipe(OWN_RECIPE, A=[10, 10, 10, 10], E=[5.0, 5.1, 4.9, 1]) + of_recipe(LONG, A=[5, 5], E=[4.0, 4.1])
     found = pd.DataFrame(rows)
-    assert f"**Reproduced**: {OWN_RECIPE}, tested densely;" in lengths.finding(found)
+    assert f"**Yes**: {OWN_RECIPE}, tested densely;" in lengths.finding(found)
     failed = (found["net"] == "E") & (found["seed"] == 3) & (found["recipe"] == OWN_RECIPE)
     found.loc[failed, ["status", "top1_error_percent"]] = "failed", None
     assert f"**Undecided**: {OWN_RECIPE}, tested densely, 1 failed." in lengths.finding(found)
@@ -152,6 +152,14 @@ def test_what_crops_change_is_itself_compared_between_resolutions():
     )
     # -1 less -4, -5, -6: mean 4, standard error 1/sqrt(3), t = 4.303.
     assert last["E - A changes by"] == "+4.00 (+1.52 to +6.48), below 0 in 0 of 3 seeds"
+    assert lengths.at_the_border(found) == (
+        f"Crops instead of dense evaluation change E - A by +4.00 (+1.52 to +6.48) points more with {FINE} than with "
+        f"{OWN_RECIPE}, which speaks for the border of the dense test as a reason for E's loss."
+    )
+    fewer = found[(found["seed"] < 2) | (found["recipe"] != FINE)]
+    said = lengths.at_the_border(fewer)  # 3 and 4: standard error 1/2, t = 12.706
+    assert "by +3.50 (-2.85 to +9.85) points more" in said and "leaves open whether the border" in said
+    assert not lengths.at_the_border(found[found["recipe"] != FINE])
 
 
 def test_more_pixels_are_set_against_the_presets_with_as_many_epochs():
@@ -180,7 +188,7 @@ def test_the_finding_is_that_of_the_claims_test():
         of_recipe(OWN_RECIPE, A=[10, 10, 10], E=[15, 16, 14]) + of_recipe(LONG, "multi-crop", A=[10, 10], E=[9, 12])
     )
     said = lengths.finding(found)
-    assert said.endswith(f"**Opposite**: {OWN_RECIPE}, tested densely. **Undecided**: {LONG}, tested on crops.")
+    assert said.endswith(f"**No, the opposite**: {OWN_RECIPE}, tested densely. **Undecided**: {LONG}, tested on crops.")
     assert "fewer than two seeds" in lengths.finding(pd.DataFrame(of_recipe(OWN_RECIPE, A=[10], E=[15])))
 
 

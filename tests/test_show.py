@@ -63,6 +63,19 @@ def test_the_plan_has_a_line_per_net_and_scale(shown):
         assert shown[-1][1]["Seeds"].item() == text
 
 
+def test_presets_are_told_apart_by_their_recipes(shown):
+    sections.recipes()
+    found = shown[0][1].set_index("Preset")
+    assert found.loc["demo"].tolist() == ["1/8", 32, "0.0015", 12, 4, 3, "he-fan-out, B to E from A"]
+    assert found.loc["imagenet"].tolist() == ["1", 256, "0.01", 74, 25, 5, "glorot"]
+
+
+def test_a_caption_names_the_units_of_what_it_has():
+    assert sections.effects("depth", "epochs") == f"Effects {sections.POINTS}."
+    assert sections.effects("weights", "cheaper-dense") == "Effects of costs a ratio; of counts millions of weights."
+    assert sections.effects("epochs") == ""
+
+
 def test_the_plan_counts_each_training_once_with_all_its_tests(shown):
     sections.the_plan([*plan("demo", "3", ["E"]), *plan("demo", "5", ["E"]), *plan("demo", "jitter", ["E"])])
     table = shown[0][1].set_index("S")
@@ -117,7 +130,7 @@ def test_a_verdict_is_a_line_and_a_sentence(shown, monkeypatch):
     rows = pd.DataFrame([*seeds(40.0, 41.0, 42.0), *seeds(30.0, 31.5, 31.0, net="E")])
     sections.verdicts(rows, "depth", "epochs")
     (caption, table), depth, epochs = shown
-    assert caption == sections.EFFECTS and table["Verdict"].tolist() == ["reproduced", "not tested"]
+    assert caption == f"Effects {sections.POINTS}." and table["Verdict"].tolist() == ["reproduced", "not tested"]
     assert depth.startswith(
         "**The error falls with depth, from 11 layers to 19: reproduced** (the interval lies below 0"
     )

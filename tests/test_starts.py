@@ -93,7 +93,7 @@ def test_summary_by_pencil():
 
 def test_a_failed_training_has_no_error_is_counted_and_decides_nothing():
     rows = of_start(FROM_A, 10.0, 10.1, 9.9, 10.0) + of_start(LONGER_START, 20.0, 20.0, 20.0, 20.0)
-    assert starts.gains(pd.DataFrame(rows))["E from A errs less"].tolist() == ["reproduced"]
+    assert starts.gains(pd.DataFrame(rows))["E from A errs less"].tolist() == ["yes"]
     rows[-1] |= {"status": "failed", "top1_error_percent": None, "history": []}
     found = pd.DataFrame(rows)
     longer = starts.summary(found).iloc[1]

@@ -154,17 +154,16 @@ def width_px(influence: np.ndarray, centre: float, share: float = 0.95) -> int:
 
 
 def measure(net: Config, maps: Mapping[str, np.ndarray], share: float = 0.95) -> pd.DataFrame:
-    """One line for each map of `influence`: `layer`, `size_px` of the theoretical field, `inside_px`, its part within
-    the image, `effective_px`, the side of the square that holds `share` of the influence, and `ratio`, the last two's
-    quotient, effective over inside.
+    """One line for each map of `influence`: `layer`, `size_px` of the theoretical field, `effective_px`, the side of
+    the square that holds `share` of the influence, and `ratio`, effective over theoretical.
     """
     lines = []
     for layer, found in maps.items():
         field, unit = central(net, layer, len(found))
-        inside = round(field.size * (1 - field.outside(unit, len(found))))
         effective = width_px(found, field.centre(unit), share)
-        sizes = {"size_px": field.size, "inside_px": inside, "effective_px": effective}
-        lines.append({"layer": layer, **sizes, "ratio": effective / inside})
+        lines.append(
+            {"layer": layer, "size_px": field.size, "effective_px": effective, "ratio": effective / field.size}
+        )
     return pd.DataFrame(lines)
 
 
@@ -184,9 +183,9 @@ def _pools(net: Config) -> list[str]:
 
 def shown(lines: pd.DataFrame) -> pd.DataFrame:
     """Lines of `measure_nets` for readers: a line per layer, and for each net a column with the effective width beside
-    the theoretical one within the image, and their ratio.
+    the theoretical one, and their ratio.
     """
-    texts = [f"{line.effective_px} of {line.inside_px} ({100 * line.ratio:.0f} %)" for line in lines.itertuples()]
+    texts = [f"{line.effective_px} of {line.size_px} ({100 * line.ratio:.0f} %)" for line in lines.itertuples()]
     wide = lines.assign(text=texts).pivot(index="layer", columns="net", values="text")
     return wide[lines["net"].unique()].rename_axis(index="Layer", columns=None).reset_index()
 

@@ -14,6 +14,8 @@ from vgglib.results import Store
 # What makes the rate drop: the preset's patience, or not even that.
 BY_RULE, AT_DEADLINES, CONSTANT = "", "drops at the deadlines", "a rate that never drops"
 UNKNOWN = "none was trained"
+# What a test says alone of "errs less", in words of its own: verdicts are those of the claims.
+ANSWERS = {"reproduced": "yes", "opposite": "no, the opposite", "undecided": "undecided"}
 HOW = {"dense": "densely", "multi-crop": "on crops", "centre-crop": "on a centre crop"}  # a net was tested
 
 

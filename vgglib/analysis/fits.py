@@ -109,10 +109,11 @@ def finding(found: pd.DataFrame) -> str:
         return f"There is no net to compare with {BASE}."
     others = by_net.drop(BASE)
     worse = others["top1"] > by_net.loc[BASE, "top1"]
-    fits = others["loss"] <= by_net.loc[BASE, "loss"] + ALIKE
+    higher = others["loss"] - by_net.loc[BASE, "loss"]
     parts = (
-        ("more, with a higher training loss", worse & ~fits),
-        (f"more, with a training loss no more than {ALIKE} higher", worse & fits),
+        ("more, with a higher training loss", worse & (higher > ALIKE)),
+        (f"more, with a training loss no more than {ALIKE} higher", worse & (higher > 0) & (higher <= ALIKE)),
+        ("more, with a training loss that is no higher", worse & (higher <= 0)),
         ("no more", ~worse),
     )
     said = [

@@ -39,7 +39,7 @@ def setting(preset: str, rows: pd.DataFrame) -> str:
     train = f", {chosen.images[0]:,} of them to learn from" if chosen.images else ""
     return (
         f"{chosen.pictures}{train}, in crops of {recipe.crop} pixels, nets of {share}the paper's width, at most "
-        f"{recipe.epochs} epochs, {of_most}{most} seed{'s' * (most != 1)} (preset `{preset}`)"
+        f"{recipe.epochs} epochs at S = 256, {of_most}{most} seed{'s' * (most != 1)} (preset `{preset}`)"
     )
 
 

@@ -25,6 +25,12 @@ KNOWN = ("table", "net", "method", "seed", "status", "environment")  # of `Store
 COLUMNS = ("epochs", "drops", "resolution", "precision", "by_hand", "recipe")  # of `rows`, beside those
 OWN = ""  # the preset's resolution
 ENDS = "EA"  # those of the paper's claim
+# What a test of "crops help E less at a finer resolution" says of the border of dense tests.
+BORDER = {
+    "reproduced": "speaks for the border of the dense test as a reason for E's loss",
+    "opposite": "speaks against the border of the dense test as the reason for E's loss",
+    "undecided": "leaves open whether the border of the dense test is a reason for E's loss",
+}
 
 
 def rows(store: Store, preset: str) -> pd.DataFrame:
@@ -97,21 +103,17 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
         pairs = [(by_rule["recipe"].iloc[0], by_rule["recipe"].iloc[-1])] if len(by_rule) > 1 else []
         usual = {(row.epochs, row.drops): row.recipe for row in own.itertuples()}
         late = [((row.epochs, BY_RULE), row.recipe) for row in own[own["drops"] != BY_RULE].itertuples()]
-        finer = [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
-        finer = [(usual[key], recipe) for key, recipe in finer if key in usual]
+        finer = _finer(group)
         pairs += [*((usual[key], recipe) for key, recipe in late if key in usual), *finer]
         for before, after in pairs:
             for method in TESTS:
                 both = [compared(found, recipe, method, ENDS) for recipe in (before, after)]
                 lines.append((f"{after} instead of {before}, tested {by_hand.HOW[method]}", *_change(*both)))
-        crops = {}
         for recipe in group["recipe"]:
-            crops[recipe] = _change(*(compared(found, recipe, method, ENDS) for method in TESTS))
-            lines.append((f"crops instead of dense evaluation, {recipe}", *crops[recipe]))
+            lines.append((f"crops instead of dense evaluation, {recipe}", *_on_crops(found, recipe)))
         for before, after in finer:  # a change here and none there would not show that the two differ
-            (less, failed), (more, failed_too) = crops[before], crops[after]
             what = f"crops instead of dense evaluation: the change with {after} minus that with {before}"
-            lines.append((what, more - less, failed + failed_too))
+            lines.append((what, *_more_on_crops(found, before, after)))
     return pd.DataFrame(
         [
             {"What changes": what, "E - A changes by": _effect(points.dropna(), failed)}
@@ -121,13 +123,52 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _finer(group: pd.DataFrame) -> list[tuple[str, str]]:
+    """Recipes of one arithmetic at the preset's resolution, and the same at another one."""
+    own = group[group["resolution"] == OWN]
+    usual = {(row.epochs, row.drops): row.recipe for row in own.itertuples()}
+    others = [((row.epochs, row.drops), row.recipe) for row in group[group["resolution"] != OWN].itertuples()]
+    return [(usual[key], recipe) for key, recipe in others if key in usual]
+
+
+def _on_crops(found: pd.DataFrame, recipe: str) -> tuple[pd.Series, int]:
+    """By how much testing on crops changes E - A, by seed, and how many runs failed."""
+    return _change(*(compared(found, recipe, method, ENDS) for method in TESTS))
+
+
+def _more_on_crops(found: pd.DataFrame, before: str, after: str) -> tuple[pd.Series, int]:
+    """By how much that change is larger by the second recipe than by the first."""
+    (less, failed), (more, failed_too) = _on_crops(found, before), _on_crops(found, after)
+    return more - less, failed + failed_too
+
+
+def at_the_border(found: pd.DataFrame) -> str:
+    """Whether crops make up for more of E's loss at the preset's resolution than at a finer one, as they would where
+    the border of a dense test is its reason, a sentence for each recipe of both; empty where fewer than two seeds tell.
+    """
+    said = []
+    for _, group in found.drop_duplicates("recipe").groupby("precision"):
+        for before, after in _finer(group):
+            points, failed = _more_on_crops(found, before, after)
+            points = points.dropna()
+            if len(points) < 2:
+                continue
+            answer = "undecided" if failed else lower(-points.to_numpy()).verdict
+            shown = with_failed(mean_text(points.mean(), points, "+.2f"), failed)
+            said.append(
+                f"Crops instead of dense evaluation change E - A by {shown} points more with {after} than with "
+                f"{before}, which {BORDER[answer]}."
+            )
+    return " ".join(said)
+
+
 def _change(old: Evidence, new: Evidence) -> tuple[pd.Series, int]:
     """By how much the second differs from the first, by seed, and how many runs of both failed."""
     return new.by_seed - old.by_seed, old.failed + new.failed
 
 
 def without_rule(found: pd.DataFrame) -> pd.DataFrame:
-    """For display: top-1 errors of trainings whose rate follows the rule of the plateaus and of those whose rate waits
+    """For display: top-1 errors of trainings whose rate follows the plateau rule and of those whose rate waits
     for the deadlines, of as many epochs and the same seeds, a line for each net and way to test of which there are at
     least two: mean and standard deviation over seeds, and the second less the first.
     """
@@ -158,7 +199,7 @@ def _effect(points: pd.Series, failed: int = 0) -> str:
 
 
 def ends(found: pd.DataFrame) -> str:
-    """After how many epochs the trainings really ended, which the rule of the plateaus may bring about early."""
+    """After how many epochs the trainings really ended, which the plateau rule may bring about early."""
     done = found[found["history"].map(len) > 0]
     said = []
     for (epochs, drops, resolution), own in done.groupby(["epochs", "drops", "resolution"]):
@@ -178,8 +219,8 @@ def finding(found: pd.DataFrame) -> str:
             own = compared(found, recipe, method, ENDS)
             if len(own.seeds) > 1 or own.failed:
                 how = with_failed(f"{recipe}, tested {by_hand.HOW[method]}", own.failed)
-                said.setdefault(own.decided(lower).verdict, []).append(how)
+                said.setdefault(by_hand.ANSWERS[own.decided(lower).verdict], []).append(how)
     if not said:
         return "That the error falls with depth, from A to E: undecided, with fewer than two seeds."
-    found = " ".join(f"**{verdict.capitalize()}**: {'; '.join(ways)}." for verdict, ways in said.items())
+    found = " ".join(f"**{answer.capitalize()}**: {'; '.join(ways)}." for answer, ways in said.items())
     return f"Does the error fall with depth, from A to E? {found}"

@@ -84,7 +84,7 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
                 "95 % interval": interval_text(points, "+.2f"),
                 "B-5x5 : B": "{:.2f} ({:.2f} to {:.2f})".format(*times) if times else "-",
                 "Below 0": with_failed(f"{(points < 0).sum()} of {len(points)} seeds", own.failed),
-                "B errs less": own.decided(lower).verdict,
+                "B errs less": by_hand.ANSWERS[own.decided(lower).verdict],
             }
         )
     return pd.DataFrame(lines)
@@ -98,7 +98,8 @@ def finding(found: pd.DataFrame) -> str:
             continue
         points, decision = own.by_seed, own.decided(lower)
         text = f"Both nets from random weights, at most {recipe}, tested {by_hand.HOW[method]}: B - B-5x5 is "
-        text += f"{points.mean():+.2f} points ({interval_text(points, '+.2f')}), **{decision.verdict}**"
+        text += f"{points.mean():+.2f} points ({interval_text(points, '+.2f')}). "
+        text += f"B errs less: **{by_hand.ANSWERS[decision.verdict]}**"
         text += f", {p_equals(decision.p_value)}." if decision.p_value is not None else "."
         if times := ratio(own):
             text += " B-5x5 errs {:.2f} times as much as B ({:.2f} to {:.2f}).".format(*times)

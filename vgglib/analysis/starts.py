@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from vgglib.analysis.by_hand import ANSWERS
 from vgglib.catalogue import OF_STARTS
 from vgglib.comparisons import ERROR, Arm, Evidence, between, with_failed
 from vgglib.experiments import Entry
@@ -131,7 +132,7 @@ def gains(found: pd.DataFrame) -> pd.DataFrame:
                 "Points": f"{points.mean():+.2f}" if len(points := own.by_seed) else "-",
                 "95 % interval": interval_text(points, "+.2f"),
                 "Below 0": with_failed(f"{(points < 0).sum()} of {len(points)} seeds", own.failed),
-                "E from A errs less": own.decided(lower).verdict,
+                "E from A errs less": ANSWERS[own.decided(lower).verdict],
             }
             for label, own in evidence.items()
             if len(own.seeds) > 1 or own.failed

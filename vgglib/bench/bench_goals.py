@@ -80,13 +80,19 @@ def _against(record: dict, goal: Goal) -> Iterator[dict]:
 def _not_timed(goal: Goal) -> dict:
     on = page.DEVICES.get(goal.device, "any device")
     what, factor = _what(goal) if goal.value else (f"against {goal.rival}", 1)
-    case = goal.case.removesuffix(", *")
-    return dict(zip(COLUMNS, (case, on, what, f"{factor * goal.limit:,g}", "not timed", "-", "-"), strict=True))
+    cells = (goal.case.removesuffix(", *"), on, what, _limit(factor * goal.limit, goal.at_least), "not timed", "-", "-")
+    return dict(zip(COLUMNS, cells, strict=True))
+
+
+def _limit(limit: float, at_least: bool) -> str:
+    return f"{'at least' if at_least else 'at most'} {limit:,g}"
 
 
 def _what(goal: Goal) -> tuple[str, float]:
     """What a goal's value is called, and the factor with which it is shown."""
     what, factor = page.EXTRAS.get(goal.value, ("images/s", 1))
+    if not goal.case.startswith(page.STEP):
+        what += ", from stored images"
     return what if goal.contender == OURS else f"{what}, {goal.contender}", factor
 
 
@@ -102,9 +108,8 @@ def _by_value(record: dict, goal: Goal) -> Iterator[dict]:
 def _line(record: dict, case: str, what: str, limit: float, at_least: bool, found: tuple[float, ...]) -> dict:
     """found: what ours reached, and the ends of its interval."""
     met = found[0] >= limit if at_least else found[0] <= limit
-    least = "at least" if at_least else "at most"
     own = (page.number(found[0]), page.span(*found[1:]), "yes" if met else "no")
-    return dict(zip(COLUMNS, (case, page.where(record), what, f"{least} {limit:,g}", *own), strict=True))
+    return dict(zip(COLUMNS, (case, page.where(record), what, _limit(limit, at_least), *own), strict=True))
 
 
 def not_held(records: Records) -> list[str]:

@@ -19,11 +19,11 @@ from vgglib.analysis import (
     small_filters,
     starts,
 )
-from vgglib.display.sections import EFFECTS
+from vgglib.display.sections import POINTS
 
 LEFT_CHANCE = (
     "Left chance: in how many trainings, and after how many epochs, the error on minival had fallen as far below that "
-    "of guessing as the rule of the plateaus asks"
+    "of guessing as the plateau rule asks"
 )
 
 
@@ -37,8 +37,8 @@ def second_looks_of(preset: str = "demo", rows: pd.DataFrame | None = None) -> N
     others = (module.rows(store, preset) for module in (lengths, starts, small_filters))
     found = second_looks.table(rows, *others)
     if len(found):
-        caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. {EFFECTS} "
-        show.table(found, caption + "Tests are not corrected for their number, and decide nothing.")
+        caption = f"The same claims of preset {preset}, asked in other ways after their verdicts were known. Effects "
+        show.table(found, f"{caption}{POINTS}. Tests are not corrected for their number, and decide nothing.")
         if predicted := predictions.finding(store, preset):
             show.sentence(predicted)
 
@@ -55,9 +55,12 @@ def equal_starts_of(preset: str = "demo", **overrides) -> None:
         return
     from vgglib import plots
 
-    caption = "Errors in percent of net E from several starts and for several lengths, of the A before it, and of A "
-    caption += f"trained for as long as A and E together: preset {preset}, S = Q = 256, dense evaluation, intervals "
-    caption += f"over seeds. {LEFT_CHANCE}"
+    as_long = (found["net"] == "A") & found["together"].isin(found.loc[found["before"] > 0, "together"])
+    others = "and of the A before it"
+    if as_long.any():
+        others = "of the A before it, and of A trained for as long as A and E together"
+    caption = f"Errors in percent of net E from several starts and for several lengths, {others}: preset {preset}, "
+    caption += f"S = Q = 256, dense evaluation, intervals over seeds. {LEFT_CHANCE}"
     show.table(starts.summary(found), caption)
     for length, own in starts.raced(found).items():
         alt = f"Top-1 error of net E on minival after every epoch, with {length} epochs in all, preset {preset}"
@@ -129,12 +132,14 @@ def lengths_of(preset: str = "demo") -> None:
     from vgglib.display import length_plots
 
     alt = "Top-1 error against the number of weight layers, a line for each kind of training and way to test"
-    show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256.")
+    aside = "Points of one net are drawn side by side."
+    show.picture(plots.error_by_length(found).figure, alt, f"{alt}: preset {preset}, S = Q = 256. {aside}")
     usual = (found["drops"] == lengths.BY_RULE) & (found["resolution"] == lengths.OWN) & (found["method"] == "dense")
     longest = found[usual & (found["epochs"] == found.loc[usual, "epochs"].max())]
     longest = longest[longest["recipe"].isin(longest["recipe"].mode()[:1])]  # of one arithmetic: that of most runs
     if longest["history"].map(len).any():
-        alt = f"Top-1 error on minival after every epoch of the longest of these trainings, preset {preset}"
+        which = f"of the trainings of at most {longest['epochs'].iloc[0]} epochs that follow the plateau rule"
+        alt = f"Top-1 error on minival after every epoch {which}, preset {preset}"
         show.picture(plots.training_curves(longest).figure, f"{alt}, a line for each net and seed")
     caption = f"What a step of depth is worth, preset {preset}: points of top-1 error with 95 % intervals over seeds; "
     caption += "minus means that the deeper net errs less"
@@ -149,16 +154,16 @@ def lengths_of(preset: str = "demo") -> None:
         show.table(changed, caption + "layers are worth against 11: points of top-1 error")
     late = lengths.without_rule(found)
     if len(late):
-        caption = "Trainings whose rate follows the rule of the plateaus, and trainings of the same seeds whose rate "
+        caption = "Trainings whose rate follows the plateau rule, and trainings of the same seeds whose rate "
         caption += f"waits for the deadlines, preset {preset}: mean top-1 error in percent (standard deviation over "
         show.table(late, caption + "seeds), and the change in points; minus means that nets which waited err less")
-    show.sentence(f"{lengths.finding(found)} {lengths.ends(found)}")
+    show.sentence(" ".join(filter(None, (lengths.finding(found), lengths.at_the_border(found), lengths.ends(found)))))
     told = "The records do not tell which, since the rule was the same for all."
     if len(late):
         told = "The last table shows what changed where the rate waited for the deadlines."
     show.sentence(
-        f"The longest trainings, tested densely. {drops.said(drops.of(longest))} Where the first rate lasted less "
-        f"long, the rule may have cut learning short, or only noticed that it had stopped. {told}"
+        f"The longest trainings under the plateau rule, tested densely. {drops.said(drops.of(longest))} Where the "
+        f"first rate was shorter, the rule may have cut learning short, or only noticed that it had stopped. {told}"
     )
 
 
@@ -231,7 +236,9 @@ def fusions_of(preset: str = "demo", seeds: Sequence[int] | None = None, **overr
         )
     if found.empty:
         return
-    caption = f"D and E of preset {preset}, trained with jitter and tested at the scales of Table 5, alone and in "
+    caption = (
+        f"D and E of preset {preset}, trained with jitter and tested at the three Q of jittered nets, alone and in "
+    )
     caption += "pairs: top-1 error in percent, and the error of a pair minus that of its better net, in points. Both "
     caption += "are means over all nets or pairs, with 95 % intervals over seeds. Pairs of two seeds share nets, so "
     caption += "their intervals leave out one seed at a time (jackknife), which needs three."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import pandas as pd
 
-from vgglib import catalogue, experiments, presets, results, show, tables
+from vgglib import catalogue, experiments, plans, presets, results, show, tables
 from vgglib.analysis import evidence, headline, verdict_tables
 from vgglib.claims import KINDS, claim_called, measured
 from vgglib.comparisons import ERROR, checked
@@ -15,8 +16,41 @@ from vgglib.experiments import Entry, Experiment
 from vgglib.statistics import probability_text
 from vgglib.verdicts import Verdict, judge
 
-POINTS, RATIOS = "in points of top-1 error, minus means that what is named first errs less", "of costs a ratio"
-EFFECTS = f"Effects {POINTS}; {RATIOS}, of counts millions of weights."
+POINTS = "in points of top-1 error, minus means that what is named first errs less"
+
+
+def effects(*names: str) -> str:
+    """What the effects of the claims called `names` are measured in, a sentence; of what is not tested none."""
+    units = _units({claim_called(name).kind for name in names})
+    return f"Effects {units}." if units else ""
+
+
+def _units(kinds: set[str]) -> str:
+    of_errors = any(measured(kind) == ERROR for kind in kinds)
+    units = [POINTS] * of_errors + ["of costs a ratio"] * ("cheaper" in kinds)
+    return "; ".join(units + ["of counts millions of weights"] * ("count" in kinds))
+
+
+def recipes() -> None:
+    """What the presets set themselves of a training, a line each."""
+    lines = []
+    for preset in presets.PRESETS:
+        first, later = (plans.plan(preset, "3", ["C"], [0], [scale])[0].runs[0].experiment for scale in ("256", "384"))
+        lines.append(
+            {
+                "Preset": preset,
+                "Width": str(Fraction(first.width).limit_denominator(64)),
+                "Batch": first.batch_size,
+                "First rate": f"{first.learning_rate:g}",
+                "Epochs, at most": first.epochs,
+                "of each later stage": later.epochs,
+                "Patience": first.patience,
+                "First weights": first.start.initialisation + ", B to E from A"
+                if first.start
+                else first.initialisation,
+            }
+        )
+    show.table(pd.DataFrame(lines), "What the presets set themselves; the stages are explained below")
 
 
 def the_plan(entries: Sequence[Entry]) -> None:
@@ -89,7 +123,7 @@ def the_table(rows: pd.DataFrame, name: str | None = None, whose: str = "") -> N
 def verdicts(rows: pd.DataFrame, *names: str) -> None:
     """The claims called `names` with the paper's effect, ours and the verdict, then a sentence for each."""
     found = judge(rows, *names)
-    show.table(verdict_tables.frame(found).drop(columns="Why"), EFFECTS)
+    show.table(verdict_tables.frame(found).drop(columns="Why"), effects(*(verdict.name for verdict in found)))
     for verdict in found:
         said = [f"**{verdict.claim}: {verdict.verdict}** ({verdict.why})."]
         if verdict.difference_p:
@@ -124,8 +158,8 @@ def outcomes(rows: pd.DataFrame, *names: str) -> None:
         said += [f"{where}: {text}" for where, text in notes.items() if text]
         compares = f"{verdict.comparison}{headline.in_the_paper(verdict)}"
         lines.append(headline.with_list(f"**{verdict.claim}** ({compares}):", said))
-    units = [POINTS] * any(measured(kind) == ERROR for kind in kinds) + [RATIOS] * ("cheaper" in kinds)
-    lead = [f"Effects {'; '.join(units)}, with 95 % intervals over seeds.", ""] if units else []
+    units = _units(kinds)
+    lead = [f"Effects {units}, with 95 % intervals over seeds.", ""] if units else []
     show.sentence("\n".join([*lead, *(f"- {line}" for line in lines)]))
 
 
@@ -146,7 +180,9 @@ def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found, claim = verdict_tables.details(rows, name), claim_called(name)
-    caption = f"Behind '{claim.statement}'. {EFFECTS} No test in this table is corrected, and none decides anything. "
+    caption = (
+        f"Behind '{claim.statement}'. {effects(name)} No test in this table is corrected, and none decides anything. "
+    )
     caption += "The t test and the sign flips, which assume no normal distribution, ask whether the mean over seeds "
     caption += "differs from 0. The bootstrap draws seeds and images anew; with a single seed, images alone. McNemar's "
     caption += "test compares two fixed nets, seed by seed."
