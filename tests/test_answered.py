@@ -127,3 +127,13 @@ def test_other_images_are_refused(store):
     written(store, RUNS[1], POSTERIORS, LABELS[::-1])
     with pytest.raises(ValueError, match=r"^the two saw different images: run them again"):
         Reading(store, RUNS).answered(RUNS, "the two")
+
+
+def test_images_of_another_digest_are_refused_even_with_equal_labels(store):
+    written(store, RUNS[1], POSTERIORS, LABELS)
+    reading = Reading(store, RUNS)
+    assert reading.answered(RUNS, "the two").labels.tolist() == LABELS.tolist()
+    other = reading.records[RUNS[1]]
+    reading.records[RUNS[1]] = other | {"environment": other["environment"] | {"data_sha256": 64 * "b"}}
+    with pytest.raises(ValueError, match=r"^the two saw different images: run them again"):
+        reading.members(RUNS, "the two")

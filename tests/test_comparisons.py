@@ -82,6 +82,18 @@ def test_the_same_row_twice_is_one_and_two_answers_are_refused():
         evidence([*rows, row_of(A, 0, 40, preset="smoke")])
 
 
+def test_nets_of_different_images_and_nets_without_seeds_are_not_compared():
+    rows = [row_of(A, 0) | {"environment": {"data_sha256": 64 * "a"}}, row_of(E, 0)]
+    assert evidence(rows).seeds == [0]  # of one, nothing is known
+    rows[1] |= {"environment": {"data_sha256": 64 * "b"}}
+    with pytest.raises(
+        ValueError, match=r"E, S.* seed 0 \(digest b{12}\) and A, S.* seed 0 \(digest a{12}\) saw differ"
+    ):
+        evidence(rows)
+    with pytest.raises(ValueError, match="A, S = 256, Q = 256 has a net without a seed, which others trained"):
+        evidence([row_of(A, None), row_of(E, 0)])
+
+
 def test_an_arm_can_ask_for_a_start():
     grown, glorot = (Arm("starts", "E", start=start) for start in ("A", "glorot"))
     rows = [row_of(grown, 0, 30), row_of(glorot, 0, 31)]
@@ -96,7 +108,7 @@ def test_seconds_are_compared_on_one_device_alone():
     rows = [row_of(arm, place // 2, seconds=took) | {"timed_on": on} for place, (arm, took, on) in enumerate(times)]
     found = evidence(rows, Comparison(dense, (crops,)), measure=SECONDS)
     assert found.seeds == [0, 1] and found.undecidable is None
-    assert found.timed_apart == "seed 2 left out, timed on different devices or threads"
+    assert found.timed_apart == "seed 2 left out, timed on different devices, threads or kinds of code"
     # Each of two tests that make a number, on a device of its own.
     apart = [one_row | {"timed_on": two | one_row["timed_on"]} for one_row in rows]
     found = evidence(apart, Comparison(dense, (crops,)), measure=SECONDS)

@@ -66,6 +66,10 @@ def test_grey_cmyk_palette_and_turned_images_become_upright_rgb():
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     assert decode(encoded((9, 9, 9), size=(20, 10), exif=exif)).shape == (20, 10, 3)
+    # The same, and the dots per inch as a text where a fraction belongs: tag, type, count and value.
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHI4s", 0x011A, 2, 3, b"72")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    assert decode(encoded((9, 9, 9), size=(20, 10), exif=exif)).shape == (20, 10, 3)
 
 
 LEVELS = np.array([[0, 257 * 100, 65535]])  # the ends of 16 bits, and 100 of 255
@@ -274,6 +278,21 @@ def test_a_set_that_is_drawn_takes_no_folder(tmp_path):
     for folder in (tmp_path, "nowhere"):
         with pytest.raises(ValueError, match=r"the data set shapes is drawn .*: .*--preset folder .*--data-dir"):
             data.load("shapes", folder, train_images=48, val_images=24, smallest_side=64)
+
+
+@pytest.mark.parametrize(
+    "name, numbers, said",
+    [
+        ("shapes", {"val_images": 0}, "val_images is 0: it must be a whole number from 1 on"),
+        ("shapes", {"train_images": -5}, "train_images is -5: "),
+        ("folder", {"smallest_side": -4}, "smallest_side is -4: "),
+        ("tiny-imagenet", {"classes": 1}, "classes is 1: it must be a whole number from 2 on"),
+    ],
+)
+def test_numbers_of_nothing_are_refused(tmp_path, name, numbers, said):
+    usual = {"train_images": 4, "val_images": 4, "smallest_side": 64} if name == "shapes" else {"data_dir": tmp_path}
+    with pytest.raises(ValueError, match=said):
+        data.load(name, **usual | numbers)
 
 
 def test_numbers_that_a_set_does_not_take_and_those_it_lacks_are_named(tmp_path):

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 from itertools import chain, product
 
@@ -296,6 +297,10 @@ def test_what_is_no_whole_pack_is_refused(tmp_path):
     (tmp_path / "pack.json").write_text(kept[:20])
     with pytest.raises(ValueError, match=r"pack.json is damaged \(.*\): delete the folder and pack again"):
         packed.load(tmp_path)
+    for odd in (kept.replace("shards", "parts"), kept.replace("class_names", "names"), re.sub(r": 2,", ': "2",', kept)):
+        (tmp_path / "pack.json").write_text(odd)
+        with pytest.raises(ValueError, match=r"pack.json is damaged \(.*\): delete the folder and pack again"):
+            packed.load(tmp_path)
     (tmp_path / "pack.json").write_text(kept.replace('"schema": 1', '"schema": 7'))
     with pytest.raises(ValueError, match="has schema 7 where this version reads 1"):
         packed.load(tmp_path)

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from small_runs import run, small
 
-from vgglib import devices, evaluate
+from vgglib import devices, evaluate, weights
+from vgglib.experiments import Protocol
 from vgglib.metrics import error_percent
-from vgglib.results import Store
+from vgglib.results import Store, timed_on
 from vgglib.running import recorder, tasks
 from vgglib.train import _Training
 from vgglib.training import checkpoints, resume
@@ -26,6 +29,7 @@ def test_a_record_says_what_was_done_and_agrees_with_its_posteriors(images, tmp_
     assert environment["data_sha256"] == images.digest and environment["precision"] == "fp32"
     assert environment["threads"] == 1 and environment["seconds"] >= environment["training_seconds"] > 0
     assert 0 < environment["evaluation_seconds"] < environment["seconds"]
+    assert timed_on(environment) != timed_on(environment | {"compiled": True})  # which does not take as long
     assert len(record["weights_sha256"]) == 64
     assert store.checkpoint_path(runs[0]).exists()
 
@@ -67,6 +71,39 @@ def test_scores_that_are_no_numbers_fail_their_own_protocol_only(images, tmp_pat
     monkeypatch.setattr(_Training, "epoch", None)  # would fail if called
     assert run([entry], results=tmp_path, retry_failed=True)["status"].tolist() == ["done"]
     assert checkpoint.read_bytes() == trained and Store(tmp_path).read(entry.runs[0]) == made[0]
+
+
+def test_the_time_of_a_test_is_that_of_its_posteriors(images, tmp_path, monkeypatch):
+    now = [0.0]
+    own = weights.digest
+
+    def clock():
+        now[0] += 1e-3
+        return now[0]
+
+    def slow(model):
+        now[0] += 100
+        return own(model)
+
+    def posteriors(*arguments, **settings):
+        now[0] += 3
+        return evaluate.posteriors(*arguments, **settings)
+
+    monkeypatch.setattr(recorder.time, "perf_counter", clock)
+    monkeypatch.setattr(weights, "digest", slow)
+    monkeypatch.setattr(recorder, "posteriors", posteriors)
+    run(small(), results=tmp_path)
+    assert Store(tmp_path).read(small()[0].runs[0])["environment"]["evaluation_seconds"] == pytest.approx(3, abs=1)
+
+
+def test_a_trained_net_whose_only_test_failed_has_not_failed_in_training(images, tmp_path, monkeypatch):
+    (entry,), store = small(), Store(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(recorder, "posteriors", lambda *_, **__: np.full((len(images.val), 2), np.nan))
+        assert run([entry], results=tmp_path)["status"].tolist() == ["failed"]
+    assert store.failed_training(entry.runs[0]) is None
+    other = replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288)),))
+    assert run([other], results=tmp_path)["status"].tolist() == ["done"]
 
 
 def test_a_finished_net_is_tested_in_another_arithmetic_and_its_record_says_how_it_was_trained(

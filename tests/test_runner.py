@@ -73,7 +73,7 @@ def test_a_training_that_failed_is_not_repeated_for_another_test(images, tmp_pat
     other = [replace(entry, runs=(replace(entry.runs[0], protocol=Protocol(288)),)) for entry in entries]
     with monkeypatch.context() as patched:
         patched.setattr(worker, "train", None)  # would fail if called
-        assert run(other, results=tmp_path)["status"].tolist() == ["not run"]
+        assert run(other, results=tmp_path)["status"].tolist() == ["failed"]  # else a mean would leave this seed out
     name = entries[0].runs[0].experiment_id
     again = "vgg run --preset smoke --table 3 --nets A --train-scales 256 --seeds 0 --batch-size 16 --learning-rate "
     again += f"1000000.0 --precision fp32 --resolution {1 / 7} --results {tmp_path} --retry-failed"
@@ -256,14 +256,21 @@ def test_records_of_other_images_are_refused(images, tmp_path, monkeypatch, two_
     other = replace(two_colours, class_names=("cat", "dog"))
     monkeypatch.setattr(runner, "load_images", lambda *_: other)
     with pytest.raises(ValueError, match=r"made from other images .* pass another --results \(VGG_RESULTS in"):
-        run(small(("A", "B")), results=tmp_path)
+        run(small(("B",)), results=tmp_path)  # which would be compared with A
+
+
+def test_pictures_beside_the_class_folders_are_told(images, tmp_path, monkeypatch, capsys):
+    unread = ((".png", 2), (".txt", 5), (".heic", 1))
+    monkeypatch.setattr(runner, "load_images", lambda *_: replace(images, unread=unread))
+    run(small(), results=tmp_path, data_dir=tmp_path)
+    assert f"3 picture(s) in {tmp_path} lie beside the class folders or below them" in capsys.readouterr().err
 
 
 def test_records_of_another_arithmetic_are_refused_where_both_were_left_to_the_device(images, tmp_path, monkeypatch):
     run(small(precision="auto"), results=tmp_path)
     monkeypatch.setattr(devices, "precision", lambda asked, where: "fp32")
     with pytest.raises(ValueError, match=r"seed0_\S+ of preset smoke was computed in bf16, .* in fp32: .*VGG_RESULTS"):
-        run(small(("A", "B"), precision="auto"), results=tmp_path)
+        run(small(("B",), precision="auto"), results=tmp_path)
     assert run(small(precision="auto"), results=tmp_path)["status"].tolist() == ["done"]  # nothing is to be done
 
 

@@ -54,6 +54,21 @@ def test_both_layouts_of_tiny_imagenet_give_the_same_set(tmp_path):
     assert len(few.class_names) == 2 and len(few.val) == 2
 
 
+def test_more_classes_than_there_are_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="has 6 classes where 50 are asked for: take a whole copy"):
+        data.load("tiny-imagenet", tiny_imagenet(tmp_path, "zip"), classes=50)
+
+
+def test_a_row_without_an_image_is_a_bad_one(tmp_path):
+    path = tiny_imagenet(tmp_path, "parquet") / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    rows = [row | {"image": None} if number == 4 else row for number, row in enumerate(table.to_pylist())]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    with pytest.raises(ValueError, match=r"1 of 24 images do not decode.*train-00000-of-00001-000004"):
+        data.load("tiny-imagenet", tmp_path)
+    assert data.load("tiny-imagenet", tmp_path, skip_bad_images=True).skipped == ("train-00000-of-00001-000004",)
+
+
 @pytest.mark.parametrize("val", ["valid", "validation"])
 def test_tiny_imagenet_as_a_hub_lays_it_out(tmp_path, val):
     """In data/, with another name of val and of files, and with images that have no names of their own."""

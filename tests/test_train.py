@@ -282,6 +282,10 @@ def test_weights_that_are_no_numbers_are_never_written(two_colours, tmp_path, mo
     with pytest.raises(Diverged, match=r"the weights are not numbers after 1.00 epochs"):
         train(experiment(), two_colours, CPU, tmp_path / "d.safetensors")
     assert not (tmp_path / "d.safetensors").exists()
+    monkeypatch.undo()
+    spoilt_after(4, monkeypatch)
+    with pytest.raises(Diverged, match=r"the weights are not numbers after 1.00 epochs"):
+        train(experiment(epochs=1), two_colours, CPU)  # nor returned
 
 
 def test_no_step_begins_after_the_budget_and_none_is_lost(two_colours, tmp_path, monkeypatch):

@@ -81,8 +81,12 @@ def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:
     ValueError, naming `whose` they are, where they differ.
     """
     if any(not np.array_equal(found[0], other) for other in found):
-        raise ValueError(f"{whose} saw different images: run them again on the same data.")
+        raise _different_images(whose)
     return found[0] if len(found) else np.empty(0, int)
+
+
+def _different_images(whose: str) -> ValueError:
+    return ValueError(f"{whose} saw different images: run them again on the same data.")
 
 
 class Reading:
@@ -144,6 +148,8 @@ class Reading:
 
     def members(self, tested: Sequence[Run], whose: str) -> tuple[list[np.ndarray], np.ndarray]:
         """Posteriors of some runs, and the labels that they share; ValueErrors as of `answered`."""
+        if len({self.records[run]["environment"].get("data_sha256") for run in tested}) > 1:
+            raise _different_images(whose)
         read = [self._posteriors(run) for run in tested]
         return [own for own, _ in read], shared_labels([labels for _, labels in read], whose)
 

@@ -48,8 +48,8 @@ class Draws:
 
 def generator(*key: int) -> torch.Generator:
     """A CPU generator that depends on `key` alone, such as (seed, epoch, step): resuming needs no generator state."""
-    state = np.random.SeedSequence(key).generate_state(2)
-    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+    _, seed = np.random.SeedSequence(key).generate_state(2)  # the second word, with which all records were made
+    return torch.Generator().manual_seed(int(seed))
 
 
 def draw(

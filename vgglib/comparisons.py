@@ -73,7 +73,8 @@ def with_failed(text: str, failed: int) -> str:
 class Evidence:
     """What rows say of several comparisons pooled. Only seeds of which every arm is done count.
 
-    rows: from `checked`. Raises ValueError when two rows disagree about one arm and seed.
+    rows: from `checked`. Raises ValueError when two rows disagree about one arm and seed, and when nets were tested on
+    different images.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -88,6 +89,7 @@ class Evidence:
     def of(cls, rows: list[Row], comparisons: tuple[Comparison, ...], measure: str) -> Evidence:
         arms = {arm: _entries(rows, arm) for comparison in comparisons for arm in comparison.arms}
         done = {arm: _done(found, measure) for arm, found in arms.items()}
+        _check_images(done)
         pairs = tuple(_pairs(comparison, done, measure) for comparison in comparisons)
         apart = frozenset()
         if measure == SECONDS:
@@ -171,7 +173,7 @@ class Evidence:
     def timed_apart(self) -> str:
         """A remark where seeds are left out of a comparison of seconds, since their two tests were not timed alike."""
         seeds = f"seed{'s' * (len(self.apart) > 1)} {', '.join(map(str, sorted(self.apart)))}"
-        return f"{seeds} left out, timed on different devices or threads" if self.apart else ""
+        return f"{seeds} left out, timed on different devices, threads or kinds of code" if self.apart else ""
 
     @property
     def head_start(self) -> str:
@@ -231,6 +233,8 @@ def _entries(rows: list[Row], arm: Arm) -> dict[int, Row]:
     for row in rows:
         if values(row) != wanted:
             continue
+        if pd.isna(row.seed):
+            raise ValueError(f"{arm.label} has a net without a seed, which others trained: comparisons pair seeds.")
         other = found.setdefault(int(row.seed), row)
         if _result(row) != _result(other):
             raise ValueError(f"{arm.label} has two different results for seed {row.seed}: give the rows of one recipe.")
@@ -243,6 +247,21 @@ def _result(row: Row) -> list:
 
 def _done(entries: dict, measure: str) -> dict:
     return {seed: row for seed, row in entries.items() if row.status == "done" and pd.notna(getattr(row, measure))}
+
+
+def _check_images(done: dict[Arm, dict]) -> None:
+    """ValueError where arms were trained and tested on different images, as far as the records say."""
+    seen: dict[str, str] = {}
+    for arm, found in done.items():
+        for seed, row in found.items():
+            digest = row.environment.get("data_sha256") if isinstance(row.environment, dict) else None
+            if digest:
+                seen.setdefault(digest, f"{arm.label} of seed {seed} (digest {digest[:12]})")
+    if len(seen) > 1:
+        raise ValueError(
+            f"{' and '.join(seen.values())} saw different images: keep the records of each set of images in a folder "
+            "of its own."
+        )
 
 
 def _pairs(comparison: Comparison, done: dict[Arm, dict], measure: str) -> dict:

@@ -22,7 +22,7 @@ PUBLISHED = {"torchvision": ("A", "B", "D", "E"), "caffe": ("D", "E")}
 PRECISIONS = ("auto", "bf16", "fp32")  # see `devices.precision`
 JITTER = (256, 512)  # [S_min; S_max] of Sect. 3.1
 STAGES = ("256", "384", "384+384", "256-512")  # S in the order in which a net is trained
-MOST_SEEDS = 2**63  # what random generators take
+MOST_SEEDS = 2**32  # PyTorch's generators on CPUs read so many bits of a seed
 GROWN_ONLY = ("from_a",)  # settings that net A, which the others start from, does not have
 ROUNDED, COMPILED = ", gradients in bf16", ", compiled"  # how a checkpoint names updates that round otherwise
 

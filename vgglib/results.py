@@ -242,10 +242,11 @@ class Store:
 
     def failed_training(self, run: Run) -> dict | None:
         """A record of a run's training where that has failed, by the records of all of its tests: a single test that
-        failed says nothing of the others.
+        failed says nothing of the others, nor does one of a net that was trained, whose scores were not numbers.
         """
         found = self._all_tests(run)
-        return found[0] if found and all(one["status"] == "failed" for one in found) else None
+        without = all(one["status"] == "failed" and one["weights_sha256"] is None for one in found)
+        return found[0] if found and without else None
 
     def failed_start(self, run: Run) -> Run | None:
         """The run of a failed training whose weights a run's own lacks, directly or for another that it starts from;
@@ -256,10 +257,16 @@ class Store:
             return None
         return donor if self.failed_training(donor) else self.failed_start(donor)
 
+    def prevented_by(self, run: Run) -> Run | None:
+        """What keeps a run without a record from being made: a run whose training failed and from which its own starts,
+        or itself where its own training failed; None for nothing.
+        """
+        return self.failed_start(run) or (run if self.failed_training(run) else None)
+
     def rows(self, entries: Sequence[Entry]) -> pd.DataFrame:
         """One row per entry of a plan, in its order: what it is, status (done, failed or not run), errors, which images
         are wrong, seconds of evaluation, history and first batch's signal of the training, environment. What was to
-        start from a training that failed, and has not begun, has failed with it.
+        start from a training that failed, and has not begun, has failed with it, and so have its further tests.
 
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. History, signal and
         environment are the record's own, shared with other readers. Raises ValueError where runs of one training were
@@ -279,8 +286,9 @@ def _held(path: Path, unchanged: tuple[int, ...]) -> dict | None:
 
 
 def timed_on(environment: dict) -> tuple:
-    """Where a test was made, as far as its time depends on it."""
-    return *(environment.get(key) for key in ("device", "device_name", "threads")), environment.get("processes") or 1
+    """Where and how a test was made, as far as its time depends on it."""
+    where = (environment.get(key) for key in ("device", "device_name", "threads", "precision"))
+    return *where, environment.get("processes") or 1, bool(environment.get("compiled"))
 
 
 def _row(entry: Entry, reading: Reading) -> dict:
@@ -289,8 +297,8 @@ def _row(entry: Entry, reading: Reading) -> dict:
     done = reading.done(entry.runs)
     if not (done or failed):
         lacking = (run for run in entry.runs if reading.records[run] is None)
-        starts = filter(None, map(reading.store.failed_start, lacking))
-        failed = list(map(reading.store.failed_training, starts))
+        failures = filter(None, map(reading.store.prevented_by, lacking))
+        failed = list(map(reading.store.failed_training, failures))
     first = records[0] if records and (done or failed) else {}
     one_net = len({run.experiment for run in entry.runs}) == 1
     row = {

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from vgglib import data, devices, presets
+from vgglib.data.files import PHOTOGRAPHS
 from vgglib.experiments import Entry, Experiment, runs
 from vgglib.parallel import Workers, check_counts, shared, unfailing
 from vgglib.results import Store
@@ -57,11 +58,13 @@ def run(
     `bf16_gradients` are as in `distributed.Division`, `decoder` as in `data.load`, `compiled` as in `updates.Updates`.
     A failed run counts as an outcome and is not repeated unless `retry_failed`; nets that need its weights are not run,
     nor are other tests of its training, which stderr says. Trainings and tests stop after `max_minutes`; the next call
-    goes on with a training, and makes a test that was stopped anew. Several callers may share a results folder: what
-    one is at, the others leave to it.
+    goes on with a training, and makes a test that was stopped anew. Several callers of one user may share a results
+    folder: what one is at, the others leave to it.
     Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, for
-    a plan of several presets, and where updates cannot be compiled; ValueError, too, when a process was killed, for a
-    net that there is no memory for, and for one that was trained again and has other weights than its records.
+    a plan of several presets, where the preset has records of other images or of another arithmetic that was left to
+    the device, and where updates cannot be compiled; ValueError, too, when a process was killed, for a damaged
+    checkpoint, for a net that there is no memory for, and for one that was trained again and has other weights than its
+    records.
     """
     check(
         device=device,
@@ -83,11 +86,12 @@ def run(
     name, *others = dict.fromkeys(run.preset for run in planned)
     if others:
         raise ValueError(f"the plan has runs of {' and '.join([name, *others])}: run one preset at a time.")
-    records = {run: store.read(run) for run in planned}
+    records = store.records(name)  # all of them: what is made now will be compared with what this plan leaves out
 
     def load() -> data.ImageSet:
         found = load_images(name, data_dir, skip_bad_images, decoder)
-        check_images(records.values(), found)
+        check_images(records, found)
+        _say(_passed_over(found, data_dir))
         return found
 
     images = load() if data_dir else None
@@ -104,7 +108,7 @@ def run(
             folder = store.checkpoint_path(planned[0]).parent
             jobs = jobs if division.count == 1 else 1
             fused = _updates({task.run.experiment for task in needed}, images) if compiled else set()
-            suits = partial(_check_device, earlier=_precisions(records.values()), fused=fused, division=division)
+            suits = partial(_check_device, earlier=_precisions(records), fused=fused, division=division)
             if not scheduler:
                 suits(where)
             there = (suits,) if scheduler else ()
@@ -159,22 +163,31 @@ def _say(sentences: Iterable[str]) -> None:
         print(sentence, file=sys.stderr)
 
 
-def check_images(records: Iterable[dict | None], images: data.ImageSet) -> None:
+def _passed_over(images: data.ImageSet, data_dir: str | Path | None) -> Iterable[str]:
+    """A sentence where a folder has pictures in no class folder."""
+    if count := sum(count for suffix, count in images.unread if suffix in PHOTOGRAPHS):
+        yield (
+            f"{count} picture(s) in {data_dir} lie beside the class folders or below them and are passed over: move "
+            "them into a class folder."
+        )
+
+
+def check_images(records: Iterable[dict], images: data.ImageSet) -> None:
     """ValueError when a record was made from other images than these."""
     for record in records:
-        if record is not None and record["environment"]["data_sha256"] != images.digest:
+        if record["environment"]["data_sha256"] != images.digest:
             raise ValueError(
                 f"the record {record['run_id']} of preset {record['preset']} was made from other images (digest "
                 f"{record['environment']['data_sha256'][:12]}, now {images.digest[:12]}): {TAKE_THE_IMAGES}."
             )
 
 
-def _precisions(records: Iterable[dict | None]) -> dict[str, str]:
+def _precisions(records: Iterable[dict]) -> dict[str, str]:
     """What precision "auto" was to records, and which is one of each."""
     return {
         record["environment"]["precision"]: f"{record['run_id']} of preset {record['preset']}"
         for record in records
-        if record is not None and record["experiment"]["precision"] == "auto"
+        if record["experiment"]["precision"] == "auto"
     }
 
 

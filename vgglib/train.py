@@ -56,7 +56,8 @@ def train(
     `checkpoint` is written after every epoch, a large one once a minute at most, and about every ten minutes of a long
     epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. A finished net is
     returned whatever arithmetic trained it. `report` is called about once a second. `stop_at` is a `time.time()` after
-    which no step begins. Of several processes, which all call this, the first writes and reports.
+    which no step begins, of several processes some. Of several processes, which all call this, the first writes and
+    reports.
     Raises Diverged, OutOfTime, or ValueError for an unknown device, a checkpoint made with other settings or images,
     one to go on with in another arithmetic, and where the updates cannot be compiled.
     """
@@ -323,8 +324,6 @@ class _Training:
 
     def _save(self) -> None:
         self.saved, self.unsaved = time.perf_counter(), False
-        if self.checkpoint is None:
-            return
         begun = Begun(self.begun.steps, self.division.mean(self.updates.total).item(), self._seconds())
         self._check(begun.loss)
         tensors = self._tensors()
@@ -332,7 +331,7 @@ class _Training:
         largest = torch.stack([torch.linalg.vector_norm(tensor.detach(), math.inf) for tensor in tensors.values()])
         if not largest.isfinite().all():
             self._diverge(f"the weights are not numbers after {self._epochs_done:.2f} epochs")
-        if self.division.first:
+        if self.checkpoint and self.division.first:
             standing = Standing(
                 arithmetic=self.arithmetic,
                 threads=self.threads,

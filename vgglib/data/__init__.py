@@ -39,8 +39,9 @@ def load(
     not decode were left out, or refused, when they were packed. `decoder` is "pillow", "dali" (NVIDIA's), or
     "auto" for DALI on a GPU where it is installed.
     folder: `data_dir` holds a reader's own images, one folder per class, reduced to `smallest_side` where larger.
-    Raises ValueError for an unknown name, a missing folder or one that is not asked for, likewise for numbers, a
-    decoder where no images are packed, bad images to be skipped where there are none, or what the loader refuses.
+    Raises ValueError for an unknown name, a missing folder or one that is not asked for, likewise for numbers, numbers
+    below 1 and `classes` below 2 or above those that are there, a decoder where no images are packed, bad images to be
+    skipped where there are none, or what the loader refuses.
     """
     if decoder not in DECODERS:
         raise ValueError(f"unknown decoder {decoder!r}: choose one of {', '.join(DECODERS)}.")
@@ -85,8 +86,13 @@ def _checked_folder(name: str, data_dir: str | Path | None) -> Path | None:
 
 
 def _check_numbers(name: str, numbers: dict[str, int | None]) -> None:
-    """ValueError for a number that the data set does not take, and where one that is drawn lacks some."""
+    """ValueError for a number that is none of a count, or that the data set does not take, and where one that is drawn
+    lacks some.
+    """
     for argument, value in numbers.items():
+        least = 2 if argument == "classes" else 1
+        if value is not None and not (type(value) is int and value >= least):
+            raise ValueError(f"{argument} is {value!r}: it must be a whole number from {least} on.")
         if value is not None and argument not in NUMBERS[name]:
             raise ValueError(f"the data set {name} takes no {argument} and was given {value}: leave {argument} out.")
     if name == "shapes" and (lacking := [argument for argument in NUMBERS[name] if numbers[argument] is None]):

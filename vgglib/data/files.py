@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vgglib import devices
 
@@ -20,6 +20,16 @@ FOREIGN = {".heic", ".heif", ".jxl"}  # photographs, too, that Pillow cannot ope
 PHOTOGRAPHS = SUFFIXES | FOREIGN
 BEHIND = "white"  # what shows through transparent pixels, whose own colour nobody has seen
 BITS, WHITE_IS = 258, 262  # tags of a TIFF: bits of a grey level, and whether 0 is white (0) or black (1)
+# How to turn an image back, by the number that EXIF gives to how the camera was held.
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 LISTED = 10  # bad images that a refusal names
 
 
@@ -34,7 +44,7 @@ def opened_image(data: bytes, upright: bool = False) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         image.load()
         _check_range(image)
-        image = image if upright else ImageOps.exif_transpose(image)
+        image = image if upright else _upright(image)
         if image.mode.startswith("I;16"):
             image = _narrowed(image)
         if image.has_transparency_data:
@@ -47,6 +57,12 @@ def opened_image(data: bytes, upright: bool = False) -> Image.Image:
         raise
     except Exception as error:  # decoders fail in many ways on damaged files, all of them the file's fault
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """An image turned as its EXIF says. Only that tag is read: others may be malformed, and would be written anew."""
+    turned = TURNED.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turned is None else image.transpose(turned)
 
 
 def _check_range(image: Image.Image) -> None:

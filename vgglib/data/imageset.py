@@ -154,7 +154,7 @@ class Split(Sized):
         if bool((self.sizes.amin(1) == side).all()):
             return self
         images = [resample.rescale(self.image(i), side) for i in range(len(self))]
-        sizes = torch.tensor([image.shape[:2] for image in images])
+        sizes = torch.tensor([image.shape[:2] for image in images], device=self.sizes.device)
         return Split(torch.cat([image.reshape(-1, 3) for image in images]), sizes, self.labels)
 
     def batches(self, pixels_per_batch: int) -> Iterator[tuple[Tensor, Tensor]]:

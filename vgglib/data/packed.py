@@ -228,20 +228,21 @@ def load(
     try:
         described = json.loads((folder / PACK).read_bytes())
         schema = described["schema"]
+        if schema == SCHEMA:  # another has other fields
+            set_name, class_names, counts = (described[key] for key in ("name", "class_names", "shards"))
+            paths = {split: shard_paths(folder, split, counts[split]) for split in ("train", "val")}
     except FileNotFoundError as error:
         raise ValueError(f"{folder} holds no {PACK}: pack the images, `vgg data pack SOURCE {folder}`.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / PACK} is damaged ({error!r}): delete the folder and pack again.") from error
     if schema != SCHEMA:
         raise ValueError(f"{folder / PACK} has schema {schema} where this version reads {SCHEMA}: pack again.")
-    paths = {split: shard_paths(folder, split, count) for split, count in described["shards"].items()}
     missing = [path for some in paths.values() for path in some if not path.exists()]
     if missing:
         raise ValueError(
             f"{len(missing)} of {sum(map(len, paths.values()))} shards of {folder} are missing, the first is "
             f"{missing[0].name}: go on with `vgg data pack SOURCE {folder}`."
         )
-    class_names = described["class_names"]
     (train, skipped), (val, more) = (_split(folder, name, paths[name], threads, decoder) for name in ("train", "val"))
     for name, split in (("train", train), ("val", val)):
         if lost := set(range(len(class_names))) - set(split.labels.tolist()):
@@ -249,7 +250,7 @@ def load(
                 f"the pack {folder} holds no image of class {class_names[min(lost)]} in {name}, all were left out: "
                 "repair some, delete the shards that list them, and pack again."
             )
-    return ImageSet.of(described["name"], class_names, train, val, (*skipped, *more), minival_share=minival_share)
+    return ImageSet.of(set_name, class_names, train, val, (*skipped, *more), minival_share=minival_share)
 
 
 def _split(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 VAL = ("val", "valid", "validation")
 WNID = re.compile(r"n\d{8}")
+NO_IMAGE = {"bytes": None, "path": None}  # of a row whose image is null
 
 
 def splits(folder: Path) -> tuple[list[Path], list[Path]] | None:

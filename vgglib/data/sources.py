@@ -137,9 +137,10 @@ class Rows:
                 for piece in pieces:
                     for row, record in _rows(file, piece, columns):
                         label, where = record["label"], f"row {row} of row group {piece.group} of {path}"
+                        image = record["image"] or parquet.NO_IMAGE
                         parquet.check_label(label, len(self.class_names), where)
-                        place = record["image"]["path"] or f"{path.stem}-{piece.group}-{row}"
-                        yield f"{self.class_names[label]}/{os.path.basename(place)}", label, record["image"]
+                        place = image["path"] or f"{path.stem}-{piece.group}-{row}"
+                        yield f"{self.class_names[label]}/{os.path.basename(place)}", label, image
 
 
 def _rows(file, piece: Piece, columns: list[str]) -> Iterator[tuple[int, dict]]:

@@ -15,8 +15,8 @@ from vgglib.data.imageset import ImageSet, Split
 def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = False) -> ImageSet:
     """Either layout gives the same set: images sorted by class and file name, classes by WordNet id.
 
-    `classes` keeps the first so many. Raises ValueError when the folder holds neither layout, or images of either
-    split do not decode.
+    `classes` keeps the first so many. Raises ValueError when the folder holds neither layout, or fewer classes, or
+    images of either split do not decode.
     """
     read = reader(data_dir)
 
@@ -27,6 +27,8 @@ def load(data_dir: Path, classes: int | None = None, skip_bad_images: bool = Fal
         return rows, tuple(wnids[:classes])
 
     (train, wnids), (val, _) = split("train"), split("val")
+    if classes is not None and len(wnids) < classes:
+        raise ValueError(f"{data_dir} has {len(wnids)} classes where {classes} are asked for: take a whole copy.")
     names, labels, data = zip(*train, *val, strict=True)
     images, kept, skipped = decode_all(names, lambda i: data[i](), skip_bad_images)
     splits = Split.two(images, np.array(labels)[kept], int((kept < len(train)).sum()))
@@ -55,7 +57,7 @@ def _parquet(data_dir: Path, which: str):
     for shard in shards:
         with parquet.opened(shard) as file:
             table = file.read(columns=["image", "label"])
-        images += (rows := table["image"].to_pylist())
+        images += (rows := [row or parquet.NO_IMAGE for row in table["image"].to_pylist()])
         labels += (own := table["label"].to_pylist())
         for row, label in enumerate(own):
             parquet.check_label(label, len(wnids), f"row {row} of {shard}")

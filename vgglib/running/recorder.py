@@ -63,12 +63,14 @@ class Recorder:
             )
         except OutOfTime:
             own = None
+        took = time.perf_counter() - begun
         found = self.division.together(len(self.images.val), own)
         if found is None:
             raise OutOfTime
         if not np.isfinite(found).all():
             what = f"{self.experiment.name}: the scores of the trained net are not numbers"
-            return (self.failed(run, Diverged(what, trained.history, trained.arithmetic, trained.threads)),)
+            failure = self.failed(run, Diverged(what, trained.history, trained.arithmetic, trained.threads))
+            return (failure | {"weights_sha256": weights.digest(trained.model)},)  # others of its tests may do
         # Rounded before anything is computed from them, so that the record and the stored posteriors agree to the last
         # count.
         found, labels = found.astype(np.float16), self.images.val.labels.numpy().astype(np.int16)
@@ -80,7 +82,7 @@ class Recorder:
             "initial_signal": trained.initial_signal,
             "weights_sha256": weights.digest(trained.model),
         }
-        record["environment"] |= {"evaluation_seconds": time.perf_counter() - begun, "compiled": compiled}
+        record["environment"] |= {"evaluation_seconds": took, "compiled": compiled}
         return record, found, labels
 
     def failed(self, run: Run, failure: Diverged) -> dict:

@@ -57,7 +57,7 @@ def needed(planned: Iterable[Run], store: Store, retry_failed: bool) -> list[Tas
                 want(donor, lacking)
 
     for run in planned:
-        if lacks_record(run, store, retry_failed) and (retry_failed or not _failed_before(run, store)):
+        if lacks_record(run, store, retry_failed) and (retry_failed or not store.prevented_by(run)):
             want(run, True)
     return [Task(run, tuple(missing[name])) for name, run in anyone.items()]
 
@@ -71,13 +71,6 @@ def failed(run: Run, store: Store) -> bool:
     """Whether a run's record is that of a failure."""
     record = store.read(run)
     return record is not None and record["status"] == "failed"
-
-
-def _failed_before(run: Run, store: Store) -> Run | None:
-    """What keeps a run without a record from being made: a run whose training failed and from which its own starts, or
-    itself where its own training failed.
-    """
-    return store.failed_start(run) or (run if store.failed_training(run) else None)
 
 
 def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
@@ -96,7 +89,7 @@ def repeated(tasks: Iterable[Task], store: Store) -> Iterator[str]:
 def prevented(planned: Iterable[Run], store: Store) -> Iterator[str]:
     """A sentence for each training that a failed one prevents, and for each that failed and lacks other tests."""
     for run in {run.experiment_id: run for run in planned if lacks_record(run, store, False)}.values():
-        if donor := _failed_before(run, store):
+        if donor := store.prevented_by(run):
             whose = "this training" if donor is run else f"{donor.experiment_id}, whose weights it needs,"
             again = f"{plans.command(donor)} --results {quote(str(store.root))} --retry-failed"
             yield f"{run.experiment_id} was not run because {whose} failed: repeat that by `{again}`."
