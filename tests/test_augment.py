@@ -51,6 +51,10 @@ def test_draws_depend_on_the_key_alone(split):
     index = torch.arange(3)
     first, second = (cropped(split, index, 32, generator(1, 2, 3)) for _ in range(2))
     assert torch.equal(first, second)
+    # With other seeds nets that were trained again would have other weights than their records.
+    assert (
+        generator(0, 0, 1).initial_seed() == 16454886136742421394 and generator(5).initial_seed() == 72255951453554333
+    )
     draws = {torch.rand(1, generator=generator(*key)).item() for key in [(0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, 2)]}
     assert len(draws) == 4
 

@@ -108,7 +108,7 @@ def test_seconds_are_compared_on_one_device_alone():
     rows = [row_of(arm, place // 2, seconds=took) | {"timed_on": on} for place, (arm, took, on) in enumerate(times)]
     found = evidence(rows, Comparison(dense, (crops,)), measure=SECONDS)
     assert found.seeds == [0, 1] and found.undecidable is None
-    assert found.timed_apart == "seed 2 left out, timed on different devices, threads or kinds of code"
+    assert found.timed_apart == "seed 2 left out, timed on different devices or threads, or in different precisions"
     # Each of two tests that make a number, on a device of its own.
     apart = [one_row | {"timed_on": two | one_row["timed_on"]} for one_row in rows]
     found = evidence(apart, Comparison(dense, (crops,)), measure=SECONDS)

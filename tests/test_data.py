@@ -283,10 +283,10 @@ def test_a_set_that_is_drawn_takes_no_folder(tmp_path):
 @pytest.mark.parametrize(
     "name, numbers, said",
     [
-        ("shapes", {"val_images": 0}, "val_images is 0: it must be a whole number from 1 on"),
+        ("shapes", {"val_images": 0}, "val_images is 0: it must be an int from 1 on"),
         ("shapes", {"train_images": -5}, "train_images is -5: "),
         ("folder", {"smallest_side": -4}, "smallest_side is -4: "),
-        ("tiny-imagenet", {"classes": 1}, "classes is 1: it must be a whole number from 2 on"),
+        ("tiny-imagenet", {"classes": 1}, "classes is 1: it must be an int from 2 on"),
     ],
 )
 def test_numbers_of_nothing_are_refused(tmp_path, name, numbers, said):

@@ -181,7 +181,7 @@ def test_nets_without_a_seed_in_common_have_no_number(store):
 def test_nets_tested_on_different_images_are_refused(store):
     put(store, ENSEMBLES, D_HALF, "D", "256-512")
     put(store, ENSEMBLES, E_HALF, "E", "256-512", labels=[0, 1])
-    with pytest.raises(ValueError, match="dense, seed 0, saw different images: run them again"):
+    with pytest.raises(ValueError, match="dense, seed 0, saw different images: keep the records"):
         explore_ensembles.ensembles(ENSEMBLES, store)
 
 

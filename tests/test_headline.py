@@ -34,7 +34,7 @@ def test_a_setting_is_the_presets_own():
     )
     assert "S = 256, 2 seeds (preset" in headline.setting("demo", rows_of((A, [40, 41]), (E, [30, 31])))
     said = headline.setting("imagenet", rows_of((A, [40])))
-    assert "in crops of 224 pixels, nets of the paper's width, at most 74 epochs, 1 seed (preset" in said
+    assert "in crops of 224 pixels, nets of the paper's width, at most 74 epochs at S = 256, 1 seed (preset" in said
     assert headline.setting("folder", rows_of((A, [40]))).startswith("your own images, in crops of 56 pixels")
 
 

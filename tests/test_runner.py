@@ -263,7 +263,10 @@ def test_pictures_beside_the_class_folders_are_told(images, tmp_path, monkeypatc
     unread = ((".png", 2), (".txt", 5), (".heic", 1))
     monkeypatch.setattr(runner, "load_images", lambda *_: replace(images, unread=unread))
     run(small(), results=tmp_path, data_dir=tmp_path)
-    assert f"3 picture(s) in {tmp_path} lie beside the class folders or below them" in capsys.readouterr().err
+    assert (
+        f"3 picture(s) in {tmp_path} lie in no class folder of train or val, and are not used"
+        in capsys.readouterr().err
+    )
 
 
 def test_records_of_another_arithmetic_are_refused_where_both_were_left_to_the_device(images, tmp_path, monkeypatch):

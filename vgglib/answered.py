@@ -26,6 +26,7 @@ ANSWERS_HELD = 1024  # in memory, 28 bytes an image each
 HELD_BYTES = 2**31  # of posteriors that a `Reading` holds
 BLOCK = 2**18  # numbers that are averaged at a time: they fit into a processor's cache
 FORM = "2"  # of what is kept; what has another is made anew
+APART = "keep the records of each set of images in a folder of its own (--results, or VGG_RESULTS in a notebook)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +82,8 @@ def shared_labels(found: Sequence[np.ndarray], whose: str) -> np.ndarray:
     ValueError, naming `whose` they are, where they differ.
     """
     if any(not np.array_equal(found[0], other) for other in found):
-        raise _different_images(whose)
+        raise ValueError(f"{whose} saw different images: {APART}.")
     return found[0] if len(found) else np.empty(0, int)
-
-
-def _different_images(whose: str) -> ValueError:
-    return ValueError(f"{whose} saw different images: run them again on the same data.")
 
 
 class Reading:
@@ -99,12 +96,19 @@ class Reading:
     """
 
     def __init__(self, store: Store, tested: Sequence[Run]):
-        """Raises ValueError as `Store.read`."""
+        """Raises ValueError as `Store.read`, and where records were made from different images."""
         self.store = store
         self.records = {run: store.read(run) for run in tested}
+        self._check_images()
         sizes = [record["n_images"] * record["n_classes"] for run, record in self.records.items() if self.done([run])]
         held = max(1, HELD_BYTES // (2 * max(sizes, default=1)))  # they are float16
         self._posteriors = lru_cache(held)(lambda run: store.posteriors_of(run, self.records[run]))
+
+    def _check_images(self) -> None:
+        seen = {own["environment"].get("data_sha256"): own for own in self.records.values() if own is not None}
+        if len(seen) > 1:
+            one, other, *_ = (f"{own['run_id']} (digest {str(digest)[:12]})" for digest, own in seen.items())
+            raise ValueError(f"the records {one} and {other} in {self.store.root} saw different images: {APART}.")
 
     def done(self, tested: Sequence[Run]) -> bool:
         """Whether all of these runs have been made and have not failed."""
@@ -148,8 +152,6 @@ class Reading:
 
     def members(self, tested: Sequence[Run], whose: str) -> tuple[list[np.ndarray], np.ndarray]:
         """Posteriors of some runs, and the labels that they share; ValueErrors as of `answered`."""
-        if len({self.records[run]["environment"].get("data_sha256") for run in tested}) > 1:
-            raise _different_images(whose)
         read = [self._posteriors(run) for run in tested]
         return [own for own, _ in read], shared_labels([labels for _, labels in read], whose)
 

@@ -48,8 +48,8 @@ class Draws:
 
 def generator(*key: int) -> torch.Generator:
     """A CPU generator that depends on `key` alone, such as (seed, epoch, step): resuming needs no generator state."""
-    _, seed = np.random.SeedSequence(key).generate_state(2)  # the second word, with which all records were made
-    return torch.Generator().manual_seed(int(seed))
+    high, low = np.random.SeedSequence(key).generate_state(2)  # a CPU reads the low word, dropout on a GPU both
+    return torch.Generator().manual_seed(int(high) << 32 | int(low))
 
 
 def draw(

@@ -201,7 +201,7 @@ CLAIMS: tuple[Claim, ...] = (
         comparisons=tuple(_versus(_jitter(net, "256-512"), _jitter(net, "384")) for net in "CDE"),
         again=(
             Pool(
-                "S = [256; 512] - S = 256, which the paper's text names, too, each at its own Q, mean of C, D, E",
+                "S = [256; 512] - S = 256 (the paper's text names it, too), each at its own Q, mean of C, D, E",
                 tuple(_versus(_single(net, "256-512"), _single(net)) for net in "CDE"),
             ),
             Pool(

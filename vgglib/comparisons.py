@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vgglib import paper
+from vgglib.answered import APART
 from vgglib.arithmetic import trained_on
 from vgglib.metrics import mean_interval
 from vgglib.statistics import Decision, difference_p
@@ -173,7 +174,9 @@ class Evidence:
     def timed_apart(self) -> str:
         """A remark where seeds are left out of a comparison of seconds, since their two tests were not timed alike."""
         seeds = f"seed{'s' * (len(self.apart) > 1)} {', '.join(map(str, sorted(self.apart)))}"
-        return f"{seeds} left out, timed on different devices, threads or kinds of code" if self.apart else ""
+        return (
+            f"{seeds} left out, timed on different devices or threads, or in different precisions" if self.apart else ""
+        )
 
     @property
     def head_start(self) -> str:
@@ -214,7 +217,9 @@ def _device(row: Row) -> str | None:
 
 
 def _timed_alike(pair: tuple[Row, Row]) -> bool:
-    """Whether all tests of two numbers were made on one device with as many threads, as far as the records say."""
+    """Whether all tests of two numbers were made on one device with as many threads in one precision, as far as the
+    records say.
+    """
     return len(frozenset().union(*(row.timed_on for row in pair if isinstance(row.timed_on, frozenset)))) < 2
 
 
@@ -258,10 +263,7 @@ def _check_images(done: dict[Arm, dict]) -> None:
             if digest:
                 seen.setdefault(digest, f"{arm.label} of seed {seed} (digest {digest[:12]})")
     if len(seen) > 1:
-        raise ValueError(
-            f"{' and '.join(seen.values())} saw different images: keep the records of each set of images in a folder "
-            "of its own."
-        )
+        raise ValueError(f"{' and '.join(seen.values())} saw different images: {APART}.")
 
 
 def _pairs(comparison: Comparison, done: dict[Arm, dict], measure: str) -> dict:

@@ -207,6 +207,7 @@ class Store:
 
     def _matching(self, preset: str, names: str) -> list[dict]:
         paths = sorted((self.root / preset / "runs").glob(names))
+        paths = [path for path in paths if not path.name.startswith(".")]  # which systems leave behind
         return [record for path in paths if (record := self.at(path)) is not None]
 
     def at(self, path: Path) -> dict | None:
@@ -286,9 +287,11 @@ def _held(path: Path, unchanged: tuple[int, ...]) -> dict | None:
 
 
 def timed_on(environment: dict) -> tuple:
-    """Where and how a test was made, as far as its time depends on it."""
+    """Where and in which precision a test was made, as far as its time depends on it. Whether its passes were compiled
+    is left out: that goes by how much work a test is, and is a part of its time.
+    """
     where = (environment.get(key) for key in ("device", "device_name", "threads", "precision"))
-    return *where, environment.get("processes") or 1, bool(environment.get("compiled"))
+    return *where, environment.get("processes") or 1
 
 
 def _row(entry: Entry, reading: Reading) -> dict:

@@ -61,10 +61,10 @@ def run(
     goes on with a training, and makes a test that was stopped anew. Several callers of one user may share a results
     folder: what one is at, the others leave to it.
     Raises ValueError or OSError, before any training, for a data or results folder, or a cluster, that will not do, for
-    a plan of several presets, where the preset has records of other images or of another arithmetic that was left to
-    the device, and where updates cannot be compiled; ValueError, too, when a process was killed, for a damaged
-    checkpoint, for a net that there is no memory for, and for one that was trained again and has other weights than its
-    records.
+    a plan of several presets, where the preset has damaged records, some of other images, or some whose precision was
+    left to the device and came out otherwise, and where updates cannot be compiled; ValueError, too, when a process was
+    killed, for a damaged checkpoint, for a net that there is no memory for, and for one that was trained again and has
+    other weights than its records.
     """
     check(
         device=device,
@@ -91,7 +91,8 @@ def run(
     def load() -> data.ImageSet:
         found = load_images(name, data_dir, skip_bad_images, decoder)
         check_images(records, found)
-        _say(_passed_over(found, data_dir))
+        if distributed.first():
+            _say(_passed_over(found, data_dir))
         return found
 
     images = load() if data_dir else None
@@ -167,8 +168,8 @@ def _passed_over(images: data.ImageSet, data_dir: str | Path | None) -> Iterable
     """A sentence where a folder has pictures in no class folder."""
     if count := sum(count for suffix, count in images.unread if suffix in PHOTOGRAPHS):
         yield (
-            f"{count} picture(s) in {data_dir} lie beside the class folders or below them and are passed over: move "
-            "them into a class folder."
+            f"{count} picture(s) in {data_dir} lie in no class folder of train or val, and are not used: `vgg data` "
+            "lists the kinds of files that are not read."
         )
 
 
@@ -187,7 +188,7 @@ def _precisions(records: Iterable[dict]) -> dict[str, str]:
     return {
         record["environment"]["precision"]: f"{record['run_id']} of preset {record['preset']}"
         for record in records
-        if record["experiment"]["precision"] == "auto"
+        if record["experiment"]["precision"] == "auto" and not record["experiment"]["weights"]  # others trained those
     }
 
 

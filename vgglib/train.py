@@ -56,7 +56,7 @@ def train(
     `checkpoint` is written after every epoch, a large one once a minute at most, and about every ten minutes of a long
     epoch; it is taken up where it exists, by any number of processes, and the one before it is kept. A finished net is
     returned whatever arithmetic trained it. `report` is called about once a second. `stop_at` is a `time.time()` after
-    which no step begins, of several processes some. Of several processes, which all call this, the first writes and
+    which no step begins; several processes may begin fifteen more. Of these, which all call this, the first writes and
     reports.
     Raises Diverged, OutOfTime, or ValueError for an unknown device, a checkpoint made with other settings or images,
     one to go on with in another arithmetic, and where the updates cannot be compiled.

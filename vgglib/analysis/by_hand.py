@@ -53,8 +53,8 @@ def described(epochs: int, *details: str) -> str:
 
 
 def precision(rows: pd.DataFrame) -> pd.Series:
-    """In which arithmetic each of `Store.rows` of one recipe was trained. Of what failed before it began, since what it
-    starts from had failed, no record tells: it counts with most of the others.
+    """In which arithmetic each of `Store.rows` of one recipe was trained. Of what failed without a record, since its
+    training or what it starts from had failed, no record tells: it counts with most of the others.
     """
     known = pd.Series([trained_on(own)[0] if own else None for own in rows["environment"]], rows.index, object)
     return known.fillna(known.mode().get(0, UNKNOWN))

@@ -86,13 +86,13 @@ def _checked_folder(name: str, data_dir: str | Path | None) -> Path | None:
 
 
 def _check_numbers(name: str, numbers: dict[str, int | None]) -> None:
-    """ValueError for a number that is none of a count, or that the data set does not take, and where one that is drawn
+    """ValueError for a number that is no count, or that the data set does not take, and where one that is drawn
     lacks some.
     """
     for argument, value in numbers.items():
         least = 2 if argument == "classes" else 1
         if value is not None and not (type(value) is int and value >= least):
-            raise ValueError(f"{argument} is {value!r}: it must be a whole number from {least} on.")
+            raise ValueError(f"{argument} is {value!r}: it must be an int from {least} on.")
         if value is not None and argument not in NUMBERS[name]:
             raise ValueError(f"the data set {name} takes no {argument} and was given {value}: leave {argument} out.")
     if name == "shapes" and (lacking := [argument for argument in NUMBERS[name] if numbers[argument] is None]):

@@ -22,7 +22,7 @@ def next_learning_rate(experiment: Experiment, errors: Sequence[float], chance: 
 
     errors: minival top-1 error in percent after each epoch so far; chance: that of guessing. The rate is divided by
     10 when the error has not improved for `patience` epochs (Sect. 3.1), three times in all; training ends when it
-    stops improving a fourth time, or after `epochs`. The rule sleeps until the net has left chance. A drop that has not
+    stops improving a fourth time, or after `epochs`. The rule waits until the net has left chance. A drop that has not
     come by its deadline happens then.
     """
     drops, best, waited = 0, math.inf, 0
