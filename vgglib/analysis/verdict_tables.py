@@ -47,6 +47,7 @@ GROUPS = (
 UNCORRECTED = "p of t; of sign flips"
 DETAILS = ["Treatment", "Baseline", "Paper", "Ours", "95 % interval", UNCORRECTED, "Bootstrap", "McNemar p"]
 DETAILS += ["Seeds", "Status"]
+OVER_SEEDS = ["95 % interval", UNCORRECTED]  # columns that take two seeds
 
 
 def frame(found: list[Verdict]) -> pd.DataFrame:
@@ -108,14 +109,15 @@ def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     Beside the t interval over seeds: the p values of a difference, by the t test and among all flips of the seeds'
     signs; a bootstrap interval; and McNemar's exact p values of each seed's two fixed nets, the least and the most of
     them and how many are below 0.05. These are not corrected and decide nothing. A column of what is missing is there
-    where something is. Raises ValueError for an unknown name.
+    where something is, and what takes two seeds where a line has two. Raises ValueError for an unknown name.
     """
     claim, compared = claim_called(name), checked(rows)
     own = claim.comparisons
     pooled = [Pool(f"mean of all {len(own)}", own)] if len(own) > 1 else []
     lines = [_line(claim, compared, shown) for shown in (*pooled, *own, *claim.more, *claim.again)]
     found = pd.DataFrame(lines, columns=DETAILS)
-    return found.drop(columns="Status") if (found["Status"] == "done").all() else found
+    empty = OVER_SEEDS if (found[OVER_SEEDS] == "-").all(axis=None) else []
+    return found.drop(columns=[*empty, *["Status"] * bool((found["Status"] == "done").all())])
 
 
 def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:

@@ -180,11 +180,11 @@ def _of_others(rows: pd.DataFrame) -> dict[str, list[Verdict]]:
 def details(rows: pd.DataFrame, name: str) -> None:
     """What lies behind one claim: its comparisons, and tests of fixed nets, which decide nothing."""
     found, claim = verdict_tables.details(rows, name), claim_called(name)
-    caption = (
-        f"Behind '{claim.statement}'. {effects(name)} No test in this table is corrected, and none decides anything. "
-    )
-    caption += "The t test and the sign flips, which assume no normal distribution, ask whether the mean over seeds "
-    caption += "differs from 0. The bootstrap draws seeds and images anew; with a single seed, images alone. McNemar's "
+    caption = f"Behind '{claim.statement}'. {effects(name)} No test here is corrected, and none decides anything. "
+    if verdict_tables.UNCORRECTED in found:
+        caption += "The t test and the sign flips, of which only the first assumes a normal distribution, ask whether "
+        caption += "the mean over seeds differs from 0. "
+    caption += "The bootstrap draws seeds and images anew; with a single seed, images alone. McNemar's "
     caption += "test compares two fixed nets, seed by seed."
     if any(len(comparison.baselines) > 1 for comparison in claim.comparisons):
         caption += " The best of several baselines is picked on these very images: McNemar's p value is then too small "
