@@ -271,7 +271,7 @@ class Store:
 
         A row of several runs has the errors of the mean of their posteriors; nothing is run for it. History, signal and
         environment are the record's own, shared with other readers. Raises ValueError where runs of one training were
-        tests of nets with different weights, or runs to be averaged of other images.
+        tests of nets with different weights, and where records were made from different images.
         """
         reading = Reading(self, runs(entries))
         return pd.DataFrame([_row(entry, reading) for entry in entries])

@@ -116,8 +116,10 @@ def details(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     pooled = [Pool(f"mean of all {len(own)}", own)] if len(own) > 1 else []
     lines = [_line(claim, compared, shown) for shown in (*pooled, *own, *claim.more, *claim.again)]
     found = pd.DataFrame(lines, columns=DETAILS)
-    empty = OVER_SEEDS if (found[OVER_SEEDS] == "-").all(axis=None) else []
-    return found.drop(columns=[*empty, *["Status"] * bool((found["Status"] == "done").all())])
+    unused = [] if (found["Status"] != "done").any() else ["Status"]
+    if (found[OVER_SEEDS] == "-").all(axis=None):
+        unused += OVER_SEEDS
+    return found.drop(columns=unused)
 
 
 def _line(claim: Claim, rows: list[Row], shown: Comparison | Pool) -> dict:

@@ -36,6 +36,7 @@ def recipes() -> None:
     lines = []
     for preset in presets.PRESETS:
         first, later = (plans.plan(preset, "3", ["C"], [0], [scale])[0].runs[0].experiment for scale in ("256", "384"))
+        weights = f"{first.start.initialisation}, B to E from A" if first.start else first.initialisation
         lines.append(
             {
                 "Preset": preset,
@@ -45,9 +46,7 @@ def recipes() -> None:
                 "Epochs, at most": first.epochs,
                 "of each later stage": later.epochs,
                 "Patience": first.patience,
-                "First weights": first.start.initialisation + ", B to E from A"
-                if first.start
-                else first.initialisation,
+                "First weights": weights,
             }
         )
     show.table(pd.DataFrame(lines), "What the presets set themselves; the stages are explained below")
